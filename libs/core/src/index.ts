@@ -1,1 +1,14 @@
-export {};
+export * from './actor.js';
+export * from './address.js';
+export * from './bytes.js';
+export * from './caller.js';
+export * from './codec.js';
+export * from './core.js';
+export * from './files.js';
+export * from './frame.js';
+export * from './ioctl.js';
+export * from './journal.js';
+export * from './machine.js';
+export * from './op.js';
+export * from './protocol/index.js';
+export * from './session.js';

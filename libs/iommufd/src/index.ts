@@ -1,1 +1,1 @@
-export {};
+export { IommufdCore } from './iommufd-core.js';

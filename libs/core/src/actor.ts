@@ -1,0 +1,275 @@
+/**
+ * The actor: one core behind one inbox, journaled.
+ *
+ * Words: the *inbox* orders inputs; a *turn* takes what is in it, writes one journal record, steps the machine through it
+ * and lets the outputs go.
+ * Rule: journal first, then act, then speak. What was not written did not happen; what was said was written.
+ *
+ * The actor itself has no clock, timer or I/O: its ports do. The same class runs embedded, in a process on NATS, and in
+ * the simulator.
+ */
+import { type Address, LAB } from './address.js';
+import { ByteReader, ByteWriter } from './bytes.js';
+import type { Core } from './core.js';
+import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST } from './frame.js';
+import { decodeInputs, encodeInputs, type JournalPort, readOutputs, writeOutputs } from './journal.js';
+import { type Input, Machine, type Output } from './machine.js';
+import { bootApi } from './protocol/boot.js';
+
+export interface ActorPorts {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Unguessable bytes. */
+  entropy(n: number): Uint8Array;
+  /** Best effort: a frame may be lost, doubled or late. */
+  send(to: Address, frame: Uint8Array): void;
+  readonly journal: JournalPort;
+  /** Runs `turn` soon, not now. */
+  defer(turn: () => void): void;
+  /** The actor cannot go on: its disk is full, its core is wrong, or it lost its authority. It has stopped. */
+  failed(error: Error): void;
+}
+
+export interface ActorLimits {
+  /** Frames waiting in the inbox; more are dropped and come again. */
+  readonly inbox: number;
+  /** Bytes of the frames waiting in the inbox; beyond it frames are dropped likewise. */
+  readonly inboxBytes: number;
+  /** Inputs in one record. */
+  readonly batch: number;
+  /** Bytes of the frames in one record; a single frame may be larger. */
+  readonly batchBytes: number;
+  /** Inputs between snapshots; 0 = never. */
+  readonly snapshotEvery: number;
+  /** First retry of an unanswered request after this many ms; doubles up to `retryMax`. */
+  readonly retryMs: number;
+  readonly retryMaxMs: number;
+}
+
+const MIB = 1024 * 1024;
+export const DEFAULT_LIMITS: ActorLimits = {
+  inbox: 65536,
+  inboxBytes: 256 * MIB,
+  batch: 512,
+  batchBytes: 8 * MIB,
+  snapshotEvery: 0,
+  retryMs: 200,
+  retryMaxMs: 2000,
+};
+
+interface Received {
+  readonly from: Address;
+  readonly frame: Uint8Array;
+}
+
+const NO_ENTROPY = new Uint8Array(0);
+const ENTROPY = 32;
+
+export type ActorState = 'stopped' | 'starting' | 'serving' | 'failed';
+
+export class Actor {
+  readonly machine: Machine;
+  state: ActorState = 'stopped';
+  seq = 0;
+  /** Frames refused because the inbox was full. */
+  dropped = 0;
+  private inbox: Received[] = [];
+  private inboxBytes = 0;
+  private scheduled = false;
+  private snapshotAt = 0;
+  private witnessedSeq = 0;
+  private outputsSinceRecord: readonly Output[] = [];
+
+  constructor(
+    readonly address: Address,
+    core: Core,
+    private readonly ports: ActorPorts,
+    private readonly limits: ActorLimits = DEFAULT_LIMITS,
+  ) {
+    this.machine = new Machine(address, core);
+  }
+
+  /** Rebuilds the state from the journal, then asks for authority under a new instance name. */
+  start(instance: string): void {
+    this.recover();
+    this.state = 'starting';
+    // In the session of the actor with itself, the number of inputs so far is an id that is unique and grows.
+    const id = this.seq + 1;
+    const header = { ...this.header(REQUEST, bootApi.start.id), id, floor: id };
+    this.enqueue(this.address, encodeFrame(header, bootApi.start.args, { instance }));
+  }
+
+  private header(kind: number, method: number): FrameHeader {
+    const { clock, epoch } = this.machine;
+    return { kind, flags: 0, method, epoch, id: 0, floor: 0, clock, seen: 0, deadline: 0 };
+  }
+
+  private recover(): void {
+    const { snapshot, records } = this.ports.journal.load();
+    if (snapshot) {
+      this.outputsSinceRecord = restoreSnapshot(this.machine, snapshot.state);
+      this.seq = snapshot.seq;
+      this.snapshotAt = snapshot.seq;
+    }
+    for (const record of records) {
+      record.check?.(this.outputsSinceRecord);
+      for (const input of decodeInputs(record.body)) this.machine.step(input);
+      this.seq = record.seq;
+      this.outputsSinceRecord = this.machine.out;
+      this.machine.out = [];
+    }
+  }
+
+  receive(from: Address, frame: Uint8Array): void {
+    if (this.state !== 'serving' && !(this.state === 'starting' && from === LAB)) return;
+    if (this.inbox.length >= this.limits.inbox || this.inboxBytes + frame.length > this.limits.inboxBytes) {
+      this.dropped++;
+      return;
+    }
+    this.enqueue(from, frame);
+  }
+
+  private enqueue(from: Address, frame: Uint8Array): void {
+    this.inbox.push({ from, frame });
+    this.inboxBytes += frame.length;
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.ports.defer(() => this.turn());
+  }
+
+  private turn(): void {
+    this.scheduled = false;
+    if (this.inbox.length === 0 || this.state === 'stopped' || this.state === 'failed') return;
+    try {
+      this.takeInputs();
+      this.release();
+      this.maybeSnapshot();
+    } catch (e) {
+      this.fail(e instanceof Error ? e : new Error(String(e)));
+    }
+    if (this.inbox.length > 0) this.schedule();
+  }
+
+  /** Takes from the inbox what fits into one record. */
+  private takeBatch(): Received[] {
+    const { batch, batchBytes } = this.limits;
+    let n = 0;
+    let bytes = 0;
+    while (n < this.inbox.length && n < batch) {
+      const more = this.inbox[n]!.frame.length;
+      if (n > 0 && bytes + more > batchBytes) break;
+      bytes += more;
+      n++;
+    }
+    this.inboxBytes -= bytes;
+    if (n < this.inbox.length) return this.inbox.splice(0, n);
+    const all = this.inbox;
+    this.inbox = [];
+    return all;
+  }
+
+  private takeInputs(): void {
+    const taken = this.takeBatch();
+    const now = this.ports.now();
+    const inputs: Input[] = taken.map(({ from, frame }) => ({
+      from,
+      frame,
+      now,
+      entropy: frame.length > 1 && frame[1]! & FLAG_ENTROPY ? this.ports.entropy(ENTROPY) : NO_ENTROPY,
+    }));
+    const seq = this.seq + inputs.length;
+    this.ports.journal.append({ seq, body: encodeInputs(inputs, now) }, this.outputsSinceRecord);
+    this.seq = seq;
+    for (const input of inputs) this.machine.step(input);
+  }
+
+  /** Lets the outputs of executed, durable inputs go. While starting only the lab hears from us. */
+  private release(): void {
+    const out = this.machine.out;
+    this.machine.out = [];
+    this.outputsSinceRecord = out;
+    for (const { to, frame } of out) if (this.state === 'serving' || to === LAB) this.ports.send(to, frame);
+    if (this.state === 'starting' && this.machine.registration) this.begin();
+  }
+
+  private begin(): void {
+    const { seq, hash } = this.machine.registration!;
+    const head = this.ports.journal.head();
+    if (seq > this.seq || (seq === head.seq && hash !== head.hash && hash !== ''))
+      throw new Error(
+        `${this.address}: the journal ends at ${head.seq}, but record ${seq} was witnessed: its tail is lost or changed. ` +
+          'Restore the journal file from a copy, or remove the lab and make it anew.',
+      );
+    this.state = 'serving';
+    this.tick(true);
+  }
+
+  /** Sends unanswered requests again when their time has come; `all`: at once, after a start. */
+  tick(all = false): void {
+    if (this.state !== 'serving' && this.state !== 'starting') return;
+    const now = this.ports.now();
+    for (const { to, pending } of this.machine.unanswered()) {
+      if (this.state === 'starting' && to !== LAB) continue;
+      if (pending.sentAt === 0 && !all) pending.sentAt = now;
+      const wait = Math.min(this.limits.retryMs * 2 ** pending.tries, this.limits.retryMaxMs);
+      if (!all && now - pending.sentAt < wait) continue;
+      pending.sentAt = now;
+      pending.tries++;
+      this.ports.send(to, pending.frame);
+    }
+    this.witness();
+  }
+
+  /** Tells the lab how far the journal is, at most once a tick. */
+  private witness(): void {
+    const head = this.ports.journal.head();
+    if (head.seq === this.witnessedSeq || head.hash === '' || this.state !== 'serving' || this.address === LAB) return;
+    this.witnessedSeq = head.seq;
+    this.ports.send(LAB, encodeFrame(this.header(EVENT, bootApi.witness.id), bootApi.witness.args, head));
+  }
+
+  private maybeSnapshot(): void {
+    const { snapshotEvery } = this.limits;
+    if (snapshotEvery === 0 || this.seq - this.snapshotAt < snapshotEvery || !this.machine.idle) return;
+    this.snapshot();
+  }
+
+  /** Keeps the state as it is now; needs every operation to have ended. */
+  snapshot(): void {
+    const w = new ByteWriter(65536);
+    // A replay of the whole journal knows these outputs too: without them the hash of the next record would differ.
+    writeOutputs(w, this.outputsSinceRecord);
+    this.machine.encode(w);
+    this.ports.journal.saveSnapshot({ seq: this.seq, state: w.take() });
+    this.snapshotAt = this.seq;
+  }
+
+  /** Stops at once, as a crash would: nothing is written or sent any more. */
+  halt(): void {
+    this.state = 'stopped';
+    this.dropInbox();
+  }
+
+  private fail(error: Error): void {
+    this.state = 'failed';
+    this.dropInbox();
+    this.ports.failed(error);
+  }
+
+  private dropInbox(): void {
+    this.inbox = [];
+    this.inboxBytes = 0;
+  }
+}
+
+/** Puts a fresh machine into the state of a snapshot and answers the outputs of the turn before it. */
+export function restoreSnapshot(machine: Machine, state: Uint8Array): Output[] {
+  const r = new ByteReader(state);
+  const outputs = readOutputs(r);
+  machine.decode(r);
+  return outputs;
+}

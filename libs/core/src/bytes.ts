@@ -1,0 +1,219 @@
+/**
+ * Bytes on the wire and in journals.
+ *
+ * Words: a *num* is a whole number below 2^53 that travels as two little-endian 32-bit halves; a *u64* is a bigint.
+ * Rule: what was written is read back field by field in the same order, and reading past the end throws `WireError`:
+ * bytes from outside are never trusted to be complete.
+ */
+
+/** Malformed bytes from outside. The only exception that a core's entry may catch. */
+export class WireError extends Error {}
+
+const TWO32 = 4294967296;
+const MAX_BYTES = 16 * 1024 * 1024;
+
+export class ByteWriter {
+  private buf: Uint8Array;
+  private pos = 0;
+
+  constructor(capacity = 256) {
+    this.buf = new Uint8Array(capacity);
+  }
+
+  get length(): number {
+    return this.pos;
+  }
+
+  reset(): this {
+    this.pos = 0;
+    return this;
+  }
+
+  /** Makes room for `n` more bytes and returns where they start. */
+  private claim(n: number): number {
+    const at = this.pos;
+    const need = at + n;
+    if (need > this.buf.length) this.grow(need);
+    this.pos = need;
+    return at;
+  }
+
+  private grow(need: number): void {
+    const bigger = new Uint8Array(Math.max(need, this.buf.length * 2));
+    bigger.set(this.buf.subarray(0, this.pos));
+    this.buf = bigger;
+  }
+
+  u8(v: number): void {
+    const at = this.claim(1);
+    this.buf[at] = v;
+  }
+
+  u16(v: number): void {
+    const at = this.claim(2);
+    this.buf[at] = v;
+    this.buf[at + 1] = v >>> 8;
+  }
+
+  u32(v: number): void {
+    const at = this.claim(4);
+    const b = this.buf;
+    b[at] = v;
+    b[at + 1] = v >>> 8;
+    b[at + 2] = v >>> 16;
+    b[at + 3] = v >>> 24;
+  }
+
+  num(v: number): void {
+    this.u32(v >>> 0);
+    this.u32(Math.floor(v / TWO32));
+  }
+
+  u64(v: bigint): void {
+    this.u32(Number(v & 0xffffffffn));
+    this.u32(Number((v >> 32n) & 0xffffffffn));
+  }
+
+  bool(v: boolean): void {
+    this.u8(v ? 1 : 0);
+  }
+
+  /** Bytes as they are, without a length. */
+  raw(v: Uint8Array): void {
+    const at = this.claim(v.length);
+    this.buf.set(v, at);
+  }
+
+  bytes(v: Uint8Array): void {
+    this.u32(v.length);
+    this.raw(v);
+  }
+
+  str(v: string): void {
+    let ascii = true;
+    for (let i = 0; i < v.length; i++) if (v.charCodeAt(i) > 127) ascii = false;
+    if (!ascii) return this.bytes(new TextEncoder().encode(v));
+    this.u32(v.length);
+    const at = this.claim(v.length);
+    for (let i = 0; i < v.length; i++) this.buf[at + i] = v.charCodeAt(i);
+  }
+
+  list<T>(items: Iterable<T> & ({ length: number } | { size: number }), each: (item: T) => void): void {
+    this.u32('length' in items ? items.length : items.size);
+    for (const item of items) each(item);
+  }
+
+  /** The bytes written so far, as a copy of their own. */
+  take(): Uint8Array {
+    return this.buf.slice(0, this.pos);
+  }
+
+  /** The bytes written so far, valid only until the next write. */
+  view(): Uint8Array {
+    return this.buf.subarray(0, this.pos);
+  }
+}
+
+export class ByteReader {
+  private at: number;
+  private readonly end: number;
+
+  constructor(
+    private readonly buf: Uint8Array,
+    from = 0,
+  ) {
+    this.at = from;
+    this.end = buf.length;
+  }
+
+  get remaining(): number {
+    return this.end - this.at;
+  }
+
+  private step(n: number): number {
+    const at = this.at;
+    if (at + n > this.end) throw new WireError(`needs ${n} bytes at ${at}, has ${this.end - at}`);
+    this.at = at + n;
+    return at;
+  }
+
+  u8(): number {
+    const at = this.step(1);
+    return this.buf[at]!;
+  }
+
+  u16(): number {
+    const at = this.step(2);
+    return this.buf[at]! | (this.buf[at + 1]! << 8);
+  }
+
+  u32(): number {
+    const at = this.step(4);
+    const b = this.buf;
+    return (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
+  }
+
+  num(): number {
+    const low = this.u32();
+    const high = this.u32();
+    if (high >= 0x200000) throw new WireError('number of 2^53 or more');
+    return high * TWO32 + low;
+  }
+
+  u64(): bigint {
+    const low = this.u32();
+    return (BigInt(this.u32()) << 32n) | BigInt(low);
+  }
+
+  bool(): boolean {
+    const v = this.u8();
+    if (v > 1) throw new WireError(`boolean of ${v}`);
+    return v === 1;
+  }
+
+  raw(n: number): Uint8Array {
+    const at = this.step(n);
+    return this.buf.subarray(at, at + n);
+  }
+
+  bytes(): Uint8Array {
+    const n = this.u32();
+    if (n > MAX_BYTES) throw new WireError(`${n} bytes in one field`);
+    return this.raw(n);
+  }
+
+  str(): string {
+    const b = this.bytes();
+    if (b.length > 64) return new TextDecoder().decode(b);
+    let s = '';
+    for (let i = 0; i < b.length; i++) {
+      if (b[i]! > 127) return new TextDecoder().decode(b);
+      s += String.fromCharCode(b[i]!);
+    }
+    return s;
+  }
+
+  list<T>(each: () => T): T[] {
+    const n = this.u32();
+    if (n > this.remaining) throw new WireError(`list of ${n} items in ${this.remaining} bytes`);
+    const out: T[] = [];
+    for (let i = 0; i < n; i++) out.push(each());
+    return out;
+  }
+
+  done(): void {
+    if (this.at !== this.end) throw new WireError(`${this.end - this.at} bytes too many`);
+  }
+}
+
+export const hex = (b: Uint8Array): string => {
+  let s = '';
+  for (let i = 0; i < b.length; i++) s += (b[i]! + 256).toString(16).slice(1);
+  return s;
+};
+
+export const unhex = (s: string): Uint8Array => {
+  const out = new Uint8Array(s.length >> 1);
+  for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(s.slice(2 * i, 2 * i + 2), 16);
+  return out;
+};

@@ -1,0 +1,123 @@
+/**
+ * Declarative codecs of the messages between services, and of replies.
+ *
+ * Words: a *codec* writes and reads one value; a *method* pairs the codec of its arguments with that of its reply.
+ * Rule: a message's layout is the order of its keys in the declaration, so a declaration is never reordered.
+ */
+import { errnoName, errnoNumber, type Result } from '@vfiolab/uapi';
+import { ByteReader, ByteWriter, WireError } from './bytes.js';
+
+export interface Codec<T> {
+  write(w: ByteWriter, v: T): void;
+  read(r: ByteReader): T;
+}
+
+export type ValueOf<C> = C extends Codec<infer T> ? T : never;
+
+export const u8: Codec<number> = { write: (w, v) => w.u8(v), read: (r) => r.u8() };
+export const u16: Codec<number> = { write: (w, v) => w.u16(v), read: (r) => r.u16() };
+export const u32: Codec<number> = { write: (w, v) => w.u32(v), read: (r) => r.u32() };
+export const i32: Codec<number> = { write: (w, v) => w.u32(v >>> 0), read: (r) => r.u32() | 0 };
+/** A whole number below 2^53. */
+export const num: Codec<number> = { write: (w, v) => w.num(v), read: (r) => r.num() };
+export const u64: Codec<bigint> = { write: (w, v) => w.u64(v), read: (r) => r.u64() };
+export const bool: Codec<boolean> = { write: (w, v) => w.bool(v), read: (r) => r.bool() };
+export const str: Codec<string> = { write: (w, v) => w.str(v), read: (r) => r.str() };
+export const bytes: Codec<Uint8Array> = { write: (w, v) => w.bytes(v), read: (r) => r.bytes() };
+/** An fd capability: 16 unguessable bytes, as 32 hex digits in memory. */
+export const token: Codec<string> = str;
+export const nothing: Codec<void> = { write: () => undefined, read: () => undefined };
+
+export const list = <T>(item: Codec<T>): Codec<T[]> => ({
+  write: (w, v) => {
+    w.u32(v.length);
+    for (const x of v) item.write(w, x);
+  },
+  read: (r) => r.list(() => item.read(r)),
+});
+
+export const optional = <T>(item: Codec<T>): Codec<T | undefined> => ({
+  write: (w, v) => {
+    w.bool(v !== undefined);
+    if (v !== undefined) item.write(w, v);
+  },
+  read: (r) => (r.bool() ? item.read(r) : undefined),
+});
+
+/** One of a fixed list of words. */
+export const oneOf = <const W extends readonly string[]>(...words: W): Codec<W[number]> => ({
+  write: (w, v) => w.u8(words.indexOf(v)),
+  read: (r) => {
+    const word = words[r.u8()];
+    if (word === undefined) throw new WireError(`none of ${words.join(', ')}`);
+    return word;
+  },
+});
+
+type Shape = Record<string, Codec<never>>;
+type ValueOfShape<S> = { [K in keyof S]: S[K] extends Codec<infer T> ? T : never };
+
+export function message<S extends Record<string, Codec<any>>>(shape: S): Codec<ValueOfShape<S>> {
+  const keys = Object.keys(shape);
+  const codecs = Object.values(shape) as unknown as Codec<unknown>[];
+  return {
+    write: (w, v) => {
+      for (let i = 0; i < keys.length; i++) codecs[i]!.write(w, (v as Record<string, unknown>)[keys[i]!]);
+    },
+    read: (r) => {
+      const out: Record<string, unknown> = {};
+      for (let i = 0; i < keys.length; i++) out[keys[i]!] = codecs[i]!.read(r);
+      return out as ValueOfShape<S>;
+    },
+  };
+}
+
+/** Either a value or an errno, as every system call answers. */
+export const result = <T>(value: Codec<T>): Codec<Result<T>> => ({
+  write: (w, v) => {
+    w.u16(v.ok ? 0 : errnoNumber(v.errno));
+    if (v.ok) value.write(w, v.value);
+  },
+  read: (r) => {
+    const errno = r.u16();
+    if (errno === 0) return { ok: true, value: value.read(r) };
+    const name = errnoName(errno);
+    if (name === undefined) throw new WireError(`errno ${errno}`);
+    return { ok: false, errno: name };
+  },
+});
+
+export interface Method<A, R> {
+  readonly id: number;
+  readonly name: string;
+  readonly args: Codec<A>;
+  readonly reply: Codec<R>;
+  /** The receiver needs 32 unguessable bytes to answer (it makes a capability). */
+  readonly entropy: boolean;
+}
+
+export type AnyMethod = Method<any, any>;
+export type ArgsOf<M> = M extends Method<infer A, infer _R> ? A : never;
+export type ReplyOf<M> = M extends Method<infer _A, infer R> ? R : never;
+
+export const method = <A, R>(id: number, args: Codec<A>, reply: Codec<R>, options: { entropy?: boolean } = {}): Method<A, R> => ({
+  id,
+  name: '',
+  args,
+  reply,
+  entropy: options.entropy ?? false,
+});
+
+/** Names the methods of a service and checks that their numbers are unique. */
+export function api<T extends Record<string, AnyMethod>>(service: string, methods: T): T {
+  const seen = new Set<number>();
+  const named: Record<string, AnyMethod> = {};
+  for (const [name, m] of Object.entries(methods)) {
+    if (seen.has(m.id)) throw new Error(`${service}.${name}: method number ${m.id} is taken`);
+    seen.add(m.id);
+    named[name] = { ...m, name: `${service}.${name}` };
+  }
+  return named as T;
+}
+
+export type { Shape };

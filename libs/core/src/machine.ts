@@ -1,0 +1,327 @@
+/**
+ * The machine: runs a core one input at a time, in the same way live, in recovery, in replay and in simulation.
+ *
+ * Words: an *input* is one frame with its sender, the time and (where the method asks for it) entropy; an *output* is a
+ * frame for somebody. The *clock* is a Lamport clock: cutting every service of a run at the same clock value gives a
+ * consistent cut.
+ * Rule: everything here is a function of the inputs since the last snapshot. Outputs are only collected; the actor
+ * decides when they leave.
+ */
+import { type Address, isClient, LAB } from './address.js';
+import { type ByteReader, ByteWriter, WireError } from './bytes.js';
+import type { Codec } from './codec.js';
+
+import { isOp, type Core, type MethodRow, type Request, type View } from './core.js';
+import { decodeHeader, encodeEmptyFrame, encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, MAX_FRAME, payloadOf, REPLY, REQUEST, STATUS } from './frame.js';
+import { call, type CallEffect, type Holder, type Lock, type Op, Signal } from './op.js';
+import { bootApi, type Registration } from './protocol/boot.js';
+import { Channel, type Pending, Session } from './session.js';
+
+export interface Input {
+  readonly from: Address;
+  readonly frame: Uint8Array;
+  readonly now: number;
+  readonly entropy: Uint8Array;
+}
+export interface Output {
+  readonly to: Address;
+  readonly frame: Uint8Array;
+}
+
+/** At most this many operations are in flight at one actor; more requests are answered `overloaded` and come again. */
+export const MAX_OPS = 16384;
+/** At most this many senders are remembered. */
+export const MAX_SESSIONS = 65536;
+
+interface Running extends Holder {
+  readonly gen: Op<unknown>;
+  readonly done: (value: unknown) => void;
+  readonly name: string;
+  started: number;
+}
+interface Waiter {
+  readonly op: Running;
+  readonly reply: Codec<unknown>;
+}
+
+/** Another instance has a newer epoch: this one must stop and touch nothing more. */
+export class LostAuthority extends Error {
+  constructor(address: Address, epoch: number) {
+    super(`${address} lost its authority: epoch ${epoch} is no longer the newest`);
+  }
+}
+
+/** The journal's tail is gone: others remember what we said after its end. */
+export class TailLost extends Error {
+  constructor(address: Address, witness: Address) {
+    super(
+      `${address}: ${witness} has heard more from this service than its journal holds: the journal's tail is lost. ` +
+        'Restore the journal file from a copy, or remove the lab and make it anew.',
+    );
+  }
+}
+
+const NO_HEAD = { seq: 0, hash: '' };
+
+export class Machine {
+  clock = 0;
+  epoch = 0;
+  /** Set when the answer to this instance's registration has arrived. */
+  registration: Registration | undefined;
+  private instance = '';
+  out: Output[] = [];
+  private readonly sessions = new Map<Address, Session>();
+  private readonly channels = new Map<Address, Channel<Waiter>>();
+  private readonly ops = new Set<Running>();
+  private readonly ready: [Running, unknown][] = [];
+  /** Heads of other actors' journals, as they told us: sequence and hash. */
+  /** The highest clock heard from each service: sent back to it, so that it notices a lost journal tail. */
+  private readonly heard = new Map<Address, number>();
+  private readonly witnessed = new Map<Address, { seq: number; hash: string }>();
+
+  constructor(
+    readonly address: Address,
+    readonly core: Core,
+  ) {
+    core.join({
+      emit: (to, method, args) => this.output(to, encodeFrame(this.header(to, EVENT, method.id, 0), method.args, args)),
+      forget: (client) => void this.sessions.delete(client),
+      witnessed: (of) => this.witnessed.get(of) ?? NO_HEAD,
+    });
+  }
+
+  get idle(): boolean {
+    return this.ops.size === 0;
+  }
+
+  get inFlight(): number {
+    return this.ops.size;
+  }
+
+  /** The longest running operations, for people. */
+  running(): { name: string; started: number }[] {
+    return [...this.ops].map(({ name, started }) => ({ name, started }));
+  }
+
+  /** Takes one input and runs until everything waits again. Malformed input changes nothing but the clock. */
+  step(input: Input): void {
+    let header: FrameHeader;
+    try {
+      header = decodeHeader(input.frame);
+    } catch (e) {
+      if (e instanceof WireError) return;
+      throw e;
+    }
+    this.listen(input.from, header);
+    if (header.kind === REQUEST) this.request(input, header);
+    else if (header.kind === REPLY) this.reply(input, header);
+    else this.event(input, header);
+    this.run();
+  }
+
+  /** Advances the clock. A service that heard more from us than we remember saying has seen a journal we lost. */
+  private listen(from: Address, h: FrameHeader): void {
+    if (h.seen > this.clock && !isClient(from)) throw new TailLost(this.address, from);
+    this.clock = Math.max(this.clock, h.clock) + 1;
+    if (!isClient(from)) this.heard.set(from, Math.max(this.heard.get(from) ?? 0, h.clock));
+  }
+
+  private request(input: Input, h: FrameHeader): void {
+    const session = this.session(input.from);
+    if (!session) return void this.refuse(input.from, h, STATUS.overloaded);
+    const admission = session.admit(h.id, h.floor, h.epoch);
+    switch (admission.kind) {
+      case 'new':
+        return this.begin(input, h, session);
+      case 'answered':
+        return this.output(input.from, admission.frame);
+      case 'fenced':
+        return void this.refuse(input.from, h, STATUS.fenced);
+      case 'overloaded':
+        return void this.refuse(input.from, h, STATUS.overloaded);
+      default:
+        return;
+    }
+  }
+
+  private session(from: Address): Session | undefined {
+    let s = this.sessions.get(from);
+    if (!s && this.sessions.size < MAX_SESSIONS) this.sessions.set(from, (s = new Session()));
+    return s;
+  }
+
+  private begin(input: Input, h: FrameHeader, session: Session): void {
+    const status = this.admissible(input, h);
+    if (typeof status === 'number') return session.answer(h.id, this.refuse(input.from, h, status));
+    const { row, args } = status;
+    const req: Request = { from: input.from, now: input.now, entropy: input.entropy };
+    const done = (value: unknown): void => {
+      const frame = encodeFrame(this.header(input.from, REPLY, STATUS.ok, h.id), row.method.reply, value);
+      if (frame.length > MAX_FRAME) throw new Error(`${row.method.name}: a reply of ${frame.length} bytes`);
+      session.answer(h.id, frame);
+      this.output(input.from, frame);
+    };
+    const answer = row.handle(req, args);
+    if (!isOp(answer)) return done(answer);
+    const op: Running = { gen: answer, done, held: [], name: row.method.name, started: input.now };
+    this.ops.add(op);
+    this.ready.push([op, undefined]);
+  }
+
+  private admissible(input: Input, h: FrameHeader): number | { row: MethodRow; args: unknown } {
+    if (h.deadline !== 0 && input.now > h.deadline) return STATUS.expired;
+    if (this.ops.size >= MAX_OPS) return STATUS.overloaded;
+    const row = this.core.methods.get(h.method) ?? this.builtin(h.method, input.from);
+    if (!row || (row.method.entropy && input.entropy.length < 32)) return STATUS.badRequest;
+    try {
+      const r = payloadOf(input.frame);
+      const args: unknown = row.method.args.read(r);
+      r.done();
+      return { row, args };
+    } catch (e) {
+      if (e instanceof WireError) return STATUS.badRequest;
+      throw e;
+    }
+  }
+
+  /** The one method that every actor has besides its core's: its own start. */
+  private builtin(id: number, from: Address): MethodRow | undefined {
+    if (id !== bootApi.start.id || from !== this.address) return undefined;
+    return { method: bootApi.start, handle: (_req, args) => this.start((args as { instance: string }).instance) };
+  }
+
+  /** First operation of an instance: the lab gives it an epoch, and says how far it saw this actor's journal. */
+  private *start(instance: string): Op<void> {
+    this.registration = undefined;
+    this.instance = instance;
+    const grant = yield* call(LAB, bootApi.register, { instance });
+    if (this.instance !== instance) return;
+    this.epoch = grant.epoch;
+    this.registration = grant;
+  }
+
+  private refuse(to: Address, h: FrameHeader, status: number): Uint8Array {
+    const frame = encodeEmptyFrame(this.header(to, REPLY, status, h.id));
+    this.output(to, frame);
+    return frame;
+  }
+
+  private reply(input: Input, h: FrameHeader): void {
+    const channel = this.channels.get(input.from);
+    if (h.method === STATUS.overloaded || !channel) return;
+    const waiter = channel.settle(h.id);
+    if (!waiter) return;
+    if (h.method === STATUS.fenced) throw new LostAuthority(this.address, this.epoch);
+    if (h.method !== STATUS.ok) throw new Error(`${waiter.op.name}: ${input.from} refused a call with status ${h.method}`);
+    this.ready.push([waiter.op, waiter.reply.read(payloadOf(input.frame))]);
+  }
+
+  private event(input: Input, h: FrameHeader): void {
+    if (h.method !== bootApi.witness.id) return;
+    const head = bootApi.witness.args.read(payloadOf(input.frame));
+    const known = this.witnessed.get(input.from) ?? NO_HEAD;
+    if (head.seq >= known.seq) this.witnessed.set(input.from, head);
+  }
+
+  private run(): void {
+    for (;;) {
+      const next = this.ready.shift();
+      if (!next) return;
+      this.resume(next[0], next[1]);
+      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
+    }
+  }
+
+  private resume(op: Running, value: unknown): void {
+    for (;;) {
+      const step = op.gen.next(value);
+      if (step.done) return this.finish(op, step.value);
+      const effect = step.value;
+      value = undefined;
+      if (effect.kind === 'call') return this.send(op, effect);
+      if (effect.kind === 'wait') return effect.signal.park(op);
+      if (effect.kind === 'unlock') this.release(op, effect.lock);
+      else if (!effect.lock.acquire(op, effect.exclusive)) return;
+    }
+  }
+
+  private finish(op: Running, value: unknown): void {
+    while (op.held.length > 0) this.release(op, op.held[op.held.length - 1]!);
+    this.ops.delete(op);
+    op.done(value);
+  }
+
+  private release(op: Running, lock: Lock): void {
+    for (const next of lock.release(op)) this.ready.push([next as Running, undefined]);
+  }
+
+  private send(op: Running, { to, method, args }: CallEffect): void {
+    const channel = this.channel(to);
+    if (channel.full) throw new Error(`${op.name}: more than a window of calls to ${to}`);
+    const flags = method.entropy ? FLAG_ENTROPY : 0;
+    const frame = channel.send({ op, reply: method.reply }, (id, floor) =>
+      encodeFrame({ ...this.header(to, REQUEST, method.id, id), flags, floor }, method.args, args),
+    );
+    if (frame.length > MAX_FRAME) throw new Error(`${method.name}: a request of ${frame.length} bytes`);
+    this.output(to, frame);
+  }
+
+  private channel(to: Address): Channel<Waiter> {
+    let c = this.channels.get(to);
+    if (!c) this.channels.set(to, (c = new Channel()));
+    return c;
+  }
+
+  private header(to: Address, kind: number, method: number, id: number): FrameHeader {
+    const seen = this.heard.get(to) ?? 0;
+    return { kind, flags: 0, method, epoch: this.epoch, id, floor: 0, clock: this.clock, seen, deadline: 0 };
+  }
+
+  private output(to: Address, frame: Uint8Array): void {
+    this.out.push({ to, frame });
+  }
+
+  /** Every request that waits for its reply, for the shell to send again. */
+  *unanswered(): IterableIterator<{ to: Address; pending: Pending<unknown> }> {
+    for (const [to, channel] of this.channels) for (const pending of channel.pending()) yield { to, pending };
+  }
+
+  /** A client is gone for good: nobody will ask for its answers again. */
+  encode(w: ByteWriter): void {
+    if (!this.idle) throw new Error('a snapshot needs every operation to have ended');
+    w.num(this.clock);
+    w.u32(this.epoch);
+    sortedEntries(this.sessions, w, (s) => s.encode(w));
+    sortedEntries(this.channels, w, (c) => c.encode(w));
+    sortedEntries(this.heard, w, (clock) => w.num(clock));
+    sortedEntries(this.witnessed, w, ({ seq, hash }) => (w.num(seq), w.str(hash)));
+    this.core.encode(w, 'snapshot');
+  }
+
+  decode(r: ByteReader): void {
+    this.clock = r.num();
+    this.epoch = r.u32();
+    for (const [a, s] of r.list(() => [r.str(), Session.decode(r)] as const)) this.sessions.set(a, s);
+    for (const [a, c] of r.list(() => [r.str(), Channel.decode<Waiter>(r)] as const)) this.channels.set(a, c);
+    for (const [a, c] of r.list(() => [r.str(), r.num()] as const)) this.heard.set(a, c);
+    for (const [a, h] of r.list(() => [r.str(), { seq: r.num(), hash: r.str() }] as const)) this.witnessed.set(a, h);
+    this.core.decode(r);
+    r.done();
+  }
+
+  /** The core's state in one view, as bytes to hash or to compare. */
+  stateBytes(view: View): Uint8Array {
+    const w = new ByteWriter(4096);
+    this.core.encode(w, view);
+    return w.take();
+  }
+}
+
+function sortedEntries<T>(map: Map<string, T>, w: ByteWriter, each: (value: T) => void): void {
+  const keys = [...map.keys()].sort();
+  w.list(keys, (k) => {
+    w.str(k);
+    each(map.get(k)!);
+  });
+}
+

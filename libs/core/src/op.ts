@@ -1,0 +1,131 @@
+/**
+ * Operations: what a core does, written top to bottom.
+ *
+ * Words: an *op* is a generator; it yields an *effect* when it must wait: for a *call* to another service, for a *lock*,
+ * or for a *signal*. The machine resumes it with the answer.
+ * Rule: an op holds the locks that the kernel would hold while it waits; every lock it still holds is released when it ends.
+ */
+import type { Address } from './address.js';
+import type { AnyMethod, Method } from './codec.js';
+
+export interface CallEffect {
+  readonly kind: 'call';
+  readonly to: Address;
+  readonly method: AnyMethod;
+  readonly args: unknown;
+}
+export interface LockEffect {
+  readonly kind: 'lock';
+  readonly lock: Lock;
+  readonly exclusive: boolean;
+}
+export interface UnlockEffect {
+  readonly kind: 'unlock';
+  readonly lock: Lock;
+}
+export interface WaitEffect {
+  readonly kind: 'wait';
+  readonly signal: Signal;
+}
+export type Effect = CallEffect | LockEffect | UnlockEffect | WaitEffect;
+
+export type Op<T> = Generator<Effect, T, unknown>;
+
+/** Asks another service and waits for its answer, however long it takes: the shell retries under the same id. */
+export function* call<A, R>(to: Address, method: Method<A, R>, args: A): Op<R> {
+  return (yield { kind: 'call', to, method, args }) as R;
+}
+
+/** Identifies the running op to locks; the machine makes one per op. */
+export interface Holder {
+  readonly held: Lock[];
+}
+
+/** Reader-writer lock with a fair queue: whoever asked first goes first, as the kernel's rwsem does without spinning. */
+export class Lock {
+  private owners = new Set<Holder>();
+  private exclusive = false;
+  private readonly queue: { holder: Holder; exclusive: boolean }[] = [];
+
+  get idle(): boolean {
+    return this.owners.size === 0;
+  }
+
+  /** Takes the lock now, or queues the holder and returns false. Machine only. */
+  acquire(holder: Holder, exclusive: boolean): boolean {
+    if (this.queue.length === 0 && this.admits(exclusive)) {
+      this.grant(holder, exclusive);
+      return true;
+    }
+    this.queue.push({ holder, exclusive });
+    return false;
+  }
+
+  private admits(exclusive: boolean): boolean {
+    return this.owners.size === 0 || (!exclusive && !this.exclusive);
+  }
+
+  private grant(holder: Holder, exclusive: boolean): void {
+    this.owners.add(holder);
+    this.exclusive = exclusive;
+    holder.held.push(this);
+  }
+
+  /** Gives the lock up and returns the holders that have it now instead. Machine only. */
+  release(holder: Holder): Holder[] {
+    if (!this.owners.delete(holder)) throw new Error('a lock was released by an operation that does not hold it');
+    holder.held.splice(holder.held.lastIndexOf(this), 1);
+    const woken: Holder[] = [];
+    while (this.queue.length > 0 && this.admits(this.queue[0]!.exclusive)) {
+      const next = this.queue.shift()!;
+      this.grant(next.holder, next.exclusive);
+      woken.push(next.holder);
+    }
+    return woken;
+  }
+}
+
+export function* lockWrite(lock: Lock): Op<void> {
+  yield { kind: 'lock', lock, exclusive: true };
+}
+export function* lockRead(lock: Lock): Op<void> {
+  yield { kind: 'lock', lock, exclusive: false };
+}
+export function* unlock(lock: Lock): Op<void> {
+  yield { kind: 'unlock', lock };
+}
+
+/** A condition that ops wait for. Whoever makes it true calls `raise`; woken ops look again, as after any wake-up. */
+export class Signal {
+  private readonly waiting: Holder[] = [];
+  private raised: Holder[] = [];
+
+  get waiters(): number {
+    return this.waiting.length;
+  }
+
+  raise(): void {
+    this.raised.push(...this.waiting.splice(0));
+    if (this.raised.length > 0) Signal.pending.add(this);
+  }
+
+  /** Machine only. */
+  park(holder: Holder): void {
+    this.waiting.push(holder);
+  }
+
+  /** Signals raised since the machine last looked. One machine steps at a time, so one set serves all. */
+  private static readonly pending = new Set<Signal>();
+
+  static takeRaised(): Holder[] {
+    if (Signal.pending.size === 0) return [];
+    const woken: Holder[] = [];
+    for (const s of Signal.pending) woken.push(...s.raised.splice(0));
+    Signal.pending.clear();
+    return woken;
+  }
+}
+
+export function* wait(signal: Signal): Op<void> {
+  yield { kind: 'wait', signal };
+}

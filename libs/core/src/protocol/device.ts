@@ -1,0 +1,25 @@
+/** What `groups` asks of a device's actor, besides the system calls that clients make (`sys`). */
+import { api, bytes, message, method, nothing, result, str, u32, u8, type ValueOf, list, num, bool } from '../codec.js';
+
+/** Memory or port window behind a BAR register. */
+const bar = message({ index: u8, size: num, io: bool, wide: bool, prefetchable: bool });
+/** A function as its driver finds it: config space as the machine had it, and the model that answers behind it. */
+export const functionFacts = message({
+  bdf: str,
+  minor: u32,
+  vendor: u32,
+  device: u32,
+  classCode: u32,
+  pcie: bool,
+  model: str,
+  config: bytes,
+  bars: list(bar),
+});
+export type FunctionFacts = ValueOf<typeof functionFacts>;
+
+export const deviceApi = api('device', {
+  /** vfio-pci is bound: the cdev may be opened from now on. */
+  probe: method(32, functionFacts, result(nothing)),
+  /** vfio-pci is unbound: waits until no file is open any more. */
+  remove: method(33, nothing, nothing),
+});

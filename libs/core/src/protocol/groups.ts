@@ -1,0 +1,27 @@
+/** What others may ask of `groups`: topology, driver binding, DMA ownership, device nodes. */
+import { api, list, message, method, nothing, num, result, str, u32, type ValueOf } from '../codec.js';
+
+/** How a host is made. `iommu`: the kind of IOMMU, `machine`: a name for people. */
+export const hostSetup = message({ machine: str, profile: str, iommu: str, allowUnsafeInterrupts: u32 });
+export type HostSetup = ValueOf<typeof hostSetup>;
+
+export const groupsApi = api('groups', {
+  /** A piece of the machine's description (lspci text or fixture), in order. */
+  load: method(32, message({ part: u32, text: str }), result(nothing)),
+  /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. */
+  seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32 })),
+  /** Which actor answers for a path under /dev. ENOENT, ENXIO. */
+  resolve: method(34, message({ path: str }), result(message({ owner: str }))),
+  sysfsWrite: method(35, message({ path: str, data: str }), result(u32)),
+  sysfsRead: method(36, message({ path: str }), result(str)),
+  readlink: method(37, message({ path: str }), result(str)),
+  listdir: method(38, message({ path: str }), result(list(str))),
+  /** A cdev is being opened for use (BIND): EBUSY while the group node is open. Undone by `cdevRelease`. */
+  cdevClaim: method(40, message({ bdf: str }), result(nothing)),
+  cdevRelease: method(41, message({ bdf: str }), nothing),
+  /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
+  claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
+  releaseDma: method(43, message({ bdf: str, context: num }), nothing),
+  /** Devices that a vfio driver is bound to. */
+  vfioDevices: method(44, nothing, list(str)),
+});

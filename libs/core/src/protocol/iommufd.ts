@@ -1,0 +1,14 @@
+/** What the device service asks of `iommufd`, besides the system calls that clients make (`sys`). */
+import { api, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
+
+/** A device bound to a context, as its driver knows it. */
+const bound = { context: num, device: u32 };
+
+export const iommufdApi = api('iommufd', {
+  /** A device claims its group for the context behind `client`'s token. EBADF, EBADFD, EPERM, EBUSY, EINVAL. */
+  bind: method(32, message({ token, client: str, bdf: str }), result(message(bound))),
+  unbind: method(33, message(bound), nothing),
+  /** Attach or replace: `pt` is an IOAS or a HWPT; answers the HWPT in use. ENOENT, EINVAL, ENOMEM, EFAULT ... */
+  attach: method(34, message({ ...bound, pt: u32 }), result(message({ pt: u32 }))),
+  detach: method(35, message(bound), nothing),
+});

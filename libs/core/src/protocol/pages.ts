@@ -1,0 +1,71 @@
+/**
+ * What others may ask of `pages`: processes and their memory, page frames, pins, accounting, eventfds.
+ *
+ * Words: a *frame* is 4 KiB of the host's memory, named by its number; a *store* is what one IOMMU_IOAS_MAP put behind
+ * an area: slots of 4 KiB over a range of one process's memory. A slot is pinned once while anybody covers it.
+ */
+import { api, bool, bytes, list, message, method, nothing, num, result, str, token, u32, u64, u8, type ValueOf } from '../codec.js';
+import { run } from './iommu.js';
+
+export const dmaPiece = message({ frame: num, offset: u32, length: u32 });
+export type DmaPiece = ValueOf<typeof dmaPiece>;
+
+/** Linux values. */
+export const MMAP_PROT_READ = 1;
+export const MMAP_PROT_WRITE = 2;
+export const CAP_IPC_LOCK = 1 << 0;
+export const CAP_SYS_RAWIO = 1 << 1;
+export const CAP_SYS_RESOURCE = 1 << 2;
+
+/** Whom a store's pins are charged to (semantics B3.1): the user, the mm, or nobody. */
+export const RLIMIT_USER = 0;
+export const RLIMIT_MM = 1;
+
+/** `runs` cover slots [first, next); ask again from `next` when it is short of what was asked for. */
+const pinned = message({ runs: list(run), next: num });
+export type Pinned = ValueOf<typeof pinned>;
+
+export const procStatus = message({ pid: u32, vmLockedKb: num, vmPinnedKb: num, userLockedPages: num });
+
+export const pagesApi = api('pages', {
+  /** The host's memory in frames. */
+  setup: method(32, message({ frames: num }), nothing),
+  /** The calling client becomes a process. EEXIST. `caps`: CAP_* above; `memlock`: RLIMIT_MEMLOCK in bytes. */
+  procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 }))),
+  /** Anonymous memory. `pageShift` 12, 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL, EEXIST. */
+  mmap: method(34, message({ va: num, length: num, prot: u32, pageShift: u8 }), result(num)),
+  munmap: method(35, message({ va: num, length: num }), result(nothing)),
+  mprotect: method(36, message({ va: num, length: num, prot: u32 }), result(nothing)),
+  /** The process reads and writes its own memory. EFAULT. */
+  memRead: method(37, message({ va: num, length: u32 }), result(bytes)),
+  memWrite: method(38, message({ va: num, data: bytes }), result(nothing)),
+  setrlimit: method(39, message({ memlock: num }), result(nothing)),
+  status: method(40, nothing, result(procStatus)),
+  /** From others: the capabilities of a client's process, 0 when it has none. */
+  capabilities: method(41, message({ client: str }), u32),
+  /** From iommufd: a store over `client`'s memory; with `pin` its first slots are pinned too. EFAULT, ENOMEM: nothing made. */
+  storeCreate: method(
+    48,
+    message({ client: str, va: u64, length: u64, writable: bool, rlimitMode: u8, pin: bool }),
+    result(message({ store: num, pinned })),
+  ),
+  /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT, ENOMEM. */
+  pin: method(49, message({ store: num, first: num, count: num }), result(pinned)),
+  /** Takes one cover away from each range; a slot that nobody covers is unpinned. `release`: the store goes too. */
+  unpin: method(50, message({ store: num, ranges: list(message({ first: num, count: num })), release: bool }), nothing),
+  /** From iommu: bytes of pinned frames. */
+  dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
+  dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
+  eventfd: method(56, message({ init: u64 }), result(token), { entropy: true }),
+  /** EAGAIN when the counter is 0. */
+  eventfdRead: method(57, message({ token }), result(u64)),
+  eventfdWrite: method(58, message({ token, value: u64 }), result(nothing)),
+  eventfdClose: method(59, message({ token }), result(nothing)),
+  /** From device: hold the eventfd behind a client's token. EBADF. */
+  eventfdHold: method(60, message({ token, client: str }), result(num)),
+  eventfdDrop: method(61, message({ event: num }), nothing),
+  /** From device: add 1. */
+  eventfdSignal: method(62, message({ event: num }), nothing),
+  /** Event to a client: an eventfd of yours may be readable. */
+  eventfdReady: method(63, message({ token }), nothing),
+});

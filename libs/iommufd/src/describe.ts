@@ -1,0 +1,19 @@
+/** A context for people: one line an object. */
+import { type Context, isDevice, isHwpt, isIoas } from './context.js';
+import { areaLength } from './ioas.js';
+import type { IommufdObject } from './objects.js';
+
+export function describeContext(c: Context): string[] {
+  const state = c.fileOpen ? 'open' : 'closed, devices still bound';
+  return [`iommufd context ${c.id} (${state})`, ...c.objects.all().map((o) => `  ${o.id} ${describeObject(o)}`)];
+}
+
+function describeObject(o: IommufdObject): string {
+  if (isIoas(o)) {
+    let bytes = 0n;
+    for (const a of o.areas) bytes += areaLength(a);
+    return `IOAS: ${o.areas.size} areas, 0x${bytes.toString(16)} bytes, ${o.hwpts.length} domains`;
+  }
+  if (isHwpt(o)) return `HWPT of IOAS ${o.ioas.id}${o.auto ? ' (auto)' : ''}, ${o.users - 1} devices`;
+  return isDevice(o) ? `DEVICE ${o.bdf}, ${o.attached ? `on HWPT ${o.igroup.hwpt!.id}` : 'not attached'}` : o.type;
+}

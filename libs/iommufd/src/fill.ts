@@ -1,0 +1,127 @@
+/**
+ * Areas into domains and out again.
+ *
+ * Words: *filling* pins an area's memory and writes it into domains; *emptying* clears the PTEs, waits for the flush and
+ * only then gives up the pins (invariant I05).
+ * Rule: a fill that fails leaves no PTE and no pin of its own.
+ */
+import { fail, ok, PAGE_SIZE, type Result } from '@vfiolab/uapi';
+import { call, IOMMU, iommuApi, type Op, PAGES, pagesApi, type Pinned, type Run } from '@vfiolab/core';
+import { type Area, areaLength, pageOffset } from './ioas.js';
+import type { PagingHwpt } from './hwpt.js';
+
+const PAGE = BigInt(PAGE_SIZE);
+
+/** The slots of the store that an area shows. */
+export function slots(area: Area): { first: number; count: number } {
+  const first = area.startByte / PAGE;
+  const last = (area.startByte + areaLength(area) - 1n) / PAGE;
+  return { first: Number(first), count: Number(last - first + 1n) };
+}
+
+/** Domains by granule: those of one granule are written with one message. */
+function byGranule(hwpts: readonly PagingHwpt[]): Map<number, number[]> {
+  const out = new Map<number, number[]>();
+  for (const { domain } of hwpts) {
+    const same = out.get(domain.granule);
+    if (same) same.push(domain.domain);
+    else out.set(domain.granule, [domain.domain]);
+  }
+  return out;
+}
+
+interface Piece {
+  readonly iova: number;
+  readonly runs: Run[];
+}
+
+/** Runs of whole 4 KiB slots, cut to the bytes of the area and counted in granules. */
+function toGranules(area: Area, granule: number, firstSlot: number, runs: readonly Run[]): Piece {
+  const shift = BigInt(granule);
+  const { first } = slots(area);
+  const headBytes = firstSlot === first ? pageOffset(area) : 0n;
+  const startByte = firstSlot === first ? 0n : BigInt(firstSlot) * PAGE - area.startByte;
+  const perPage = PAGE_SIZE >> granule;
+  const out = runs.map((r) => ({ frame: r.frame * perPage, count: r.count * perPage }));
+  const head = Number(headBytes >> shift);
+  let left = Number((areaLength(area) - startByte) >> shift);
+  if (out[0] && head > 0) out[0] = { frame: out[0].frame + head, count: out[0].count - head };
+  const cut: Run[] = [];
+  for (const r of out) {
+    const count = Math.min(r.count, left);
+    if (count > 0) cut.push({ frame: r.frame, count });
+    left -= count;
+  }
+  return { iova: Number((area.start + startByte) >> shift), runs: cut };
+}
+
+/**
+ * Writes one batch of pinned runs into the domains.
+ * ENOMEM: the IOMMU has no room for the table pages.
+ */
+function* writeRuns(area: Area, hwpts: readonly PagingHwpt[], firstSlot: number, runs: readonly Run[]): Op<Result<void>> {
+  for (const [granule, domains] of byGranule(hwpts)) {
+    const piece = toGranules(area, granule, firstSlot, runs);
+    const done = yield* call(IOMMU, iommuApi.map, { domains, ...piece, prot: area.prot });
+    if (!done.ok) return done;
+  }
+  return ok(undefined);
+}
+
+/**
+ * Fills an area into domains that do not have it yet. `begun`: slots that the store's creation pinned already.
+ * EFAULT, ENOMEM.
+ */
+export function* fillArea(area: Area, store: number, hwpts: readonly PagingHwpt[], begun?: Pinned): Op<Result<void>> {
+  if (hwpts.length === 0) return ok(undefined);
+  const { first, count } = slots(area);
+  const end = first + count;
+  let at = first;
+  let pinned: Pinned | undefined = begun;
+  while (at < end) {
+    if (!pinned) {
+      const more = yield* call(PAGES, pagesApi.pin, { store, first: at, count: end - at });
+      if (!more.ok) {
+        yield* undoFill(area, store, hwpts, first, at);
+        return more;
+      }
+      pinned = more.value;
+    }
+    const written = yield* writeRuns(area, hwpts, at, pinned.runs);
+    if (!written.ok) {
+      yield* undoFill(area, store, hwpts, first, pinned.next);
+      return fail(written.errno);
+    }
+    at = pinned.next;
+    pinned = undefined;
+  }
+  area.covers++;
+  return ok(undefined);
+}
+
+function* undoFill(area: Area, store: number, hwpts: readonly PagingHwpt[], first: number, end: number): Op<void> {
+  if (end === first) return;
+  yield* clear([area], hwpts);
+  yield* call(PAGES, pagesApi.unpin, { store, ranges: [{ first, count: end - first }], release: false });
+}
+
+/** Spans in one message at most. */
+const MAX_SPANS = 16384;
+
+/** Clears the PTEs of areas in domains; answers when no DMA uses them any more. */
+export function* clear(areas: readonly Area[], hwpts: readonly PagingHwpt[]): Op<void> {
+  for (const [granule, domains] of byGranule(hwpts)) {
+    const shift = BigInt(granule);
+    const spans = areas.map((a) => ({ iova: Number(a.start >> shift), count: Number(areaLength(a) >> shift) }));
+    for (let i = 0; i < spans.length; i += MAX_SPANS)
+      yield* call(IOMMU, iommuApi.unmap, { domains, spans: spans.slice(i, i + MAX_SPANS) });
+  }
+}
+
+/** Gives up every pin of an area; `release`: it was the last area of its store. */
+export function* unpinArea(area: Area, store: number, release: boolean): Op<void> {
+  const range = slots(area);
+  const ranges = Array.from({ length: area.covers }, () => range);
+  area.covers = 0;
+  if (ranges.length > 0 || release) yield* call(PAGES, pagesApi.unpin, { store, ranges, release });
+}

@@ -1,0 +1,28 @@
+/** IOMMU_DESTROY: remove one object by id. */
+import { fail, type iommu_destroy, ok, type StructOf } from '@vfiolab/uapi';
+import { type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
+import type { Context } from '../context.js';
+import { isHwpt, isIoas } from '../context.js';
+import { destroyHwpt } from '../hwpt.js';
+import type { IommufdObject } from '../objects.js';
+import { removeAll } from '../unmap.js';
+import type { Call } from './call.js';
+
+/** ENOENT: no such object. EBUSY: something besides the table refers to it (semantics E3). */
+export function* destroy(call: Call<typeof iommu_destroy>, cmd: StructOf<typeof iommu_destroy>): Op<IoctlResult> {
+  const { context } = call.file;
+  const object = context.objects.get(cmd.id);
+  if (!object) return fail('ENOENT');
+  yield* lockWrite(object.shortTerm);
+  if (context.objects.get(cmd.id) !== object) return fail('ENOENT');
+  if (object.users !== 1) return fail('EBUSY');
+  yield* destroyObject(context, object);
+  return ok(0);
+}
+
+/** Destroys an object that nothing refers to. A device or access always has its driver's reference and never gets here. */
+export function* destroyObject(context: Context, object: IommufdObject): Op<void> {
+  if (isHwpt(object)) return yield* destroyHwpt(context, object);
+  context.objects.remove(object);
+  if (isIoas(object)) yield* removeAll(object);
+}

@@ -1,0 +1,70 @@
+/** IOMMU_OPTION: get or set one option. */
+import { fail, type iommu_option, ok, type Result, type StructOf } from '@vfiolab/uapi';
+import { call as callService, CAP_SYS_RESOURCE, type IoctlResult, lockWrite, type Op, PAGES, pagesApi, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
+import { isIoas } from '../context.js';
+import type { Ioas } from '../ioas.js';
+import { hold } from '../objects.js';
+import type { Call } from './call.js';
+
+const OPTION_RLIMIT_MODE = 0;
+const OPTION_HUGE_PAGES = 1;
+const OP_SET = 0;
+const OP_GET = 1;
+
+type Cmd = StructOf<typeof iommu_option>;
+
+/** EOPNOTSUPP, EPERM, EBUSY, EINVAL, EADDRINUSE, ENOENT: uAPI section 1, IOMMU_OPTION. */
+export function* option(call: Call<typeof iommu_option>, cmd: Cmd): Op<IoctlResult> {
+  if (cmd.__reserved) return fail('EOPNOTSUPP');
+  const value = yield* answer(call, cmd);
+  if (!value.ok) return value;
+  const told = call.respond({ val64: value.value });
+  return told.ok ? ok(0) : told;
+}
+
+function* answer(call: Call<typeof iommu_option>, cmd: Cmd): Op<Result<bigint>> {
+  if (cmd.option_id === OPTION_RLIMIT_MODE) return yield* rlimitMode(call, cmd);
+  if (cmd.option_id !== OPTION_HUGE_PAGES) return fail('EOPNOTSUPP');
+  const ioas = yield* hold(call.file.context.objects, cmd.object_id, isIoas);
+  return ioas.ok ? yield* hugePages(ioas.value, cmd) : ioas;
+}
+
+function* rlimitMode(call: Call<typeof iommu_option>, cmd: Cmd): Op<Result<bigint>> {
+  const { context } = call.file;
+  if (cmd.object_id) return fail('EOPNOTSUPP');
+  if (cmd.op === OP_GET) return ok(BigInt(context.rlimitMode));
+  if (cmd.op !== OP_SET) return fail('EOPNOTSUPP');
+  const caps = yield* callService(PAGES, pagesApi.capabilities, { client: call.client });
+  if (!(caps & CAP_SYS_RESOURCE)) return fail('EPERM');
+  if (context.objects.size > 0) return fail('EBUSY');
+  if (cmd.val64 !== 0n && cmd.val64 !== 1n) return fail('EINVAL');
+  context.rlimitMode = cmd.val64 === 1n ? RLIMIT_MM : RLIMIT_USER;
+  return ok(cmd.val64);
+}
+
+function* hugePages(ioas: Ioas, cmd: Cmd): Op<Result<bigint>> {
+  if (cmd.op === OP_GET) return ok(ioas.hugePages ? 1n : 0n);
+  if (cmd.op !== OP_SET) return fail('EOPNOTSUPP');
+  if (cmd.val64 > 1n) return fail('EINVAL');
+  yield* lockWrite(ioas.domainsLock);
+  const set = cmd.val64 === 1n ? enableHugePages(ioas) : disableHugePages(ioas);
+  return set.ok ? ok(cmd.val64) : set;
+}
+
+function enableHugePages(ioas: Ioas): Result<void> {
+  ioas.hugePages = true;
+  ioas.alignment = ioas.wantedAlignment();
+  return ok(undefined);
+}
+
+/** EINVAL once domains hold areas; EADDRINUSE when an area is not page aligned. */
+function disableHugePages(ioas: Ioas): Result<void> {
+  if (!ioas.hugePages) return ok(undefined);
+  if (ioas.hwpts.length > 0 && ioas.areas.size > 0) return fail('EINVAL');
+  ioas.hugePages = false;
+  const alignment = ioas.wantedAlignment();
+  const conforms = ioas.checkAlignment(alignment);
+  if (conforms.ok) ioas.alignment = alignment;
+  else ioas.hugePages = true;
+  return conforms;
+}

@@ -1,0 +1,132 @@
+/**
+ * Putting areas into an IOAS: the part that MAP and COPY share.
+ *
+ * Rule: places are taken before memory is pinned, and given back when pinning fails (semantics B2.6).
+ */
+import { fail, ok, type Result } from '@vfiolab/uapi';
+import { call, lockRead, type Op, PAGES, pagesApi, unlock } from '@vfiolab/core';
+import { clear, fillArea, unpinArea } from './fill.js';
+import { type Area, type Ioas, type Store } from './ioas.js';
+
+export interface UserRange {
+  readonly client: string;
+  readonly va: bigint;
+  readonly length: bigint;
+  readonly prot: number;
+  readonly writable: boolean;
+  readonly rlimitMode: number;
+}
+
+/**
+ * Maps a client's memory at `fixed`, or where it fits. With a domain the pages are pinned, charged and written before the
+ * answer; without one they are only remembered (B2.5). EINVAL, EOVERFLOW, EEXIST, ENOSPC, EFAULT, ENOMEM.
+ */
+export function* mapUser(ioas: Ioas, range: UserRange, fixed: bigint | undefined): Op<Result<bigint>> {
+  yield* lockRead(ioas.domainsLock);
+  const mapped = yield* mapUserLocked(ioas, range, fixed);
+  yield* unlock(ioas.domainsLock);
+  return mapped;
+}
+
+function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined): Op<Result<bigint>> {
+  const start = ioas.place(range.length, fixed, range.va);
+  if (!start.ok) return start;
+  const area = newArea(start.value, range.length, range.va % 4096n, range.prot);
+  const placed = ioas.insert(area);
+  if (!placed.ok) return placed;
+  const { client, va, length, writable, rlimitMode } = range;
+  const pin = ioas.hwpts.length > 0;
+  const made = yield* call(PAGES, pagesApi.storeCreate, { client, va, length, writable, rlimitMode, pin });
+  if (!made.ok) {
+    ioas.areas.delete(area);
+    return made;
+  }
+  const store: Store = { id: made.value.store, client, va, writable, areas: 0 };
+  const filled = yield* fillArea(area, store.id, ioas.hwpts, pin ? made.value.pinned : undefined);
+  if (!filled.ok) {
+    yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
+    ioas.areas.delete(area);
+    return filled;
+  }
+  goLive(area, store);
+  return start;
+}
+
+export const newArea = (start: bigint, length: bigint, startByte: bigint, prot: number): Area => ({
+  start,
+  last: start + length - 1n,
+  store: undefined,
+  startByte,
+  prot,
+  state: 'building',
+  covers: 0,
+});
+
+export function goLive(area: Area, store: Store): void {
+  area.store = store;
+  area.state = 'live';
+  store.areas++;
+}
+
+/** A slice of a store that another area shows. */
+export interface Slice {
+  readonly store: Store;
+  readonly startByte: bigint;
+  readonly length: bigint;
+}
+
+/**
+ * Maps slices of stores one behind the other. The caller holds a reference on each store.
+ * No new pin is made where a domain holds the pages already, no new charge (B3.4).
+ * EINVAL, EOVERFLOW, EEXIST, ENOSPC, EPERM (a read-only store asked to be writable), EFAULT, ENOMEM.
+ */
+export function* mapSlices(ioas: Ioas, slices: readonly Slice[], prot: number, writable: boolean, fixed: bigint | undefined): Op<Result<bigint>> {
+  yield* lockRead(ioas.domainsLock);
+  const mapped = yield* mapSlicesLocked(ioas, slices, prot, writable, fixed);
+  yield* unlock(ioas.domainsLock);
+  return mapped;
+}
+
+function* mapSlicesLocked(ioas: Ioas, slices: readonly Slice[], prot: number, writable: boolean, fixed: bigint | undefined): Op<Result<bigint>> {
+  const length = slices.reduce((sum, s) => sum + s.length, 0n);
+  const first = slices[0]!;
+  const start = ioas.place(length, fixed, first.store.va - (first.store.va % 4096n) + first.startByte);
+  if (!start.ok) return start;
+  const areas: Area[] = [];
+  const inserted = insertSlices(ioas, slices, prot, writable, start.value, areas);
+  if (!inserted.ok) return inserted;
+  const filled = yield* fillSlices(ioas, slices, areas);
+  if (!filled.ok) return filled;
+  areas.forEach((area, i) => goLive(area, slices[i]!.store));
+  return start;
+}
+
+function insertSlices(ioas: Ioas, slices: readonly Slice[], prot: number, writable: boolean, start: bigint, areas: Area[]): Result<void> {
+  let iova = start;
+  for (const s of slices) {
+    const area = newArea(iova, s.length, s.startByte, prot);
+    const placed = writable && !s.store.writable ? fail('EPERM') : ioas.insert(area);
+    if (!placed.ok) {
+      for (const a of areas) ioas.areas.delete(a);
+      return placed;
+    }
+    areas.push(area);
+    iova += s.length;
+  }
+  return ok(undefined);
+}
+
+/** Fills all areas or none. */
+function* fillSlices(ioas: Ioas, slices: readonly Slice[], areas: readonly Area[]): Op<Result<void>> {
+  for (let i = 0; i < areas.length; i++) {
+    const filled = yield* fillArea(areas[i]!, slices[i]!.store.id, ioas.hwpts);
+    if (filled.ok) continue;
+    for (let undo = 0; undo < i; undo++) {
+      yield* clear([areas[undo]!], ioas.hwpts);
+      yield* unpinArea(areas[undo]!, slices[undo]!.store.id, false);
+    }
+    for (const area of areas) ioas.areas.delete(area);
+    return filled;
+  }
+  return ok(undefined);
+}
