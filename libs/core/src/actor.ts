@@ -13,7 +13,7 @@ import { ByteReader, ByteWriter } from './bytes.js';
 import type { Core } from './core.js';
 import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST } from './frame.js';
 import { decodeInputs, encodeInputs, type JournalPort, readOutputs, writeOutputs } from './journal.js';
-import { type Input, Machine, type Output } from './machine.js';
+import { BOOT, type Input, Machine, type Output } from './machine.js';
 import { bootApi } from './protocol/boot.js';
 
 export interface ActorPorts {
@@ -28,6 +28,8 @@ export interface ActorPorts {
   defer(turn: () => void): void;
   /** The actor cannot go on: its disk is full, its core is wrong, or it lost its authority. It has stopped. */
   failed(error: Error): void;
+  /** The actor has its authority and answers from now on. */
+  serving?(): void;
 }
 
 export interface ActorLimits {
@@ -63,6 +65,7 @@ interface Received {
 }
 
 const NO_ENTROPY = new Uint8Array(0);
+const NO_BODY = new Uint8Array(0);
 const ENTROPY = 32;
 
 export type ActorState = 'stopped' | 'starting' | 'serving' | 'failed';
@@ -93,10 +96,10 @@ export class Actor {
   start(instance: string): void {
     this.recover();
     this.state = 'starting';
-    // In the session of the actor with itself, the number of inputs so far is an id that is unique and grows.
+    // The number of inputs so far is an id that is unique and grows.
     const id = this.seq + 1;
     const header = { ...this.header(REQUEST, bootApi.start.id), id, floor: id };
-    this.enqueue(this.address, encodeFrame(header, bootApi.start.args, { instance }));
+    this.enqueue(BOOT, encodeFrame(header, bootApi.start.args, { instance }));
   }
 
   private header(kind: number, method: number): FrameHeader {
@@ -182,7 +185,8 @@ export class Actor {
       entropy: frame.length > 1 && frame[1]! & FLAG_ENTROPY ? this.ports.entropy(ENTROPY) : NO_ENTROPY,
     }));
     const seq = this.seq + inputs.length;
-    this.ports.journal.append({ seq, body: encodeInputs(inputs, now) }, this.outputsSinceRecord);
+    const { journal } = this.ports;
+    journal.append({ seq, body: journal.keepsNothing ? NO_BODY : encodeInputs(inputs, now) }, this.outputsSinceRecord);
     this.seq = seq;
     for (const input of inputs) this.machine.step(input);
   }
@@ -206,6 +210,7 @@ export class Actor {
       );
     this.state = 'serving';
     this.tick(true);
+    this.ports.serving?.();
   }
 
   /** Sends unanswered requests again when their time has come; `all`: at once, after a start. */

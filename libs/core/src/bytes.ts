@@ -11,6 +11,8 @@ export class WireError extends Error {}
 
 const TWO32 = 4294967296;
 const MAX_BYTES = 16 * 1024 * 1024;
+/** Up to this many bytes, copying them one by one is cheaper than the built-in. */
+const FEW = 96;
 
 export class ByteWriter {
   private buf: Uint8Array;
@@ -65,8 +67,17 @@ export class ByteWriter {
   }
 
   num(v: number): void {
-    this.u32(v >>> 0);
-    this.u32(Math.floor(v / TWO32));
+    const at = this.claim(8);
+    const b = this.buf;
+    const high = v < TWO32 ? 0 : Math.floor(v / TWO32);
+    b[at] = v;
+    b[at + 1] = v >>> 8;
+    b[at + 2] = v >>> 16;
+    b[at + 3] = v >>> 24;
+    b[at + 4] = high;
+    b[at + 5] = high >>> 8;
+    b[at + 6] = high >>> 16;
+    b[at + 7] = high >>> 24;
   }
 
   u64(v: bigint): void {
@@ -81,7 +92,9 @@ export class ByteWriter {
   /** Bytes as they are, without a length. */
   raw(v: Uint8Array): void {
     const at = this.claim(v.length);
-    this.buf.set(v, at);
+    if (v.length > FEW) return this.buf.set(v, at);
+    const b = this.buf;
+    for (let i = 0; i < v.length; i++) b[at + i] = v[i]!;
   }
 
   bytes(v: Uint8Array): void {
@@ -105,7 +118,11 @@ export class ByteWriter {
 
   /** The bytes written so far, as a copy of their own. */
   take(): Uint8Array {
-    return this.buf.slice(0, this.pos);
+    if (this.pos > FEW) return this.buf.slice(0, this.pos);
+    const b = this.buf;
+    const out = new Uint8Array(this.pos);
+    for (let i = 0; i < out.length; i++) out[i] = b[i]!;
+    return out;
   }
 
   /** The bytes written so far, valid only until the next write. */
@@ -154,8 +171,10 @@ export class ByteReader {
   }
 
   num(): number {
-    const low = this.u32();
-    const high = this.u32();
+    const at = this.step(8);
+    const b = this.buf;
+    const low = (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
+    const high = (b[at + 4]! | (b[at + 5]! << 8) | (b[at + 6]! << 16) | (b[at + 7]! << 24)) >>> 0;
     if (high >= 0x200000) throw new WireError('number of 2^53 or more');
     return high * TWO32 + low;
   }

@@ -43,6 +43,8 @@ export interface Core {
   check(): string[];
   /** The state for people, as lines. */
   describe(): string[];
+  /** Counts that tell whether anything is left: pins, charges, owners, objects. All are 0 on a host at rest. */
+  figures(): Record<string, number>;
   /** Called once by the machine, before anything else. */
   join(surroundings: Surroundings): void;
 }

@@ -75,7 +75,11 @@ export function decodeHeader(frame: Uint8Array): FrameHeader {
   const flags = r.u8();
   const method = r.u16();
   const epoch = r.u32();
-  const [id, floor, clock, seen, deadline] = [r.num(), r.num(), r.num(), r.num(), r.num()];
+  const id = r.num();
+  const floor = r.num();
+  const clock = r.num();
+  const seen = r.num();
+  const deadline = r.num();
   return { kind, flags, method, epoch, id, floor, clock, seen, deadline };
 }
 

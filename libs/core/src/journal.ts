@@ -39,6 +39,8 @@ export interface Journaled {
 
 /** Where an actor's journal is kept. Every method is synchronous: what returns has happened. */
 export interface JournalPort {
+  /** Nothing is kept, so that bodies need not be made: records come with an empty one. */
+  readonly keepsNothing?: boolean;
   /** Reads everything and checks the chain; throws an error that names the damaged place. */
   load(): Journaled;
   /** Durable when it returns (in the chosen mode); throws when it cannot be, and then nothing was written. */
@@ -90,6 +92,7 @@ export function decodeInputs(body: Uint8Array): Input[] {
 
 /** A journal that keeps nothing: mode `none`. */
 export class NoJournal implements JournalPort {
+  readonly keepsNothing = true;
   private seq = 0;
   load(): Journaled {
     return { snapshot: undefined, records: [] };

@@ -9,12 +9,12 @@
  */
 import { type Address, isClient, LAB } from './address.js';
 import { type ByteReader, ByteWriter, WireError } from './bytes.js';
-import type { Codec } from './codec.js';
+import type { Codec, ReplyOf } from './codec.js';
 
 import { isOp, type Core, type MethodRow, type Request, type View } from './core.js';
 import { decodeHeader, encodeEmptyFrame, encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, MAX_FRAME, payloadOf, REPLY, REQUEST, STATUS } from './frame.js';
 import { call, type CallEffect, type Holder, type Lock, type Op, Signal } from './op.js';
-import { bootApi, type Registration } from './protocol/boot.js';
+import { bootApi, MAX_INSPECT_LINES, type Registration } from './protocol/boot.js';
 import { Channel, type Pending, Session } from './session.js';
 
 export interface Input {
@@ -60,6 +60,12 @@ export class TailLost extends Error {
     );
   }
 }
+
+/**
+ * Sender of an actor's own start. No bus carries this address, and the numbering of its requests is apart from that of
+ * the requests which the actor sends to itself.
+ */
+export const BOOT: Address = '';
 
 const NO_HEAD = { seq: 0, hash: '' };
 
@@ -184,9 +190,10 @@ export class Machine {
     }
   }
 
-  /** The one method that every actor has besides its core's: its own start. */
+  /** Methods that every actor has besides its core's. */
   private builtin(id: number, from: Address): MethodRow | undefined {
-    if (id !== bootApi.start.id || from !== this.address) return undefined;
+    if (id === bootApi.inspect.id) return { method: bootApi.inspect, handle: () => this.inspect() };
+    if (id !== bootApi.start.id || from !== BOOT) return undefined;
     return { method: bootApi.start, handle: (_req, args) => this.start((args as { instance: string }).instance) };
   }
 
@@ -198,6 +205,12 @@ export class Machine {
     if (this.instance !== instance) return;
     this.epoch = grant.epoch;
     this.registration = grant;
+  }
+
+  private inspect(): ReplyOf<typeof bootApi.inspect> {
+    const figures = Object.entries(this.core.figures()).map(([name, value]) => ({ name, value }));
+    const broken = this.idle ? this.core.check() : [];
+    return { lines: this.core.describe().slice(0, MAX_INSPECT_LINES), broken, figures, busy: this.ops.size };
   }
 
   private refuse(to: Address, h: FrameHeader, status: number): Uint8Array {
@@ -225,10 +238,10 @@ export class Machine {
 
   private run(): void {
     for (;;) {
+      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
       const next = this.ready.shift();
       if (!next) return;
       this.resume(next[0], next[1]);
-      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
     }
   }
 
@@ -278,7 +291,7 @@ export class Machine {
   }
 
   private output(to: Address, frame: Uint8Array): void {
-    this.out.push({ to, frame });
+    if (to !== BOOT) this.out.push({ to, frame });
   }
 
   /** Every request that waits for its reply, for the shell to send again. */

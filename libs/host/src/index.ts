@@ -1,1 +1,3 @@
-export {};
+export { makeCore, SERVICES } from './cores.js';
+export { methodNamed } from './methods.js';
+export { stateHash } from './state-hash.js';

@@ -1,1 +1,3 @@
-export {};
+export { Dice } from './dice.js';
+export { CALM, drawOptions, type SimOptions } from './options.js';
+export { simulate, type SimResult, type SimulateOptions, Stuck } from './simulate.js';

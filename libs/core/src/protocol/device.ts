@@ -14,6 +14,10 @@ export const functionFacts = message({
   model: str,
   config: bytes,
   bars: list(bar),
+  /** Kernel profile that the device answers as, e.g. '6.12'. */
+  profile: str,
+  /** The function is alone behind a bridge, so a reset of the bus is a reset of the function (semantics D6.1). */
+  busReset: bool,
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

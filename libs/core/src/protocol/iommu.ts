@@ -34,16 +34,22 @@ export const MAX_RUNS = 16384;
 export const MAX_DMA = 262144;
 
 export const iommuApi = api('iommu', {
-  /** Functions behind the IOMMU with their group numbers; all start in the kernel's own domain. */
+  /**
+   * Functions behind the IOMMU with their group numbers. A new group starts in the kernel's own domain, a new function
+   * of a known one where that is. Again with the same kind: adds functions (SR-IOV). With another kind: does nothing.
+   */
   setup: method(32, message({ kind: str, functions: list(message({ bdf: str, group: u32 })) }), nothing),
-  /** A paging domain fit for the device. ENOSPC (domain ids), EINVAL (no such device). */
+  /** A paging domain fit for the device. EINVAL (no such device), ENODEV (no IOMMU), EOPNOTSUPP (flags), ENOSPC (domain ids). */
   domainAlloc: method(33, message({ bdf: str, flags: u32 }), result(domainInfo)),
-  /** EBUSY while a device is attached. */
+  /** EBUSY while a device is attached, EINVAL: no such domain. PTEs that are left go with it. */
   domainFree: method(34, message({ domain: u32 }), result(nothing)),
-  /** All devices of a group at once: a domain, BLOCKING or KERNEL. EINVAL: the domain does not fit the device. */
+  /**
+   * All devices of a group at once: a domain, BLOCKING or KERNEL. Answers when DMAs through the old one have landed.
+   * EINVAL: not the devices of one group, or the domain does not fit them.
+   */
   attach: method(35, message({ bdfs: list(str), domain: i32 }), result(nothing)),
   reservedRegions: method(36, message({ bdf: str }), list(reservedRegion)),
-  /** Writes PTEs for consecutive runs from `iova` on, in each of the domains. ENOMEM. */
+  /** Writes PTEs for consecutive runs from `iova` on, in all of the domains or in none. EINVAL, EEXIST (mapped already), ENOMEM. */
   map: method(37, message({ domains: list(u32), iova: num, runs: list(run), prot: u8 }), result(nothing)),
   /** Clears PTEs in each of the domains and answers after the IOTLB flush: no DMA uses them any more. */
   unmap: method(38, message({ domains: list(u32), spans: list(span) }), nothing),

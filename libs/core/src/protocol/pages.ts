@@ -43,6 +43,8 @@ export const pagesApi = api('pages', {
   status: method(40, nothing, result(procStatus)),
   /** From others: the capabilities of a client's process, 0 when it has none. */
   capabilities: method(41, message({ client: str }), u32),
+  /** setresuid(uid, uid, uid): leaving root gives all capabilities up. EPERM: another uid, and not root. */
+  setuid: method(42, message({ uid: u32 }), result(nothing)),
   /** From iommufd: a store over `client`'s memory; with `pin` its first slots are pinned too. EFAULT, ENOMEM: nothing made. */
   storeCreate: method(
     48,

@@ -1,0 +1,307 @@
+/**
+ * A program in the lab: system calls of one process.
+ *
+ * Words: an *fd* is a small number of this process; behind it is a capability that only this process can use.
+ * Rule: a call answers as the kernel does, `errno` included; it throws only when the lab itself could not answer.
+ */
+import { type AnyStruct, decode, type Errno, errnoName, errnoNumber, fail, type IoctlDef, ok, type PlainIoctlDef, type Result, type StructOf } from '@vfiolab/uapi';
+import {
+  type Address,
+  clientAddress,
+  type FdArgument,
+  GROUPS,
+  groupsApi,
+  type IoctlReply,
+  LAB,
+  labApi,
+  PAGES,
+  pagesApi,
+  type Segment,
+  serviceOf,
+  sysApi,
+} from '@vfiolab/core';
+import { type Arguments, build, type Built, MAX_FETCH, segmentsOf } from './arguments.js';
+import type { Link } from './link.js';
+
+interface OpenFile {
+  readonly token: string;
+  readonly owner: Address;
+  readonly kind: string;
+  /** fd numbers that share it (dup). */
+  users: number;
+}
+
+/** What an ioctl answered: `out` is the struct after the call, also when it failed. */
+export interface IoctlAnswer<S extends AnyStruct = AnyStruct> {
+  readonly ret: number;
+  readonly errno: Errno | undefined;
+  readonly out: StructOf<S>;
+  readonly tail: Uint8Array;
+}
+
+export interface IoctlOptions {
+  /** Bytes behind the struct. */
+  readonly tail?: Uint8Array;
+  /** At least this much room behind the struct (capability chains). */
+  readonly room?: number;
+}
+
+export interface Credentials {
+  readonly uid: number;
+  /** CAP_* of the pages protocol. */
+  readonly caps: number;
+  /** RLIMIT_MEMLOCK in bytes. */
+  readonly memlock: number;
+}
+
+/** What Linux gives to init: 8 MiB of locked memory. */
+export const ROOT: Credentials = { uid: 0, caps: 0xff, memlock: 8 * 1024 * 1024 };
+
+const EMPTY = new Uint8Array(0);
+
+export class Process {
+  private readonly fds = new Map<number, OpenFile>();
+  readonly address: Address;
+
+  constructor(
+    readonly name: string,
+    readonly link: Link,
+  ) {
+    this.address = clientAddress(name);
+  }
+
+  start(credentials: Credentials = ROOT): Promise<Result<{ pid: number }>> {
+    return this.link.call(PAGES, pagesApi.procStart, credentials);
+  }
+
+  /** Ends the process, as exit or SIGKILL do: every service closes what it held. */
+  async exit(): Promise<void> {
+    await this.link.call(LAB, labApi.endClient, { client: this.address });
+    this.fds.clear();
+  }
+
+  // Files
+
+  async open(path: string, flags = 2): Promise<Result<number>> {
+    const found = await this.link.call(GROUPS, groupsApi.resolve, { path });
+    if (!found.ok) return found;
+    const { owner } = found.value;
+    const opened = await this.link.call(owner, sysApi.open, { path, flags });
+    return opened.ok ? ok(this.install({ ...opened.value, owner, users: 1 })) : opened;
+  }
+
+  /** Puts a file under the lowest free number. 0 to 2 are taken, as in every program. */
+  private install(file: OpenFile): number {
+    let fd = 3;
+    while (this.fds.has(fd)) fd++;
+    this.fds.set(fd, file);
+    return fd;
+  }
+
+  async close(fd: number): Promise<Result<void>> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    this.fds.delete(fd);
+    if (--file.users > 0) return ok(undefined);
+    const { owner, token } = file;
+    if (file.kind === 'eventfd') return this.link.call(PAGES, pagesApi.eventfdClose, { token });
+    return this.link.call(owner, sysApi.close, { token });
+  }
+
+  dup(fd: number): Result<number> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    file.users++;
+    return ok(this.install(file));
+  }
+
+  /** Hands the open file to another process, which gets an fd and a capability of its own. */
+  async grant(fd: number, to: Process): Promise<Result<number>> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    const granted = await this.link.call(file.owner, sysApi.grant, { token: file.token, to: to.address });
+    return granted.ok ? ok(to.install({ ...granted.value, owner: file.owner, users: 1 })) : granted;
+  }
+
+  async pread(fd: number, offset: number, length: number): Promise<Result<Uint8Array>> {
+    const file = this.fds.get(fd);
+    return file ? this.link.call(file.owner, sysApi.pread, { token: file.token, offset, length }) : fail('EBADF');
+  }
+
+  async pwrite(fd: number, offset: number, data: Uint8Array): Promise<Result<number>> {
+    const file = this.fds.get(fd);
+    return file ? this.link.call(file.owner, sysApi.pwrite, { token: file.token, offset, data }) : fail('EBADF');
+  }
+
+  /** An ioctl with a struct. A field that points at memory may be given as a buffer, which the call may change. */
+  async ioctl<S extends AnyStruct>(
+    fd: number,
+    def: IoctlDef<string, S>,
+    fields: Arguments<S> = {},
+    options: IoctlOptions = {},
+  ): Promise<IoctlAnswer<S>> {
+    const built = build(def, fields, options.tail ?? EMPTY, options.room ?? 0);
+    const reply = await this.ioctlBytes(fd, def, built);
+    const errno = reply.errno === 0 ? undefined : errnoName(reply.errno);
+    const out = decode(def.struct, built.struct) as StructOf<S>;
+    return { ret: reply.errno === 0 ? this.retOf(reply, fd) : -1, errno, out, tail: built.struct.subarray(def.struct.size) };
+  }
+
+  /** An ioctl without a struct. */
+  async ioctlPlain(fd: number, def: PlainIoctlDef): Promise<{ ret: number; errno: Errno | undefined }> {
+    const reply = await this.send(fd, def.nr, 0, [], [], def.returnsFd);
+    return { ret: reply.errno === 0 ? this.retOf(reply, fd) : -1, errno: errnoName(reply.errno) };
+  }
+
+  /** A new file becomes an fd of ours; it lives where the file that made it lives. */
+  private retOf(reply: IoctlReply, fd: number): number {
+    if (!reply.file) return reply.ret;
+    return this.install({ ...reply.file, owner: this.fds.get(fd)!.owner, users: 1 });
+  }
+
+  private async ioctlBytes<S extends AnyStruct>(fd: number, def: IoctlDef<string, S>, built: Built): Promise<IoctlReply> {
+    const cmd = decode(def.struct, built.struct) as StructOf<S>;
+    const context = { arg: BigInt(built.arg), tail: built.struct.subarray(def.struct.size) };
+    const segments = segmentsOf(built);
+    segments.push(...(await this.fetch(def, cmd, context, segments)));
+    const fds = this.fdsIn(def, cmd, context, built.struct);
+    const reply = await this.send(fd, def.nr, built.arg, segments, fds, def.returnsFd?.(cmd) ?? false);
+    await this.writeBack(reply, segments);
+    return reply;
+  }
+
+  /** Memory of the process that the struct points at, unless the call brought it along. */
+  private async fetch<S extends AnyStruct>(
+    def: IoctlDef<string, S>,
+    cmd: StructOf<S>,
+    context: { arg: bigint; tail: Uint8Array },
+    have: readonly Segment[],
+  ): Promise<Segment[]> {
+    const fetched: Segment[] = [];
+    for (const range of def.memory?.(cmd, context) ?? []) {
+      const va = Number(range.va);
+      if (range.access === 'pin' || range.length === 0n || holding(have, va)) continue;
+      const length = Number(range.length < BigInt(MAX_FETCH) ? range.length : BigInt(MAX_FETCH));
+      const bytes = await this.link.call(PAGES, pagesApi.memRead, { va, length });
+      if (bytes.ok) fetched.push({ va, writable: range.access !== 'in', bytes: bytes.value.slice() });
+    }
+    return fetched;
+  }
+
+  private fdsIn<S extends AnyStruct>(
+    def: IoctlDef<string, S>,
+    cmd: StructOf<S>,
+    context: { arg: bigint; tail: Uint8Array },
+    struct: Uint8Array,
+  ): FdArgument[] {
+    const found = new Map<number, FdArgument>();
+    for (const slot of def.fds?.(cmd, context) ?? []) {
+      if (slot.direction !== 'in') continue;
+      for (let i = 0, at = slot.offset; i < slot.count && at + 4 <= struct.length; i++, at += 4) {
+        const fd = struct[at]! | (struct[at + 1]! << 8) | (struct[at + 2]! << 16) | (struct[at + 3]! << 24);
+        const file = this.fds.get(fd);
+        if (file) found.set(fd, { fd, token: file.token, owner: serviceOf(file.owner) });
+      }
+    }
+    return [...found.values()];
+  }
+
+  private async send(
+    fd: number,
+    cmd: number,
+    arg: number,
+    segments: readonly Segment[],
+    fds: readonly FdArgument[],
+    returnsFile: boolean,
+  ): Promise<IoctlReply> {
+    const file = this.fds.get(fd);
+    if (!file) return { errno: errnoNumber('EBADF'), ret: 0, writes: [], file: undefined };
+    const method = returnsFile ? sysApi.ioctlFile : sysApi.ioctl;
+    return this.link.call(file.owner, method, { token: file.token, cmd, arg, segments: [...segments], fds: [...fds] });
+  }
+
+  /** What the call wrote goes to the buffers it was given, and to the process's memory for the rest. */
+  private async writeBack(reply: IoctlReply, segments: readonly Segment[]): Promise<void> {
+    for (const { va, bytes } of reply.writes) {
+      const s = holding(segments, va);
+      if (s) s.bytes.set(bytes, va - s.va);
+      if (va < 0x7ffe_0000_0000) await this.link.call(PAGES, pagesApi.memWrite, { va, data: bytes });
+    }
+  }
+
+  // Memory
+
+  /** Anonymous memory of pages of 2^pageShift bytes; answers its address. */
+  mmap(length: number, { prot = 3, pageShift = 12, va = 0 } = {}): Promise<Result<number>> {
+    return this.link.call(PAGES, pagesApi.mmap, { va, length, prot, pageShift });
+  }
+
+  munmap(va: number, length: number): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.munmap, { va, length });
+  }
+
+  read(va: number, length: number): Promise<Result<Uint8Array>> {
+    return this.link.call(PAGES, pagesApi.memRead, { va, length });
+  }
+
+  write(va: number, data: Uint8Array): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.memWrite, { va, data });
+  }
+
+  setMemlock(bytes: number): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.setrlimit, { memlock: bytes });
+  }
+
+  status(): Promise<Result<{ pid: number; vmLockedKb: number; vmPinnedKb: number; userLockedPages: number }>> {
+    return this.link.call(PAGES, pagesApi.status, undefined);
+  }
+
+  // Events
+
+  async eventfd(init = 0n): Promise<Result<number>> {
+    const token = await this.link.call(PAGES, pagesApi.eventfd, { init });
+    return token.ok ? ok(this.install({ token: token.value, owner: PAGES, kind: 'eventfd', users: 1 })) : token;
+  }
+
+  async eventRead(fd: number): Promise<Result<bigint>> {
+    const file = this.fds.get(fd);
+    return file ? this.link.call(PAGES, pagesApi.eventfdRead, { token: file.token }) : fail('EBADF');
+  }
+
+  async eventWrite(fd: number, value: bigint): Promise<Result<void>> {
+    const file = this.fds.get(fd);
+    return file ? this.link.call(PAGES, pagesApi.eventfdWrite, { token: file.token, value }) : fail('EBADF');
+  }
+
+  /** Waits until the eventfd is readable and reads it; EAGAIN after `ms`. */
+  async eventWait(fd: number, ms: number): Promise<Result<bigint>> {
+    const until = this.link.ports.now() + ms;
+    for (;;) {
+      const value = await this.eventRead(fd);
+      const left = until - this.link.ports.now();
+      if (value.ok || value.errno !== 'EAGAIN' || left <= 0) return value;
+      await this.link.mayBeReadable(this.fds.get(fd)!.token, Math.min(left, 50));
+    }
+  }
+
+  // sysfs
+
+  sysfsWrite(path: string, data: string): Promise<Result<number>> {
+    return this.link.call(GROUPS, groupsApi.sysfsWrite, { path, data });
+  }
+
+  sysfsRead(path: string): Promise<Result<string>> {
+    return this.link.call(GROUPS, groupsApi.sysfsRead, { path });
+  }
+
+  readlink(path: string): Promise<Result<string>> {
+    return this.link.call(GROUPS, groupsApi.readlink, { path });
+  }
+
+  listdir(path: string): Promise<Result<string[]>> {
+    return this.link.call(GROUPS, groupsApi.listdir, { path });
+  }
+}
+
+const holding = (segments: readonly Segment[], va: number): Segment | undefined =>
+  segments.find((s) => va >= s.va && va < s.va + s.bytes.length);

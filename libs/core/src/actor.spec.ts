@@ -1,0 +1,266 @@
+import { CounterCore, counterApi } from './testing/counter-core.js';
+import { type Frame, TinyNet } from './testing/tiny-net.js';
+import { decodeHeader, encodeFrame, REPLY, REQUEST, STATUS } from './frame.js';
+import { WINDOW } from './session.js';
+
+function twoCounters(limits = {}): { net: TinyNet; a: CounterCore; b: CounterCore } {
+  const net = new TinyNet(limits);
+  const a = new CounterCore();
+  const b = new CounterCore();
+  net.start('a', a);
+  net.start('b', b);
+  return { net, a, b };
+}
+
+const isReply = ({ frame }: Frame): boolean => decodeHeader(frame).kind === REPLY;
+
+describe('a request', () => {
+  it('is answered', async () => {
+    const { net } = twoCounters();
+    const answer = net.client.call('a', counterApi.add, { n: 5 });
+    net.settle();
+    await expect(answer).resolves.toBe(5);
+  });
+
+  it('that is doubled has its effect once, and both copies get the same answer', () => {
+    const { net, a } = twoCounters();
+    void net.client.call('a', counterApi.add, { n: 5 });
+    const request = net.wire.shift()!;
+    net.deliver(request);
+    net.deliver(request);
+    expect(a.total).toBe(5);
+    const replies = net.wire.filter(isReply);
+    expect(replies).toHaveLength(2);
+    expect(replies[0]!.frame).toEqual(replies[1]!.frame);
+  });
+
+  it('whose answer is lost is asked again with the same id, and has its effect once', async () => {
+    const { net, a } = twoCounters();
+    const answer = net.client.call('a', counterApi.add, { n: 5 });
+    net.settle((f) => !isReply(f));
+    net.tick(1);
+    net.tick(1000);
+    net.settle();
+    await expect(answer).resolves.toBe(5);
+    expect(a.total).toBe(5);
+  });
+
+  it('that arrives after its deadline is not begun', async () => {
+    const { net, a } = twoCounters();
+    const answer = net.client.call('a', counterApi.add, { n: 5 }, net.now + 10);
+    net.now += 11;
+    net.settle();
+    await expect(answer).rejects.toThrow('after its deadline');
+    expect(a.total).toBe(0);
+  });
+
+  it('of an unknown method is refused and changes nothing', async () => {
+    const { net, a } = twoCounters();
+    const answer = net.client.call('a', { ...counterApi.add, id: 999 }, { n: 5 });
+    net.settle();
+    await expect(answer).rejects.toThrow('do not fit');
+    expect(a.total).toBe(0);
+  });
+
+  it.each([
+    ['too short', (f: Uint8Array) => f.subarray(0, f.length - 1)],
+    ['too long', (f: Uint8Array) => new Uint8Array([...f, 0])],
+  ])('with a payload that is %s is refused and changes nothing', async (_why, change) => {
+    const { net, a } = twoCounters();
+    const answer = net.client.call('a', counterApi.add, { n: 5 });
+    const request = net.wire.shift()!;
+    net.deliver({ ...request, frame: change(request.frame) });
+    net.settle();
+    await expect(answer).rejects.toThrow('do not fit');
+    expect(a.total).toBe(0);
+  });
+
+  it('that is no frame at all is ignored', () => {
+    const { net, a } = twoCounters();
+    for (const bytes of [[], [1], [9, 9, 9], Array(100).fill(255)])
+      net.deliver({ from: 'client:x', to: 'a', frame: new Uint8Array(bytes) });
+    expect(net.failures).toEqual([]);
+    expect(a.total).toBe(0);
+  });
+
+  it('for entropy gets 32 bytes from the shell, the same in replay', async () => {
+    const { net } = twoCounters();
+    const answer = net.client.call('a', counterApi.secret, undefined);
+    net.settle();
+    await expect(answer).resolves.toBe('7'.repeat(32));
+  });
+});
+
+describe('the journal', () => {
+  it('holds a request before the request has an effect', () => {
+    const { net, a } = twoCounters();
+    net.journals.get('a')!.full = true;
+    void net.client.call('a', counterApi.add, { n: 5 });
+    net.settle();
+    expect(a.total).toBe(0);
+    expect(net.failures.map((e) => e.message)).toEqual(['disk full']);
+    expect(net.actors.get('a')!.state).toBe('failed');
+  });
+
+  it('brings back the state of a crashed actor', () => {
+    const { net } = twoCounters();
+    void net.client.call('a', counterApi.add, { n: 5 });
+    net.settle();
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    expect(again.total).toBe(5);
+  });
+
+  it('brings back answers too: a repetition after the crash has no second effect', async () => {
+    const { net } = twoCounters();
+    const answer = net.client.call('a', counterApi.add, { n: 5 });
+    net.settle((f) => !isReply(f));
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    net.tick(1);
+    net.tick(1000);
+    net.settle();
+    await expect(answer).resolves.toBe(5);
+    expect(again.total).toBe(5);
+  });
+
+  it('brings back operations in flight: they end exactly once', async () => {
+    const { net, b } = twoCounters();
+    const answer = net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
+    net.settle((f) => f.from !== 'b');
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    net.settle();
+    net.tick(1);
+    net.tick(1000);
+    net.settle();
+    await expect(answer).resolves.toBe(3);
+    expect([again.total, b.total]).toEqual([3, 3]);
+  });
+
+  it('may begin with a snapshot, which is taken when nothing is in flight', async () => {
+    const { net, a } = twoCounters({ snapshotEvery: 3 });
+    for (let i = 0; i < 10; i++) {
+      void net.client.call('a', counterApi.add, { n: 1 });
+      net.settle();
+    }
+    expect(net.journals.get('a')!.snapshot).toBeDefined();
+    expect(net.journals.get('a')!.records.length).toBeLessThan(4);
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    expect(again.total).toBe(a.total);
+  });
+
+  it('that ends before a record its witness saw stops the actor with a clear message', () => {
+    const { net } = twoCounters();
+    net.crash('a');
+    net.registrar.witnessed = { seq: 99, hash: 'x' };
+    net.start('a', new CounterCore());
+    expect(net.failures[0]?.message).toMatch(/record 99 was witnessed: its tail is lost/);
+    expect(net.actors.get('a')!.state).toBe('failed');
+  });
+
+  it('that lost its tail is noticed by what others have heard', () => {
+    const { net } = twoCounters();
+    void net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
+    net.settle();
+    net.crash('b');
+    net.journals.get('b')!.records.length = 0;
+    net.start('b', new CounterCore());
+    void net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
+    net.settle();
+    expect(net.failures[0]?.message).toMatch(/a has heard more .* tail is lost/);
+    expect(net.actors.get('b')!.state).toBe('failed');
+  });
+});
+
+describe('locks', () => {
+  it('make the second operation wait until the first has ended', async () => {
+    const { net, a } = twoCounters();
+    const first = net.client.call('a', counterApi.addAt, { peer: 'b', n: 1 });
+    const second = net.client.call('a', counterApi.addAt, { peer: 'b', n: 10 });
+    const held: Frame[] = [];
+    net.settle((f) => (f.from === 'b' ? (held.push(f), false) : true));
+    expect(net.actors.get('a')!.machine.inFlight).toBe(2);
+    expect(held).toHaveLength(1);
+    for (const f of held) net.deliver(f);
+    net.settle();
+    await expect(Promise.all([first, second])).resolves.toEqual([1, 11]);
+    expect(a.total).toBe(11);
+  });
+
+  it('do not stop operations that need no lock', async () => {
+    const { net } = twoCounters();
+    void net.client.call('a', counterApi.addAt, { peer: 'b', n: 1 });
+    net.settle((f) => f.from !== 'b');
+    const other = net.client.call('a', counterApi.add, { n: 2 });
+    net.settle();
+    await expect(other).resolves.toBe(2);
+  });
+});
+
+describe('a signal', () => {
+  it('wakes whoever waits for it', async () => {
+    const { net } = twoCounters();
+    const waited = net.client.call('a', counterApi.waitFor, { atLeast: 3 });
+    net.settle();
+    void net.client.call('a', counterApi.add, { n: 1 });
+    void net.client.call('a', counterApi.add, { n: 2 });
+    net.settle();
+    await expect(waited).resolves.toBe(3);
+  });
+});
+
+describe('an epoch', () => {
+  const request = (epoch: number, id: number): Uint8Array =>
+    encodeFrame(
+      { kind: REQUEST, flags: 0, method: counterApi.add.id, epoch, id, floor: 1, clock: 1, seen: 0, deadline: 0 },
+      counterApi.add.args,
+      { n: 1 },
+    );
+
+  it('that is older than one seen from the same sender is fenced off', () => {
+    const { net, a } = twoCounters();
+    net.deliver({ from: 'x', to: 'a', frame: request(5, 1) });
+    net.wire.length = 0;
+    net.deliver({ from: 'x', to: 'a', frame: request(4, 2) });
+    expect(decodeHeader(net.wire[0]!.frame).method).toBe(STATUS.fenced);
+    expect(a.total).toBe(1);
+  });
+
+  it('grows with each instance', () => {
+    const { net } = twoCounters();
+    const before = net.actors.get('a')!.machine.epoch;
+    net.crash('a');
+    net.start('a', new CounterCore());
+    expect(net.actors.get('a')!.machine.epoch).toBeGreaterThan(before);
+  });
+});
+
+describe('bounds', () => {
+  it('a full inbox drops frames, which come again', async () => {
+    const { net, a } = twoCounters({ inbox: 2 });
+    const calls = [1, 2, 3].map((n) => net.client.call('a', counterApi.add, { n }));
+    for (const f of net.wire.splice(0)) net.actors.get('a')!.receive(f.from, f.frame);
+    expect(net.actors.get('a')!.dropped).toBe(1);
+    net.settle();
+    net.tick(1);
+    net.tick(1000);
+    net.settle();
+    await Promise.all(calls);
+    expect(a.total).toBe(6);
+  });
+
+  it('a client keeps at most a window of requests open; the others wait for room', async () => {
+    const { net, a } = twoCounters();
+    const calls = Array.from({ length: WINDOW + 10 }, () => net.client.call('a', counterApi.add, { n: 1 }));
+    expect(net.wire).toHaveLength(WINDOW);
+    net.settle();
+    await Promise.all(calls);
+    expect(a.total).toBe(WINDOW + 10);
+  });
+});

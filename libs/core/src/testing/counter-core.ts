@@ -1,0 +1,72 @@
+/** A core small enough to see through, for tests of the mechanism: counts, asks a peer, locks, and waits. */
+import type { Address } from '../address.js';
+import type { ByteReader, ByteWriter } from '../bytes.js';
+import { api, message, method, nothing, num, str } from '../codec.js';
+import { type Core, implement, type MethodTable, methodTable, type Surroundings } from '../core.js';
+import { call, Lock, lockWrite, type Op, Signal, wait } from '../op.js';
+
+export const counterApi = api('counter', {
+  add: method(32, message({ n: num }), num),
+  /** Adds at a peer, while holding the lock. */
+  addAt: method(33, message({ peer: str, n: num }), num),
+  waitFor: method(34, message({ atLeast: num }), num),
+  secret: method(35, nothing, str, { entropy: true }),
+});
+
+export class CounterCore implements Core {
+  readonly service = 'counter';
+  readonly methods: MethodTable;
+  total = 0;
+  surroundings: Surroundings | undefined;
+  private readonly lock = new Lock();
+  private readonly changed = new Signal();
+
+  constructor() {
+    this.methods = methodTable(
+      implement(counterApi, {
+        add: (_req, { n }) => this.add(n),
+        addAt: (_req, { peer, n }) => this.addAt(peer, n),
+        waitFor: (_req, { atLeast }) => this.waitFor(atLeast),
+        secret: (req) => [...req.entropy].map((b) => b.toString(16)).join(''),
+      }),
+    );
+  }
+
+  join(surroundings: Surroundings): void {
+    this.surroundings = surroundings;
+  }
+
+  private add(n: number): number {
+    this.total += n;
+    this.changed.raise();
+    return this.total;
+  }
+
+  private *addAt(peer: Address, n: number): Op<number> {
+    yield* lockWrite(this.lock);
+    const theirs = yield* call(peer, counterApi.add, { n });
+    this.add(n);
+    return theirs;
+  }
+
+  private *waitFor(atLeast: number): Op<number> {
+    while (this.total < atLeast) yield* wait(this.changed);
+    return this.total;
+  }
+
+  encode(w: ByteWriter): void {
+    w.num(this.total);
+  }
+  decode(r: ByteReader): void {
+    this.total = r.num();
+  }
+  check(): string[] {
+    return this.total < 0 ? ['the total is negative'] : [];
+  }
+  describe(): string[] {
+    return [`total ${this.total}`];
+  }
+  figures(): Record<string, number> {
+    return { total: this.total };
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Which core answers for an address.
+ *
+ * Rule: a host has one actor of each service, and one `device` actor for every PCI function that is asked for.
+ */
+import { type Address, type Core, deviceOf, GROUPS, IOMMU, IOMMUFD, LAB, PAGES } from '@vfiolab/core';
+import { GroupsCore } from '@vfiolab/groups';
+import { IommuCore } from '@vfiolab/iommu';
+import { IommufdCore } from '@vfiolab/iommufd';
+import { LabCore } from '@vfiolab/lab';
+import { PagesCore } from '@vfiolab/pages';
+import { DeviceCore } from '@vfiolab/vfio';
+
+/** The services that every host has, in the order in which they are started. */
+export const SERVICES: readonly Address[] = [LAB, GROUPS, PAGES, IOMMU, IOMMUFD];
+
+const makers: Readonly<Record<string, () => Core>> = {
+  [LAB]: () => new LabCore(),
+  [GROUPS]: () => new GroupsCore(),
+  [PAGES]: () => new PagesCore(),
+  [IOMMU]: () => new IommuCore(),
+  [IOMMUFD]: () => new IommufdCore(),
+};
+
+/** A fresh core for the address; undefined when no service has it. */
+export function makeCore(address: Address): Core | undefined {
+  const make = makers[address];
+  if (make) return make();
+  return deviceOf(address) === undefined ? undefined : new DeviceCore();
+}

@@ -1,0 +1,49 @@
+/**
+ * What a scenario runs in: a host's services, wherever and however they run.
+ *
+ * Words: a *crash* kills a service without warning and brings it back from its journal after `downMs`.
+ * Rule: a scenario sees no difference between environments but time: answers and final state are the same.
+ */
+import type { Address } from '@vfiolab/core';
+import type { Link } from '@vfiolab/client';
+
+export type Mode = 'embedded' | 'nats' | 'simulated';
+
+/** Kill `service` at its `nth` frame of `method` from now on (`pages.storeCreate`): when the request comes in, or when the answer leaves. */
+export interface CrashPlan {
+  readonly service: Address;
+  readonly method: string;
+  readonly nth: number;
+  readonly at: 'request' | 'answer';
+  readonly downMs: number;
+}
+
+/** Where one service's journal ended. Hashes are hex. */
+export interface ActorEnd {
+  readonly address: Address;
+  readonly seq: number;
+  readonly clock: number;
+  readonly journalHash: string;
+  /** SHA-256 of the state that means something to a client. */
+  readonly stateHash: string;
+}
+
+export interface RunEnd {
+  readonly actors: ActorEnd[];
+  /** Broken invariants, in words. */
+  readonly broken: string[];
+}
+
+export interface Environment {
+  readonly mode: Mode;
+  /** The link of the client with this name; made on first use. */
+  link(name: string): Link;
+  /** Arranges one crash. Answers when it has happened and the service is back. */
+  crash(plan: CrashPlan): Promise<void>;
+  /** The state for people and its figures, live. */
+  inspect(address: Address): Promise<{ lines: string[]; broken: string[]; figures: Record<string, number> }>;
+  /** Addresses of all running actors. */
+  actors(): Promise<Address[]>;
+  /** Ends the lab; journals are complete on disk then. */
+  end(): Promise<RunEnd>;
+}

@@ -1,0 +1,49 @@
+/**
+ * What a seed draws: which kinds of trouble, and how much of each.
+ *
+ * Words: a *swarm* draw turns each kind on or off for the whole run, so that rare combinations come up too.
+ */
+import { Dice } from './dice.js';
+
+export interface SimOptions {
+  /** Probability that a frame is lost, doubled, or held back. */
+  readonly loss: number;
+  readonly duplication: number;
+  readonly delay: number;
+  /** Longest delay of a frame that is held back, ms. */
+  readonly delayMs: number;
+  /** Probability that a service crashes at a frame it takes or sends, and the most crashes of the run. */
+  readonly crash: number;
+  readonly maxCrashes: number;
+  readonly downMs: number;
+  /** Inputs between snapshots; 0 = none. */
+  readonly snapshotEvery: number;
+}
+
+export const CALM: SimOptions = {
+  loss: 0,
+  duplication: 0,
+  delay: 0,
+  delayMs: 0,
+  crash: 0,
+  maxCrashes: 0,
+  downMs: 0,
+  snapshotEvery: 0,
+};
+
+/** The options of a seed. Seed 0 is calm: nothing goes wrong. */
+export function drawOptions(seed: number): SimOptions {
+  if (seed === 0) return CALM;
+  const dice = new Dice(seed);
+  const maybe = (kind: string, most: number): number => (dice.chance(`swarm:${kind}`, 0.6) ? dice.unit(`rate:${kind}`) * most : 0);
+  return {
+    loss: maybe('loss', 0.2),
+    duplication: maybe('duplication', 0.2),
+    delay: maybe('delay', 0.3),
+    delayMs: 1 + dice.below('delayMs', 400),
+    crash: maybe('crash', 0.02),
+    maxCrashes: 1 + dice.below('maxCrashes', 8),
+    downMs: 1 + dice.below('downMs', 1500),
+    snapshotEvery: dice.chance('swarm:snapshot', 0.5) ? 8 + dice.below('snapshotEvery', 200) : 0,
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * One run of a scenario under one seed, in two phases: trouble, then a healed host that must finish and be clean.
+ *
+ * Rule: same scenario, same seed: same run, to the bit.
+ */
+import { runScenario, type Scenario, type ScenarioResult } from '@vfiolab/scenario';
+import type { RunEnd } from '@vfiolab/scenario';
+import { SimEnvironment } from './environment.js';
+import type { NetworkFigures } from './network.js';
+import { drawOptions, type SimOptions } from './options.js';
+import { SimHost } from './sim-host.js';
+
+export interface SimResult {
+  readonly seed: number;
+  readonly options: SimOptions;
+  readonly scenario: ScenarioResult;
+  readonly end: RunEnd;
+  readonly network: NetworkFigures;
+  readonly crashes: number;
+  /** Virtual time of the run, s. */
+  readonly virtualSeconds: number;
+}
+
+/** A run that has not ended after this much virtual time is stuck: a finding. */
+const PATIENCE_MS = 3_600_000;
+/** Trouble ends here; what is under way then must come to its end. */
+const TROUBLE_MS = 600_000;
+
+export class Stuck extends Error {}
+
+export interface SimulateOptions {
+  readonly seed: number;
+  readonly options?: SimOptions;
+}
+
+export async function simulate(scenario: Scenario, { seed, options = drawOptions(seed) }: SimulateOptions): Promise<SimResult> {
+  const host = new SimHost(seed, options);
+  const env = new SimEnvironment(host);
+  host.agenda.after(TROUBLE_MS, () => (host.network.healed = true));
+  const result = await drive(host, runScenario(scenario, env));
+  host.network.healed = true;
+  await drive(host, settle(host));
+  const end = await env.end();
+  const { figures } = host.network;
+  return { seed, options, scenario: result, end, network: figures, crashes: host.crashes, virtualSeconds: host.agenda.now / 1000 };
+}
+
+/** Moves virtual time until the work is done. Programs get all their turns between two events. */
+async function drive<T>(host: SimHost, work: Promise<T>): Promise<T> {
+  let done = false;
+  const finished = (): void => void (done = true);
+  work.then(finished, finished);
+  while (!done) {
+    await programsWait();
+    if (done) break;
+    if (!host.agenda.step() || host.agenda.now > PATIENCE_MS) throw new Stuck(`seed ${host.dice.seed}: stuck at ${host.agenda.now} ms`);
+    if (host.failures.length > 0) throw new Error(host.failures.join('\n'));
+  }
+  return work;
+}
+
+/** The event loop's macrotask comes after every promise that can go on. */
+const programsWait = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Waits until no operation is in flight anywhere. */
+async function settle(host: SimHost): Promise<void> {
+  do {
+    await new Promise<void>((resolve) => host.agenda.after(100, resolve));
+  } while (host.busy);
+}
