@@ -26,7 +26,12 @@ export interface Built {
 }
 
 /** Lays out the struct with its tail behind it. `size` or `argsz` is filled in when it is not given. */
-export function build<S extends AnyStruct>(def: IoctlDef<string, S>, fields: Arguments<S>, tail: Uint8Array, room: number): Built {
+export function build<S extends AnyStruct>(
+  def: IoctlDef<string, S>,
+  fields: Arguments<S>,
+  tail: Uint8Array,
+  room: number,
+): Built {
   const scratch: Built['scratch'] = [];
   const plain: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {

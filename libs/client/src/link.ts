@@ -44,7 +44,8 @@ export class Link {
     let settled = false;
     const settle = (): void => void (settled = true);
     answer.then(settle, settle);
-    while (!settled && this.ports.now() < deadline) await this.ports.sleep(Math.min(500, deadline - this.ports.now() + 1));
+    while (!settled && this.ports.now() < deadline)
+      await this.ports.sleep(Math.min(500, deadline - this.ports.now() + 1));
     if (!settled) throw error();
     return new Promise(() => undefined);
   }

@@ -4,7 +4,19 @@
  * Words: an *fd* is a small number of this process; behind it is a capability that only this process can use.
  * Rule: a call answers as the kernel does, `errno` included; it throws only when the lab itself could not answer.
  */
-import { type AnyStruct, decode, type Errno, errnoName, errnoNumber, fail, type IoctlDef, ok, type PlainIoctlDef, type Result, type StructOf } from '@vfiolab/uapi';
+import {
+  type AnyStruct,
+  decode,
+  type Errno,
+  errnoName,
+  errnoNumber,
+  fail,
+  type IoctlDef,
+  ok,
+  type PlainIoctlDef,
+  type Result,
+  type StructOf,
+} from '@vfiolab/uapi';
 import {
   type Address,
   clientAddress,
@@ -144,7 +156,12 @@ export class Process {
     const reply = await this.ioctlBytes(fd, def, built);
     const errno = reply.errno === 0 ? undefined : errnoName(reply.errno);
     const out = decode(def.struct, built.struct) as StructOf<S>;
-    return { ret: reply.errno === 0 ? this.retOf(reply, fd) : -1, errno, out, tail: built.struct.subarray(def.struct.size) };
+    return {
+      ret: reply.errno === 0 ? this.retOf(reply, fd) : -1,
+      errno,
+      out,
+      tail: built.struct.subarray(def.struct.size),
+    };
   }
 
   /** An ioctl without a struct. */
@@ -159,7 +176,11 @@ export class Process {
     return this.install({ ...reply.file, owner: this.fds.get(fd)!.owner, users: 1 });
   }
 
-  private async ioctlBytes<S extends AnyStruct>(fd: number, def: IoctlDef<string, S>, built: Built): Promise<IoctlReply> {
+  private async ioctlBytes<S extends AnyStruct>(
+    fd: number,
+    def: IoctlDef<string, S>,
+    built: Built,
+  ): Promise<IoctlReply> {
     const cmd = decode(def.struct, built.struct) as StructOf<S>;
     const context = { arg: BigInt(built.arg), tail: built.struct.subarray(def.struct.size) };
     const segments = segmentsOf(built);

@@ -75,6 +75,44 @@ describe('a request', () => {
     expect(a.total).toBe(0);
   });
 
+  it('for a method between services is forbidden to a client', async () => {
+    const { net } = twoCounters();
+    const answer = net.client.call('a', counterApi.internal, undefined);
+    net.settle();
+    await expect(answer).rejects.toThrow('only services');
+  });
+
+  it('of a client that is gone is refused, however late it arrives', async () => {
+    const { net, a } = twoCounters();
+    const late = net.client.call('a', counterApi.add, { n: 5 });
+    const request = net.wire.shift()!;
+    a.surroundings!.forget('client:test');
+    net.deliver(request);
+    net.settle();
+    await expect(late).rejects.toThrow('has ended');
+    expect(a.total).toBe(0);
+  });
+
+  it('cannot push the clock out of its range', () => {
+    const { net } = twoCounters();
+    const header = {
+      kind: REQUEST,
+      flags: 0,
+      method: counterApi.add.id,
+      epoch: 0,
+      id: 1,
+      floor: 1,
+      seen: 0,
+      deadline: 0,
+    };
+    net.deliver({
+      from: 'client:x',
+      to: 'a',
+      frame: encodeFrame({ ...header, clock: Number.MAX_SAFE_INTEGER }, counterApi.add.args, { n: 1 }),
+    });
+    expect(net.actors.get('a')!.machine.clock).toBeLessThan(2 ** 49);
+  });
+
   it('that is no frame at all is ignored', () => {
     const { net, a } = twoCounters();
     for (const bytes of [[], [1], [9, 9, 9], Array(100).fill(255)])

@@ -11,7 +11,7 @@
 import { type Address, LAB } from './address.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import type { Core } from './core.js';
-import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST } from './frame.js';
+import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST, withEpoch } from './frame.js';
 import { decodeInputs, encodeInputs, type JournalPort, readOutputs, writeOutputs } from './journal.js';
 import { BOOT, type Input, Machine, type Output } from './machine.js';
 import { bootApi } from './protocol/boot.js';
@@ -224,6 +224,7 @@ export class Actor {
       if (!all && now - pending.sentAt < wait) continue;
       pending.sentAt = now;
       pending.tries++;
+      pending.frame = withEpoch(pending.frame, this.machine.epoch);
       this.ports.send(to, pending.frame);
     }
     this.witness();

@@ -1,5 +1,23 @@
 import { ByteReader, ByteWriter, WireError } from './bytes.js';
-import { api, bool, bytes, i32, list, message, method, nothing, num, oneOf, optional, result, str, u16, u32, u64, u8 } from './codec.js';
+import {
+  api,
+  bool,
+  bytes,
+  i32,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  oneOf,
+  optional,
+  result,
+  str,
+  u16,
+  u32,
+  u64,
+  u8,
+} from './codec.js';
 
 const codecs = [
   ['u8', u8, [0, 1, 255]],
@@ -14,7 +32,14 @@ const codecs = [
   ['list', list(num), [[], [1, 2, 3]]],
   ['optional', optional(str), [undefined, 'x']],
   ['oneOf', oneOf('a', 'b'), ['a', 'b']],
-  ['result', result(num), [{ ok: true, value: 3 }, { ok: false, errno: 'EADDRINUSE' }]],
+  [
+    'result',
+    result(num),
+    [
+      { ok: true, value: 3 },
+      { ok: false, errno: 'EADDRINUSE' },
+    ],
+  ],
   ['message', message({ a: u8, b: str }), [{ a: 1, b: 'x' }]],
 ] as const;
 

@@ -36,7 +36,14 @@ export class Caller {
   ) {}
 
   /** Sends a request; `deadline` in ms since the epoch, 0 for none: past it, the receiver does not begin it. */
-  request<A, R>(to: Address, method: Method<A, R>, args: A, settle: (reply: R) => void, reject: (error: Error) => void, deadline = 0): void {
+  request<A, R>(
+    to: Address,
+    method: Method<A, R>,
+    args: A,
+    settle: (reply: R) => void,
+    reject: (error: Error) => void,
+    deadline = 0,
+  ): void {
     const channel = this.channel(to);
     if (channel.full) {
       this.held.push(() => this.request(to, method, args, settle, reject, deadline));
@@ -46,7 +53,11 @@ export class Caller {
     const flags = method.entropy ? FLAG_ENTROPY : 0;
     const clock = this.clock;
     const frame = channel.send(waiting, (id, floor) =>
-      encodeFrame({ kind: REQUEST, flags, method: method.id, epoch: 0, id, floor, clock, seen: 0, deadline }, method.args, args),
+      encodeFrame(
+        { kind: REQUEST, flags, method: method.id, epoch: 0, id, floor, clock, seen: 0, deadline },
+        method.args,
+        args,
+      ),
     );
     this.ports.send(to, frame);
   }
@@ -96,5 +107,7 @@ export class Caller {
 function refusal(status: number): string {
   if (status === STATUS.expired) return 'it arrived after its deadline and was not begun';
   if (status === STATUS.fenced) return 'this client was replaced by a newer one';
+  if (status === STATUS.gone) return 'this client has ended';
+  if (status === STATUS.forbidden) return 'only services may call it';
   return 'its bytes do not fit the method';
 }

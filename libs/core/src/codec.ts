@@ -94,19 +94,32 @@ export interface Method<A, R> {
   readonly reply: Codec<R>;
   /** The receiver needs 32 unguessable bytes to answer (it makes a capability). */
   readonly entropy: boolean;
+  /** Programs may call it too; the others are between services. */
+  readonly clients: boolean;
 }
 
 export type AnyMethod = Method<any, any>;
 export type ArgsOf<M> = M extends Method<infer A, infer _R> ? A : never;
 export type ReplyOf<M> = M extends Method<infer _A, infer R> ? R : never;
 
-export const method = <A, R>(id: number, args: Codec<A>, reply: Codec<R>, options: { entropy?: boolean } = {}): Method<A, R> => ({
+export const method = <A, R>(
+  id: number,
+  args: Codec<A>,
+  reply: Codec<R>,
+  options: { entropy?: boolean; clients?: boolean } = {},
+): Method<A, R> => ({
   id,
   name: '',
   args,
   reply,
   entropy: options.entropy ?? false,
+  clients: options.clients ?? false,
 });
+
+/** The same methods, open to programs. */
+export function forClients<T extends Record<string, AnyMethod>>(methods: T): T {
+  return Object.fromEntries(Object.entries(methods).map(([name, m]) => [name, { ...m, clients: true }])) as T;
+}
 
 /** Names the methods of a service and checks that their numbers are unique. */
 export function api<T extends Record<string, AnyMethod>>(service: string, methods: T): T {

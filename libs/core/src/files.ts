@@ -76,7 +76,7 @@ export class FileTable<F extends { readonly id: number }> {
   }
 
   decode(r: ByteReader, fileOf: (id: number) => F): void {
-    for (const [token, client, id] of r.list(() => [r.str(), r.str(), r.num()] as const)) this.put(token, client, fileOf(id));
+    for (const [token, client, id] of r.list(() => [r.str(), r.str(), r.num()] as const))
+      this.put(token, client, fileOf(id));
   }
 }
-

@@ -23,7 +23,7 @@ export const EVENT = 3;
 export const FLAG_ENTROPY = 1;
 
 /** How a request ended, apart from what the method itself answers. */
-export const STATUS = { ok: 0, expired: 1, overloaded: 2, badRequest: 3, fenced: 4 } as const;
+export const STATUS = { ok: 0, expired: 1, overloaded: 2, badRequest: 3, fenced: 4, forbidden: 5, gone: 6 } as const;
 
 export interface FrameHeader {
   readonly kind: number;
@@ -64,6 +64,15 @@ function writeHeader(w: ByteWriter, h: FrameHeader): void {
   w.num(h.clock);
   w.num(h.seen);
   w.num(h.deadline);
+}
+
+/** The frame under another epoch: what is repeated after a restart is said under the new authority. */
+export function withEpoch(frame: Uint8Array, epoch: number): Uint8Array {
+  const known = (frame[4]! | (frame[5]! << 8) | (frame[6]! << 16) | (frame[7]! << 24)) >>> 0;
+  if (known === epoch) return frame;
+  const copy = frame.slice();
+  for (let i = 0; i < 4; i++) copy[4 + i] = epoch >>> (8 * i);
+  return copy;
 }
 
 /** Reads the header; throws `WireError` for anything that is not a frame. */

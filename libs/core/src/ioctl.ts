@@ -101,7 +101,12 @@ export function frontDoor<F>(rows: Readonly<Record<string, AnyIoctlRow<F>>>): Re
   return door;
 }
 
-export const failed = (errno: Errno): IoctlReply => ({ errno: errnoNumber(errno), ret: 0, writes: [], file: undefined });
+export const failed = (errno: Errno): IoctlReply => ({
+  errno: errnoNumber(errno),
+  ret: 0,
+  writes: [],
+  file: undefined,
+});
 
 /**
  * Answers one ioctl by its row. Plain handlers answer at once; the others go on as operations.

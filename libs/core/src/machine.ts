@@ -12,7 +12,19 @@ import { type ByteReader, ByteWriter, WireError } from './bytes.js';
 import type { Codec, ReplyOf } from './codec.js';
 
 import { isOp, type Core, type MethodRow, type Request, type View } from './core.js';
-import { decodeHeader, encodeEmptyFrame, encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, MAX_FRAME, payloadOf, REPLY, REQUEST, STATUS } from './frame.js';
+import {
+  decodeHeader,
+  encodeEmptyFrame,
+  encodeFrame,
+  EVENT,
+  FLAG_ENTROPY,
+  type FrameHeader,
+  MAX_FRAME,
+  payloadOf,
+  REPLY,
+  REQUEST,
+  STATUS,
+} from './frame.js';
 import { call, type CallEffect, type Holder, type Lock, type Op, Signal } from './op.js';
 import { bootApi, MAX_INSPECT_LINES, type Registration } from './protocol/boot.js';
 import { Channel, type Pending, Session } from './session.js';
@@ -67,6 +79,11 @@ export class TailLost extends Error {
  */
 export const BOOT: Address = '';
 
+/** Clients that are remembered as gone. */
+const MAX_GONE = 65536;
+/** Far above what a lab reaches, far below 2^53. */
+const CLIENT_CLOCK_LIMIT = 2 ** 48;
+
 const NO_HEAD = { seq: 0, hash: '' };
 
 export class Machine {
@@ -80,9 +97,11 @@ export class Machine {
   private readonly channels = new Map<Address, Channel<Waiter>>();
   private readonly ops = new Set<Running>();
   private readonly ready: [Running, unknown][] = [];
-  /** Heads of other actors' journals, as they told us: sequence and hash. */
+  /** Clients that are gone for good, oldest first: what still arrives from them is refused. */
+  private readonly gone = new Set<Address>();
   /** The highest clock heard from each service: sent back to it, so that it notices a lost journal tail. */
   private readonly heard = new Map<Address, number>();
+  /** Heads of other actors' journals, as they told us: sequence and hash. */
   private readonly witnessed = new Map<Address, { seq: number; hash: string }>();
 
   constructor(
@@ -91,7 +110,7 @@ export class Machine {
   ) {
     core.join({
       emit: (to, method, args) => this.output(to, encodeFrame(this.header(to, EVENT, method.id, 0), method.args, args)),
-      forget: (client) => void this.sessions.delete(client),
+      forget: (client) => this.forget(client),
       witnessed: (of) => this.witnessed.get(of) ?? NO_HEAD,
     });
   }
@@ -107,6 +126,22 @@ export class Machine {
   /** The longest running operations, for people. */
   running(): { name: string; started: number }[] {
     return [...this.ops].map(({ name, started }) => ({ name, started }));
+  }
+
+  /** The clock that the machine would have after this frame: where a replay decides to stop. */
+  clockAfter({ from, frame }: Input): number {
+    try {
+      return this.clockAfterHearing(from, decodeHeader(frame).clock);
+    } catch (e) {
+      if (e instanceof WireError) return this.clock;
+      throw e;
+    }
+  }
+
+  /** Clients cannot push the clock towards the end of its range; services are trusted with it. */
+  private clockAfterHearing(from: Address, clock: number): number {
+    const heard = isClient(from) ? Math.min(clock, CLIENT_CLOCK_LIMIT) : clock;
+    return Math.max(this.clock, heard) + 1;
   }
 
   /** Takes one input and runs until everything waits again. Malformed input changes nothing but the clock. */
@@ -128,11 +163,12 @@ export class Machine {
   /** Advances the clock. A service that heard more from us than we remember saying has seen a journal we lost. */
   private listen(from: Address, h: FrameHeader): void {
     if (h.seen > this.clock && !isClient(from)) throw new TailLost(this.address, from);
-    this.clock = Math.max(this.clock, h.clock) + 1;
+    this.clock = this.clockAfterHearing(from, h.clock);
     if (!isClient(from)) this.heard.set(from, Math.max(this.heard.get(from) ?? 0, h.clock));
   }
 
   private request(input: Input, h: FrameHeader): void {
+    if (this.gone.has(input.from)) return void this.refuse(input.from, h, STATUS.gone);
     const session = this.session(input.from);
     if (!session) return void this.refuse(input.from, h, STATUS.overloaded);
     const admission = session.admit(h.id, h.floor, h.epoch);
@@ -158,7 +194,11 @@ export class Machine {
 
   private begin(input: Input, h: FrameHeader, session: Session): void {
     const status = this.admissible(input, h);
-    if (typeof status === 'number') return session.answer(h.id, this.refuse(input.from, h, status));
+    if (status === STATUS.overloaded) session.withdraw(h.id);
+    if (typeof status === 'number') {
+      const frame = this.refuse(input.from, h, status);
+      return status === STATUS.overloaded ? undefined : session.answer(h.id, frame);
+    }
     const { row, args } = status;
     const req: Request = { from: input.from, now: input.now, entropy: input.entropy };
     const done = (value: unknown): void => {
@@ -179,6 +219,7 @@ export class Machine {
     if (this.ops.size >= MAX_OPS) return STATUS.overloaded;
     const row = this.core.methods.get(h.method) ?? this.builtin(h.method, input.from);
     if (!row || (row.method.entropy && input.entropy.length < 32)) return STATUS.badRequest;
+    if (isClient(input.from) && !row.method.clients) return STATUS.forbidden;
     try {
       const r = payloadOf(input.frame);
       const args: unknown = row.method.args.read(r);
@@ -203,6 +244,7 @@ export class Machine {
     this.instance = instance;
     const grant = yield* call(LAB, bootApi.register, { instance });
     if (this.instance !== instance) return;
+    if (grant.epoch === 0) throw new LostAuthority(this.address, 0);
     this.epoch = grant.epoch;
     this.registration = grant;
   }
@@ -211,6 +253,12 @@ export class Machine {
     const figures = Object.entries(this.core.figures()).map(([name, value]) => ({ name, value }));
     const broken = this.idle ? this.core.check() : [];
     return { lines: this.core.describe().slice(0, MAX_INSPECT_LINES), broken, figures, busy: this.ops.size };
+  }
+
+  private forget(client: Address): void {
+    this.sessions.delete(client);
+    this.gone.add(client);
+    if (this.gone.size > MAX_GONE) this.gone.delete(this.gone.values().next().value!);
   }
 
   private refuse(to: Address, h: FrameHeader, status: number): Uint8Array {
@@ -225,7 +273,8 @@ export class Machine {
     const waiter = channel.settle(h.id);
     if (!waiter) return;
     if (h.method === STATUS.fenced) throw new LostAuthority(this.address, this.epoch);
-    if (h.method !== STATUS.ok) throw new Error(`${waiter.op.name}: ${input.from} refused a call with status ${h.method}`);
+    if (h.method !== STATUS.ok)
+      throw new Error(`${waiter.op.name}: ${input.from} refused a call with status ${h.method}`);
     this.ready.push([waiter.op, waiter.reply.read(payloadOf(input.frame))]);
   }
 
@@ -306,6 +355,7 @@ export class Machine {
     w.u32(this.epoch);
     sortedEntries(this.sessions, w, (s) => s.encode(w));
     sortedEntries(this.channels, w, (c) => c.encode(w));
+    w.list(this.gone, (client) => w.str(client));
     sortedEntries(this.heard, w, (clock) => w.num(clock));
     sortedEntries(this.witnessed, w, ({ seq, hash }) => (w.num(seq), w.str(hash)));
     this.core.encode(w, 'snapshot');
@@ -316,6 +366,7 @@ export class Machine {
     this.epoch = r.u32();
     for (const [a, s] of r.list(() => [r.str(), Session.decode(r)] as const)) this.sessions.set(a, s);
     for (const [a, c] of r.list(() => [r.str(), Channel.decode<Waiter>(r)] as const)) this.channels.set(a, c);
+    for (const client of r.list(() => r.str())) this.gone.add(client);
     for (const [a, c] of r.list(() => [r.str(), r.num()] as const)) this.heard.set(a, c);
     for (const [a, h] of r.list(() => [r.str(), { seq: r.num(), hash: r.str() }] as const)) this.witnessed.set(a, h);
     this.core.decode(r);
@@ -337,4 +388,3 @@ function sortedEntries<T>(map: Map<string, T>, w: ByteWriter, each: (value: T) =
     each(map.get(k)!);
   });
 }
-

@@ -115,6 +115,11 @@ export class Session {
     if (id >= this.floor) this.answers.set(id, frame);
   }
 
+  /** The request was not taken after all: it may come again. */
+  withdraw(id: number): void {
+    this.answers.delete(id);
+  }
+
   get size(): number {
     return this.answers.size;
   }
@@ -138,9 +143,9 @@ export class Session {
   }
 }
 
-/** A request that waits for its reply. `sentAt` and `tries` belong to the shell, which sends it again. */
+/** A request that waits for its reply. All but `waiter` belongs to the shell, which sends it again. */
 export interface Pending<T> {
-  readonly frame: Uint8Array;
+  frame: Uint8Array;
   readonly waiter: T;
   sentAt: number;
   tries: number;

@@ -1,5 +1,15 @@
 /** Methods by name, for people who write `pages.storeCreate` in a scenario. */
-import { type AnyMethod, bootApi, deviceApi, groupsApi, iommuApi, iommufdApi, labApi, pagesApi, sysApi } from '@vfiolab/core';
+import {
+  type AnyMethod,
+  bootApi,
+  deviceApi,
+  groupsApi,
+  iommuApi,
+  iommufdApi,
+  labApi,
+  pagesApi,
+  sysApi,
+} from '@vfiolab/core';
 
 const all: ReadonlyMap<string, AnyMethod> = new Map(
   [bootApi, deviceApi, groupsApi, iommuApi, iommufdApi, labApi, pagesApi, sysApi]

@@ -50,7 +50,8 @@ function* moveToIoas(context: Context, device: BoundDevice, ioas: Ioas, move: Mo
     if (left.ok) return ok({ hwpt, left: left.value });
     if (left.errno !== 'EINVAL') return left;
   }
-  const first = move === attach ? { attach: (h: PagingHwpt) => attach(device, h), undo: () => leave(device) } : undefined;
+  const first =
+    move === attach ? { attach: (h: PagingHwpt) => attach(device, h), undo: () => leave(device) } : undefined;
   const made = yield* makeHwpt(context, ioas, device, 0, first);
   if (!made.ok) return made;
   const hwpt = made.value;

@@ -37,8 +37,10 @@ function checkIoas(ioas: Ioas): string[] {
   if (ioas.alignment !== ioas.wantedAlignment()) broken.push(`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}`);
   for (const a of ioas.areas) {
     if (ioas.reserved.some((r) => overlaps(r, a))) broken.push(`I28: ${at(a.start)} is mapped and reserved`);
-    if ((a.start | areaLength(a) | pageOffset(a)) & (ioas.alignment - 1n)) broken.push(`I30: ${at(a.start)} is misaligned`);
-    if (a.state === 'live' && a.covers < Math.min(1, ioas.hwpts.length)) broken.push(`I03: ${at(a.start)} is in no domain`);
+    if ((a.start | areaLength(a) | pageOffset(a)) & (ioas.alignment - 1n))
+      broken.push(`I30: ${at(a.start)} is misaligned`);
+    if (a.state === 'live' && a.covers < Math.min(1, ioas.hwpts.length))
+      broken.push(`I03: ${at(a.start)} is in no domain`);
     if (ioas.hwpts.length === 0 && a.covers > 0) broken.push(`I20: ${at(a.start)} is pinned without a domain`);
   }
   for (const a of ioas.allowed)

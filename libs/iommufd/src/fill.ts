@@ -59,7 +59,12 @@ function toGranules(area: Area, granule: number, firstSlot: number, runs: readon
  * Writes one batch of pinned runs into the domains.
  * ENOMEM: the IOMMU has no room for the table pages.
  */
-function* writeRuns(area: Area, hwpts: readonly PagingHwpt[], firstSlot: number, runs: readonly Run[]): Op<Result<void>> {
+function* writeRuns(
+  area: Area,
+  hwpts: readonly PagingHwpt[],
+  firstSlot: number,
+  runs: readonly Run[],
+): Op<Result<void>> {
   for (const [granule, domains] of byGranule(hwpts)) {
     const piece = toGranules(area, granule, firstSlot, runs);
     const done = yield* call(IOMMU, iommuApi.map, { domains, ...piece, prot: area.prot });

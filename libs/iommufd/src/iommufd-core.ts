@@ -209,6 +209,12 @@ export class IommufdCore implements Core {
     return [...this.contexts.values()].flatMap(checkContext);
   }
 
+  figures(): Record<string, number> {
+    const contexts = [...this.contexts.values()];
+    const objects = contexts.reduce((n, c) => n + c.objects.size, 0);
+    return { contexts: contexts.length, objects, files: this.files.size };
+  }
+
   describe(): string[] {
     return [...this.contexts.values()].flatMap(describeContext);
   }

@@ -80,14 +80,26 @@ export interface Slice {
  * No new pin is made where a domain holds the pages already, no new charge (B3.4).
  * EINVAL, EOVERFLOW, EEXIST, ENOSPC, EPERM (a read-only store asked to be writable), EFAULT, ENOMEM.
  */
-export function* mapSlices(ioas: Ioas, slices: readonly Slice[], prot: number, writable: boolean, fixed: bigint | undefined): Op<Result<bigint>> {
+export function* mapSlices(
+  ioas: Ioas,
+  slices: readonly Slice[],
+  prot: number,
+  writable: boolean,
+  fixed: bigint | undefined,
+): Op<Result<bigint>> {
   yield* lockRead(ioas.domainsLock);
   const mapped = yield* mapSlicesLocked(ioas, slices, prot, writable, fixed);
   yield* unlock(ioas.domainsLock);
   return mapped;
 }
 
-function* mapSlicesLocked(ioas: Ioas, slices: readonly Slice[], prot: number, writable: boolean, fixed: bigint | undefined): Op<Result<bigint>> {
+function* mapSlicesLocked(
+  ioas: Ioas,
+  slices: readonly Slice[],
+  prot: number,
+  writable: boolean,
+  fixed: bigint | undefined,
+): Op<Result<bigint>> {
   const length = slices.reduce((sum, s) => sum + s.length, 0n);
   const first = slices[0]!;
   const start = ioas.place(length, fixed, first.store.va - (first.store.va % 4096n) + first.startByte);
@@ -101,7 +113,14 @@ function* mapSlicesLocked(ioas: Ioas, slices: readonly Slice[], prot: number, wr
   return start;
 }
 
-function insertSlices(ioas: Ioas, slices: readonly Slice[], prot: number, writable: boolean, start: bigint, areas: Area[]): Result<void> {
+function insertSlices(
+  ioas: Ioas,
+  slices: readonly Slice[],
+  prot: number,
+  writable: boolean,
+  start: bigint,
+  areas: Area[],
+): Result<void> {
   let iova = start;
   for (const s of slices) {
     const area = newArea(iova, s.length, s.startByte, prot);

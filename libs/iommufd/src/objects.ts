@@ -85,7 +85,11 @@ export const isAnyObject = (_o: IommufdObject): _o is IommufdObject => true;
  * Finds an object and holds it for the running operation. Whoever waited for a destroyer finds nothing. ENOENT, also for
  * an id of another type.
  */
-export function* hold<T extends IommufdObject>(table: ObjectTable, id: number, is: (o: IommufdObject) => o is T): Op<Result<T>> {
+export function* hold<T extends IommufdObject>(
+  table: ObjectTable,
+  id: number,
+  is: (o: IommufdObject) => o is T,
+): Op<Result<T>> {
   const object = table.get(id);
   if (!object || !is(object)) return fail('ENOENT');
   yield* lockRead(object.shortTerm);

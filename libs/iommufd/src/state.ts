@@ -61,7 +61,10 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   w.u64(a.last);
   w.u64(a.startByte);
   w.u8(a.prot);
-  const store = a.store!;
+  if (view === 'meaning') w.str(a.state);
+  const { store } = a;
+  // An area that is being built has no store yet; a snapshot is never taken then.
+  if (!store) return;
   w.str(store.client);
   w.u64(store.va);
   w.bool(store.writable);
@@ -84,7 +87,12 @@ export function decodeContext(r: ByteReader, stores: Map<number, Store>): Contex
   const c = new Context(r.num());
   c.rlimitMode = r.u8();
   c.fileOpen = r.bool();
-  const groups = r.list(() => c.igroup(r.u32(), r.list(() => r.str())));
+  const groups = r.list(() =>
+    c.igroup(
+      r.u32(),
+      r.list(() => r.str()),
+    ),
+  );
   r.list(() => c.objects.restore(decodeObject(r, c, stores)));
   for (const hwpt of c.objects.all().filter(isHwpt)) hwpt.ioas.hwpts.push(hwpt);
   r.u32();

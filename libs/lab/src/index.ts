@@ -1,1 +1,3 @@
-export {};
+export { LabCore } from './lab-core.js';
+export { NO_EPOCH } from './instances.js';
+export { LIMITS as LAB_LIMITS } from './limits.js';

@@ -1,1 +1,25 @@
-export {};
+export { type PciAddress, compareAddress, devfnOf, formatBdf, parseBdf } from './bdf.js';
+export { LIMITS } from './limits.js';
+export { type KernelProfile, DEFAULT_PROFILE } from './profile.js';
+export { type Origin, TopologyError } from './topology-error.js';
+export {
+  type Acs,
+  type Bar,
+  type BridgeBuses,
+  type Capability,
+  type PciFunction,
+  type PciFunctionInit,
+  type PcieType,
+  type Sriov,
+  classOf,
+} from './pci-function.js';
+export { type IommuKind, type TopologyInit, Topology } from './topology.js';
+export { type ConfigFacts, decodeConfig } from './config-space.js';
+export { importFixture } from './import-fixture.js';
+export { importLspci } from './import-lspci.js';
+export { importTopology } from './import-topology.js';
+export { type AcsControl, ACS, AcsJudge, REQUIRED_ACS } from './acs.js';
+export { dmaAliases, realDmaDevice } from './dma-alias.js';
+export { inIommuScope } from './scope.js';
+export { unitProbeOrder } from './probe-order.js';
+export { type ComputeOptions, type Group, type GroupingOptions, GroupTable, computeGroups } from './grouping.js';

@@ -1,1 +1,16 @@
-export {};
+/** The public list of @vfiolab/scenario. */
+export * from './environment.js';
+export { type Problem, problemText, ScenarioError } from './errors.js';
+export { findMachine, machineNames, readMachine } from './machine-file.js';
+export { headline, OPERATOR, readScenario, readScenarioFile } from './read.js';
+export {
+  type HostMade,
+  type Observer,
+  runScenario,
+  type ScenarioFailure,
+  type ScenarioResult,
+  type TranscriptEntry,
+} from './run.js';
+export type { ActionArgs, ActionName, Expect, HostSpec, Num, ProcessSpec, Scenario, Step } from './scenario.js';
+export { SCHEMA_FILE } from './schema.js';
+export { nearest, suggestion } from './words.js';

@@ -76,4 +76,3 @@ export class SimEnvironment implements Environment {
     return Promise.resolve({ actors, broken: [...this.host.failures, ...broken] });
   }
 }
-

@@ -1,3 +1,4 @@
 export { Dice } from './dice.js';
 export { CALM, drawOptions, type SimOptions } from './options.js';
 export { simulate, type SimResult, type SimulateOptions, Stuck } from './simulate.js';
+export { TestHost, type TestHostOptions } from './test-host.js';

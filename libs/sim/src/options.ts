@@ -35,7 +35,8 @@ export const CALM: SimOptions = {
 export function drawOptions(seed: number): SimOptions {
   if (seed === 0) return CALM;
   const dice = new Dice(seed);
-  const maybe = (kind: string, most: number): number => (dice.chance(`swarm:${kind}`, 0.6) ? dice.unit(`rate:${kind}`) * most : 0);
+  const maybe = (kind: string, most: number): number =>
+    dice.chance(`swarm:${kind}`, 0.6) ? dice.unit(`rate:${kind}`) * most : 0;
   return {
     loss: maybe('loss', 0.2),
     duplication: maybe('duplication', 0.2),

@@ -4,7 +4,7 @@
  * Words: a *crash* drops an actor with all it had not journaled; after a while a new instance recovers from the journal.
  * Rule: everything that happens is a function of the seed and the scenario.
  */
-import { Actor, type Address, type Core, DEFAULT_LIMITS, isClient, serviceOf } from '@vfiolab/core';
+import { Actor, type Address, DEFAULT_LIMITS, isClient } from '@vfiolab/core';
 import { makeCore, SERVICES } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
@@ -76,7 +76,7 @@ export class SimHost {
   /** The place of an address; devices get theirs, and an actor, with their first frame. */
   private place(address: Address): Place | undefined {
     let p = this.places.get(address);
-    if (p || !coreOf(address)) return p;
+    if (p || !makeCore(address)) return p;
     p = { journal: new SimJournal(), actor: undefined, instances: 0, frames: 0 };
     this.places.set(address, p);
     this.startInstance(address, p);
@@ -87,7 +87,7 @@ export class SimHost {
     const instance = ++p.instances;
     const actor: Actor = new Actor(
       address,
-      coreOf(address)!,
+      makeCore(address)!,
       {
         now: () => this.now(),
         entropy: (n) => this.dice.bytes(`entropy ${this.entropyDraws++}`, n),
@@ -148,5 +148,3 @@ export class SimHost {
     return [...this.places.values()].some((p) => !p.actor || p.actor.state !== 'serving' || !p.actor.machine.idle);
   }
 }
-
-const coreOf = makeCore;

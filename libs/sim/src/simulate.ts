@@ -33,7 +33,10 @@ export interface SimulateOptions {
   readonly options?: SimOptions;
 }
 
-export async function simulate(scenario: Scenario, { seed, options = drawOptions(seed) }: SimulateOptions): Promise<SimResult> {
+export async function simulate(
+  scenario: Scenario,
+  { seed, options = drawOptions(seed) }: SimulateOptions,
+): Promise<SimResult> {
   const host = new SimHost(seed, options);
   const env = new SimEnvironment(host);
   host.agenda.after(TROUBLE_MS, () => (host.network.healed = true));
@@ -42,18 +45,27 @@ export async function simulate(scenario: Scenario, { seed, options = drawOptions
   await drive(host, settle(host));
   const end = await env.end();
   const { figures } = host.network;
-  return { seed, options, scenario: result, end, network: figures, crashes: host.crashes, virtualSeconds: host.agenda.now / 1000 };
+  return {
+    seed,
+    options,
+    scenario: result,
+    end,
+    network: figures,
+    crashes: host.crashes,
+    virtualSeconds: host.agenda.now / 1000,
+  };
 }
 
 /** Moves virtual time until the work is done. Programs get all their turns between two events. */
-async function drive<T>(host: SimHost, work: Promise<T>): Promise<T> {
+export async function drive<T>(host: SimHost, work: Promise<T>): Promise<T> {
   let done = false;
   const finished = (): void => void (done = true);
   work.then(finished, finished);
   while (!done) {
     await programsWait();
     if (done) break;
-    if (!host.agenda.step() || host.agenda.now > PATIENCE_MS) throw new Stuck(`seed ${host.dice.seed}: stuck at ${host.agenda.now} ms`);
+    if (!host.agenda.step() || host.agenda.now > PATIENCE_MS)
+      throw new Stuck(`seed ${host.dice.seed}: stuck at ${host.agenda.now} ms`);
     if (host.failures.length > 0) throw new Error(host.failures.join('\n'));
   }
   return work;

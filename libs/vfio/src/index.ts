@@ -1,1 +1,2 @@
-export {};
+/** The public list of @vfiolab/vfio: the core of the device service. */
+export { DeviceCore } from './device-core.js';

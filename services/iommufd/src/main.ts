@@ -1,1 +1,9 @@
-export {};
+/**
+ * The iommufd service.
+ *
+ * Rule: everything it does is in its core; this file only starts it.
+ */
+import { makeCore } from '@vfiolab/host';
+import { bootstrap } from '@vfiolab/shell';
+
+await bootstrap('iommufd', makeCore);

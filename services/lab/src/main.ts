@@ -1,1 +1,9 @@
-export {};
+/**
+ * The lab service: gives instances their authority and witnesses what they wrote.
+ *
+ * Rule: everything it does is in its core; this file only starts it.
+ */
+import { makeCore } from '@vfiolab/host';
+import { bootstrap } from '@vfiolab/shell';
+
+await bootstrap('lab', makeCore);

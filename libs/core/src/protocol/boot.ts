@@ -26,7 +26,7 @@ export const bootApi = api('boot', {
   /** To the lab: give this instance authority. Answers the epoch and the witnessed journal head of the caller. */
   register: method(0xff01, message({ instance: str }), registration),
   /** From a client: the state for people, what is broken in it (asked at rest), and its figures. */
-  inspect: method(0xff03, nothing, inspection),
+  inspect: method(0xff03, nothing, inspection, { clients: true }),
   /** Event to a witness: my journal has reached this record. */
   witness: method(0xff02, head, nothing),
 });

@@ -11,17 +11,17 @@ export const groupsApi = api('groups', {
   /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. */
   seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32 })),
   /** Which actor answers for a path under /dev. ENOENT, ENXIO. */
-  resolve: method(34, message({ path: str }), result(message({ owner: str }))),
-  sysfsWrite: method(35, message({ path: str, data: str }), result(u32)),
-  sysfsRead: method(36, message({ path: str }), result(str)),
-  readlink: method(37, message({ path: str }), result(str)),
-  listdir: method(38, message({ path: str }), result(list(str))),
+  resolve: method(34, message({ path: str }), result(message({ owner: str })), { clients: true }),
+  sysfsWrite: method(35, message({ path: str, data: str }), result(u32), { clients: true }),
+  sysfsRead: method(36, message({ path: str }), result(str), { clients: true }),
+  readlink: method(37, message({ path: str }), result(str), { clients: true }),
+  listdir: method(38, message({ path: str }), result(list(str)), { clients: true }),
   /** A cdev is being opened for use (BIND): EBUSY while the group node is open. Undone by `cdevRelease`. */
   cdevClaim: method(40, message({ bdf: str }), result(nothing)),
   cdevRelease: method(41, message({ bdf: str }), nothing),
   /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
   claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),
-  /** Devices that a vfio driver is bound to. */
+  /** Devices that vfio-pci is bound to, is probing, or is leaving: a leaving one may wait for a client to close. */
   vfioDevices: method(44, nothing, list(str)),
 });

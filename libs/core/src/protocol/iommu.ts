@@ -4,7 +4,25 @@
  * Words: a *granule* is the smallest page of a domain; IOVAs and frames in these messages count granules, so they stay
  * below 2^53. A *run* is contiguous in IOVA and in memory.
  */
-import { api, bool, bytes, i32, list, message, method, nothing, num, optional, oneOf, result, str, u32, u64, u8, type ValueOf } from '../codec.js';
+import {
+  api,
+  bool,
+  bytes,
+  i32,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  optional,
+  oneOf,
+  result,
+  str,
+  u32,
+  u64,
+  u8,
+  type ValueOf,
+} from '../codec.js';
 
 export const run = message({ frame: num, count: num });
 export type Run = ValueOf<typeof run>;
@@ -22,7 +40,11 @@ export const KERNEL = -1;
 export const domainInfo = message({ domain: u32, granule: u8, first: u64, last: u64, pageSizes: u64 });
 export type DomainInfo = ValueOf<typeof domainInfo>;
 
-export const reservedRegion = message({ start: u64, last: u64, type: oneOf('direct', 'direct-relaxable', 'reserved', 'msi', 'sw-msi') });
+export const reservedRegion = message({
+  start: u64,
+  last: u64,
+  type: oneOf('direct', 'direct-relaxable', 'reserved', 'msi', 'sw-msi'),
+});
 export type ReservedRegion = ValueOf<typeof reservedRegion>;
 
 export const faultRecord = message({ bdf: str, iova: u64, write: bool, reason: str });
@@ -60,5 +82,5 @@ export const iommuApi = api('iommu', {
     message({ data: bytes, fault: optional(faultRecord) }),
   ),
   /** The newest recorded faults of a device, oldest first. */
-  faults: method(40, message({ bdf: str }), list(faultRecord)),
+  faults: method(40, message({ bdf: str }), list(faultRecord), { clients: true }),
 });

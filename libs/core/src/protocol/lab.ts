@@ -1,18 +1,21 @@
 /** What the lab does for the people who run it. Every actor also registers with it (`boot`). */
-import { api, list, message, method, nothing, num, result, str, u32 } from '../codec.js';
+import { api, forClients, list, message, method, nothing, num, result, str, u32 } from '../codec.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
 
-export const labApi = api('lab', {
-  /** A piece of a machine's description, passed on to `groups`. */
-  loadMachine: method(32, message({ part: u32, text: str }), result(nothing)),
-  /** Makes the host from the pieces. `error` is empty or says what is wrong with them. */
-  createHost: method(
-    33,
-    message({ machine: str, profile: str, iommu: str, frames: num, allowUnsafeInterrupts: u32 }),
-    message({ error: str, functions: u32, groups: u32 }),
-  ),
-  /** A client left or was killed: every service closes what it held. */
-  endClient: method(34, message({ client: str }), nothing),
-  status: method(35, nothing, list(instance)),
-});
+export const labApi = api(
+  'lab',
+  forClients({
+    /** A piece of a machine's description, passed on to `groups`. */
+    loadMachine: method(32, message({ part: u32, text: str }), result(nothing)),
+    /** Makes the host from the pieces. `error` is empty or says what is wrong with them. */
+    createHost: method(
+      33,
+      message({ machine: str, profile: str, iommu: str, frames: num, allowUnsafeInterrupts: u32 }),
+      message({ error: str, functions: u32, groups: u32 }),
+    ),
+    /** A client left or was killed: every service closes what it held. */
+    endClient: method(34, message({ client: str }), nothing),
+    status: method(35, nothing, list(instance)),
+  }),
+);

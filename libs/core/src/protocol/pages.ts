@@ -4,7 +4,23 @@
  * Words: a *frame* is 4 KiB of the host's memory, named by its number; a *store* is what one IOMMU_IOAS_MAP put behind
  * an area: slots of 4 KiB over a range of one process's memory. A slot is pinned once while anybody covers it.
  */
-import { api, bool, bytes, list, message, method, nothing, num, result, str, token, u32, u64, u8, type ValueOf } from '../codec.js';
+import {
+  api,
+  bool,
+  bytes,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  result,
+  str,
+  token,
+  u32,
+  u64,
+  u8,
+  type ValueOf,
+} from '../codec.js';
 import { run } from './iommu.js';
 
 export const dmaPiece = message({ frame: num, offset: u32, length: u32 });
@@ -31,21 +47,30 @@ export const pagesApi = api('pages', {
   /** The host's memory in frames. */
   setup: method(32, message({ frames: num }), nothing),
   /** The calling client becomes a process. EEXIST. `caps`: CAP_* above; `memlock`: RLIMIT_MEMLOCK in bytes. */
-  procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 }))),
-  /** Anonymous memory. `pageShift` 12, 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL, EEXIST. */
-  mmap: method(34, message({ va: num, length: num, prot: u32, pageShift: u8 }), result(num)),
-  munmap: method(35, message({ va: num, length: num }), result(nothing)),
-  mprotect: method(36, message({ va: num, length: num, prot: u32 }), result(nothing)),
-  /** The process reads and writes its own memory. EFAULT. */
-  memRead: method(37, message({ va: num, length: u32 }), result(bytes)),
-  memWrite: method(38, message({ va: num, data: bytes }), result(nothing)),
-  setrlimit: method(39, message({ memlock: num }), result(nothing)),
-  status: method(40, nothing, result(procStatus)),
+  procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 })), {
+    clients: true,
+  }),
+  /**
+   * Private anonymous memory. `pageShift` 12, 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL; for a fixed
+   * `va` also EPERM (below 64 KiB) and EEXIST (in use). Here and below: ESRCH when the client is not a process.
+   */
+  mmap: method(34, message({ va: num, length: num, prot: u32, pageShift: u8 }), result(num), { clients: true }),
+  munmap: method(35, message({ va: num, length: num }), result(nothing), { clients: true }),
+  mprotect: method(36, message({ va: num, length: num, prot: u32 }), result(nothing), { clients: true }),
+  /** The process reads and writes its own memory. EFAULT; EINVAL: more than MAX_DMA bytes; ENOMEM: no memory to write to. */
+  memRead: method(37, message({ va: num, length: u32 }), result(bytes), { clients: true }),
+  memWrite: method(38, message({ va: num, data: bytes }), result(nothing), { clients: true }),
+  /** RLIMIT_MEMLOCK in bytes, soft and hard. EPERM: more than before, without CAP_SYS_RESOURCE. */
+  setrlimit: method(39, message({ memlock: num }), result(nothing), { clients: true }),
+  status: method(40, nothing, result(procStatus), { clients: true }),
   /** From others: the capabilities of a client's process, 0 when it has none. */
   capabilities: method(41, message({ client: str }), u32),
   /** setresuid(uid, uid, uid): leaving root gives all capabilities up. EPERM: another uid, and not root. */
-  setuid: method(42, message({ uid: u32 }), result(nothing)),
-  /** From iommufd: a store over `client`'s memory; with `pin` its first slots are pinned too. EFAULT, ENOMEM: nothing made. */
+  setuid: method(42, message({ uid: u32 }), result(nothing), { clients: true }),
+  /**
+   * From iommufd: a store over `client`'s memory; with `pin` its first slots are pinned too. EFAULT, ENOMEM: nothing made;
+   * ESRCH: the client is not a process, or not any more; EINVAL: unknown `rlimitMode`.
+   */
   storeCreate: method(
     48,
     message({ client: str, va: u64, length: u64, writable: bool, rlimitMode: u8, pin: bool }),
@@ -58,11 +83,13 @@ export const pagesApi = api('pages', {
   /** From iommu: bytes of pinned frames. */
   dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
   dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
-  eventfd: method(56, message({ init: u64 }), result(token), { entropy: true }),
+  /** EINVAL: `init` is not an unsigned int. EMFILE, ENFILE: too many. */
+  eventfd: method(56, message({ init: u64 }), result(token), { entropy: true, clients: true }),
   /** EAGAIN when the counter is 0. */
-  eventfdRead: method(57, message({ token }), result(u64)),
-  eventfdWrite: method(58, message({ token, value: u64 }), result(nothing)),
-  eventfdClose: method(59, message({ token }), result(nothing)),
+  eventfdRead: method(57, message({ token }), result(u64), { clients: true }),
+  /** EINVAL: 2^64 - 1. EAGAIN: the counter has no room for it. */
+  eventfdWrite: method(58, message({ token, value: u64 }), result(nothing), { clients: true }),
+  eventfdClose: method(59, message({ token }), result(nothing), { clients: true }),
   /** From device: hold the eventfd behind a client's token. EBADF. */
   eventfdHold: method(60, message({ token, client: str }), result(num)),
   eventfdDrop: method(61, message({ event: num }), nothing),

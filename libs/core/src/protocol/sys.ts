@@ -5,7 +5,25 @@
  * piece of the caller's memory that the call may touch, fetched when the call entered; a *write* is what the call wrote.
  * Rule: an ioctl sees the caller's memory as it was at entry; an address outside the segments is EFAULT.
  */
-import { api, bool, bytes, i32, list, message, method, nothing, num, optional, result, str, token, u16, u32, type ValueOf } from '../codec.js';
+import {
+  api,
+  bool,
+  bytes,
+  forClients,
+  i32,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  optional,
+  result,
+  str,
+  token,
+  u16,
+  u32,
+  type ValueOf,
+} from '../codec.js';
 
 export const segment = message({ va: num, writable: bool, bytes });
 export type Segment = ValueOf<typeof segment>;
@@ -26,15 +44,17 @@ const ioctlReply = message({ errno: u16, ret: num, writes: list(memoryWrite), fi
 export type IoctlReply = ValueOf<typeof ioctlReply>;
 
 export const sysApi = api('sys', {
-  open: method(1, message({ path: str, flags: u32 }), result(newFile), { entropy: true }),
-  close: method(2, message({ token }), result(nothing)),
-  ioctl: method(3, ioctlArgs, ioctlReply),
-  /** The same for ioctls that return a new file. */
-  ioctlFile: method(4, ioctlArgs, ioctlReply, { entropy: true }),
-  pread: method(5, message({ token, offset: num, length: u32 }), result(bytes)),
-  pwrite: method(6, message({ token, offset: num, data: bytes }), result(u32)),
-  /** Another client may use the same open file, under a capability of its own. */
-  grant: method(7, message({ token, to: str }), result(newFile), { entropy: true }),
+  ...forClients({
+    open: method(1, message({ path: str, flags: u32 }), result(newFile), { entropy: true }),
+    close: method(2, message({ token }), result(nothing)),
+    ioctl: method(3, ioctlArgs, ioctlReply),
+    /** The same for ioctls that return a new file. */
+    ioctlFile: method(4, ioctlArgs, ioctlReply, { entropy: true }),
+    pread: method(5, message({ token, offset: num, length: u32 }), result(bytes)),
+    pwrite: method(6, message({ token, offset: num, data: bytes }), result(u32)),
+    /** Another client may use the same open file, under a capability of its own. */
+    grant: method(7, message({ token, to: str }), result(newFile), { entropy: true }),
+  }),
   /** The client died or left: everything it held is closed. Only the lab may say so. */
   clientGone: method(8, message({ client: str }), nothing),
 });

@@ -1,16 +1,21 @@
 /** A core small enough to see through, for tests of the mechanism: counts, asks a peer, locks, and waits. */
 import type { Address } from '../address.js';
 import type { ByteReader, ByteWriter } from '../bytes.js';
-import { api, message, method, nothing, num, str } from '../codec.js';
+import { api, forClients, message, method, nothing, num, str } from '../codec.js';
 import { type Core, implement, type MethodTable, methodTable, type Surroundings } from '../core.js';
 import { call, Lock, lockWrite, type Op, Signal, wait } from '../op.js';
 
 export const counterApi = api('counter', {
-  add: method(32, message({ n: num }), num),
-  /** Adds at a peer, while holding the lock. */
-  addAt: method(33, message({ peer: str, n: num }), num),
-  waitFor: method(34, message({ atLeast: num }), num),
-  secret: method(35, nothing, str, { entropy: true }),
+  ...forClients({
+    add: method(32, message({ n: num }), num),
+    /** Adds at a peer, while holding the lock. */
+    addAt: method(33, message({ peer: str, n: num }), num),
+    waitFor: method(34, message({ atLeast: num }), num),
+    secret: method(35, nothing, str, { entropy: true }),
+  }),
+  /** Between services only. */
+  internal: method(36, nothing, num),
+  goodbye: method(37, message({ client: str }), nothing),
 });
 
 export class CounterCore implements Core {
@@ -27,6 +32,8 @@ export class CounterCore implements Core {
         add: (_req, { n }) => this.add(n),
         addAt: (_req, { peer, n }) => this.addAt(peer, n),
         waitFor: (_req, { atLeast }) => this.waitFor(atLeast),
+        internal: () => this.total,
+        goodbye: (_req, { client }) => this.surroundings!.forget(client),
         secret: (req) => [...req.entropy].map((b) => b.toString(16)).join(''),
       }),
     );

@@ -70,7 +70,10 @@ export class TinyNet {
   private instances = 0;
 
   constructor(private readonly limits: Partial<ActorLimits> = {}) {
-    this.client = new Caller({ now: () => this.now, send: (to, frame) => this.wire.push({ from: 'client:test', to, frame }) });
+    this.client = new Caller({
+      now: () => this.now,
+      send: (to, frame) => this.wire.push({ from: 'client:test', to, frame }),
+    });
     this.start(LAB, this.registrar);
   }
 

@@ -7,7 +7,10 @@ import { hold, isAnyObject } from '../objects.js';
 import type { Call } from './call.js';
 
 /** EOPNOTSUPP, EINVAL, ENOENT, then as filling a domain: EADDRINUSE, ENOMEM, EFAULT. */
-export function* hwptAlloc(call: Call<typeof iommu_hwpt_alloc>, cmd: StructOf<typeof iommu_hwpt_alloc>): Op<IoctlResult> {
+export function* hwptAlloc(
+  call: Call<typeof iommu_hwpt_alloc>,
+  cmd: StructOf<typeof iommu_hwpt_alloc>,
+): Op<IoctlResult> {
   const { context } = call.file;
   if (cmd.__reserved) return fail('EOPNOTSUPP');
   if ((cmd.data_type === 0) !== (cmd.data_len === 0)) return fail('EINVAL');

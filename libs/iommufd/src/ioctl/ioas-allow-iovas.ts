@@ -1,5 +1,14 @@
 /** IOMMU_IOAS_ALLOW_IOVAS: replace the list of ranges that must stay mappable. */
-import { fail, type iommu_ioas_allow_iovas, iommu_iova_range, decode, ok, type Result, type StructOf, type UserMemory } from '@vfiolab/uapi';
+import {
+  fail,
+  type iommu_ioas_allow_iovas,
+  iommu_iova_range,
+  decode,
+  ok,
+  type Result,
+  type StructOf,
+  type UserMemory,
+} from '@vfiolab/uapi';
 import { type IoctlResult, lockRead, type Op } from '@vfiolab/core';
 import { isIoas } from '../context.js';
 import { hold } from '../objects.js';

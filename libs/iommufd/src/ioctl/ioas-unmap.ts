@@ -8,7 +8,10 @@ import { unmapSpan } from '../unmap.js';
 import type { Call } from './call.js';
 
 /** ENOENT, EINVAL, EOVERFLOW, EBUSY. Everything (iova 0, length 2^64-1) of an empty IOAS is success with length 0. */
-export function* ioasUnmap(call: Call<typeof iommu_ioas_unmap>, cmd: StructOf<typeof iommu_ioas_unmap>): Op<IoctlResult> {
+export function* ioasUnmap(
+  call: Call<typeof iommu_ioas_unmap>,
+  cmd: StructOf<typeof iommu_ioas_unmap>,
+): Op<IoctlResult> {
   const ioas = yield* hold(call.file.context.objects, cmd.ioas_id, isIoas);
   if (!ioas.ok) return ioas;
   const all = cmd.iova === 0n && cmd.length === U64_MAX;

@@ -1,6 +1,16 @@
 /** IOMMU_OPTION: get or set one option. */
 import { fail, type iommu_option, ok, type Result, type StructOf } from '@vfiolab/uapi';
-import { call as callService, CAP_SYS_RESOURCE, type IoctlResult, lockWrite, type Op, PAGES, pagesApi, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
+import {
+  call as callService,
+  CAP_SYS_RESOURCE,
+  type IoctlResult,
+  lockWrite,
+  type Op,
+  PAGES,
+  pagesApi,
+  RLIMIT_MM,
+  RLIMIT_USER,
+} from '@vfiolab/core';
 import { isIoas } from '../context.js';
 import type { Ioas } from '../ioas.js';
 import { hold } from '../objects.js';

@@ -1,0 +1,71 @@
+// Imports go one way: uapi <- core <- {sim, services, client}, uapi <- shell <- services (DESIGN: ARCHITECTURE.md).
+const cores = '^libs/(groups|pages|iommu|iommufd|vfio|lab|devices|pci)/';
+const spec = '(\\.spec\\.ts$|/testing/)';
+module.exports = {
+  forbidden: [
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: { pathNot: spec },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'uapi-imports-nothing',
+      severity: 'error',
+      from: { path: '^libs/uapi/', pathNot: spec },
+      to: { pathNot: '^libs/uapi/' },
+    },
+    {
+      name: 'pci-imports-nothing',
+      severity: 'error',
+      from: { path: '^libs/pci/', pathNot: spec },
+      to: { pathNot: '^libs/pci/' },
+    },
+    {
+      name: 'the-mechanism-imports-uapi-only',
+      severity: 'error',
+      from: { path: '^libs/core/', pathNot: spec },
+      to: { pathNot: '^libs/(core|uapi)/' },
+    },
+    {
+      name: 'cores-do-not-import-shell-client-or-node',
+      severity: 'error',
+      from: { path: cores, pathNot: spec },
+      to: { pathNot: '^libs/(uapi|core|pci|groups|pages|iommu|iommufd|vfio|lab|devices)/' },
+    },
+    {
+      name: 'cores-do-not-import-each-other',
+      severity: 'error',
+      from: { path: '^libs/(groups|pages|iommu|iommufd|vfio|lab)/', pathNot: spec },
+      to: { path: '^libs/(groups|pages|iommu|iommufd|vfio|lab)/', pathNot: '^libs/$1/' },
+    },
+    {
+      name: 'shell-knows-no-core',
+      severity: 'error',
+      from: { path: '^libs/shell/', pathNot: spec },
+      to: { path: '^libs/', pathNot: '^libs/(shell|core|uapi)/' },
+    },
+    {
+      name: 'services-do-not-import-each-other',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/' },
+      to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'services-are-thin',
+      severity: 'error',
+      from: { path: '^services/', pathNot: spec },
+      to: { path: '^libs/', pathNot: '^libs/(shell|host)/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: '(node_modules|dist)' },
+    exclude: { path: '(/dist/|/node_modules/.*/node_modules/)' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['types', 'import', 'node', 'default'],
+      extensionAlias: { '.js': ['.ts', '.js'] },
+    },
+  },
+};

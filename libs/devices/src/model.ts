@@ -1,0 +1,42 @@
+/**
+ * What a device model is to the function it sits behind.
+ *
+ * Words: the *bus* is what the function lends to its model: DMA and interrupts; an *access* is one naturally aligned read
+ * or write of 1, 2, 4 or 8 bytes of the register BAR, little endian.
+ * Rule: a model knows nothing of VFIO, config space or IOVAs' meaning; whether DMA or an interrupt gets through is for the
+ * function (bus master, MSI enable) and the IOMMU to decide.
+ */
+import type { ByteReader, ByteWriter, Op } from '@vfiolab/core';
+
+/** Bytes of one access. */
+export type Width = 1 | 2 | 4 | 8;
+
+export interface ModelBus {
+  /** Reads memory; undefined when the request did not get through. `length`: 1 to 262144 bytes. */
+  dmaRead(iova: bigint, length: number): Op<Uint8Array | undefined>;
+  /** Writes memory; false when the request did not get through, and then no byte was written. */
+  dmaWrite(iova: bigint, data: Uint8Array): Op<boolean>;
+  /** Sends the message of a vector, or asserts INTx when the function has no message interrupts enabled. */
+  raise(vector: number): Op<void>;
+  /** Deasserts INTx. */
+  lower(): void;
+}
+
+export interface DeviceModel {
+  /** Name by which a machine's description asks for the model. */
+  readonly name: string;
+  /** Bytes of the register BAR that the model answers for; behind them nothing does. */
+  readonly registerBytes: number;
+  /** Reading has no side effects. Returns `width` bytes as a number. */
+  read(offset: number, width: Width): bigint;
+  /** Ends when everything the write started has ended, DMA and interrupts included. */
+  write(offset: number, width: Width, value: bigint): Op<void>;
+  /** Back to the state after power-on. Called only while no `write` is running. */
+  reset(): void;
+  encode(w: ByteWriter): void;
+  decode(r: ByteReader): void;
+  /** What is not as a model's state must be, in words; empty when all is well. */
+  check(): string[];
+  /** Registers for people, as one line. */
+  describe(): string;
+}

@@ -1,0 +1,19 @@
+/**
+ * The models there are, by name.
+ *
+ * Rule: a machine's description that names no model gets the default one, so every function has registers to try.
+ */
+import { DmaEngine } from './dma-engine.js';
+import type { DeviceModel, ModelBus } from './model.js';
+
+export const DEFAULT_MODEL = 'dma-engine';
+
+const makers: ReadonlyMap<string, (bus: ModelBus) => DeviceModel> = new Map([
+  [DEFAULT_MODEL, (bus: ModelBus) => new DmaEngine(bus)],
+]);
+
+export const modelNames = [...makers.keys()];
+
+/** A model after power-on; undefined when there is none of that name. '' is the default one. */
+export const makeModel = (name: string, bus: ModelBus): DeviceModel | undefined =>
+  makers.get(name === '' ? DEFAULT_MODEL : name)?.(bus);

@@ -1,0 +1,68 @@
+/**
+ * System calls on the trees of nodes: write, read, readlink, list, and which actor opens a device node.
+ *
+ * Rule: errnos are those of the system calls that a program makes for it (open + read or write, readlink, getdents): a
+ * file without read or write permission refuses even root (EACCES), as sysfs does.
+ */
+import { isOp, type Address, type Op } from '@vfiolab/core';
+import { fail, ok, type Result } from '@vfiolab/uapi';
+import { LIMITS } from './limits.js';
+import { walk, type Node } from './nodes.js';
+
+/** Bytes that the text has on its way to the kernel. */
+export const byteLength = (text: string): number => new TextEncoder().encode(text).length;
+
+/** What the attribute's file gets of a write: its first page, up to a NUL. */
+function firstPage(data: string): { readonly length: number; readonly text: string } {
+  const bytes = new TextEncoder().encode(data).subarray(0, LIMITS.attribute);
+  return { length: bytes.length, text: new TextDecoder().decode(bytes).split('\0', 1)[0]! };
+}
+
+/** Answers how many bytes were taken. EACCES: not writable; EISDIR; EINVAL: a device node; else the attribute's errno. */
+export function* writeFile(root: Node, path: string, data: string): Op<Result<number>> {
+  const found = walk(root, path, true);
+  if (!found.ok) return found;
+  const node = found.value;
+  if (node.kind === 'dir') return fail('EISDIR');
+  if (node.kind !== 'attribute') return fail('EINVAL');
+  if (!node.store) return fail('EACCES');
+  if (data === '') return ok(0);
+  const { length, text } = firstPage(data);
+  const stored = node.store(text);
+  const done = isOp(stored) ? yield* stored : stored;
+  return done.ok ? ok(length) : done;
+}
+
+export function* readFile(root: Node, path: string): Op<Result<string>> {
+  const found = walk(root, path, true);
+  if (!found.ok) return found;
+  const node = found.value;
+  if (node.kind === 'dir') return fail('EISDIR');
+  if (node.kind !== 'attribute') return fail('EINVAL');
+  if (!node.show) return fail('EACCES');
+  const shown = node.show();
+  return ok(typeof shown === 'string' ? shown : yield* shown);
+}
+
+/** EINVAL: not a link. */
+export function readLink(root: Node, path: string): Result<string> {
+  const found = walk(root, path, false);
+  if (!found.ok) return found;
+  return found.value.kind === 'link' ? ok(found.value.target) : fail('EINVAL');
+}
+
+/** Names in byte order. ENOTDIR. */
+export function listNames(root: Node, path: string): Result<string[]> {
+  const found = walk(root, path, true);
+  if (!found.ok) return found;
+  return found.value.kind === 'dir' ? ok(found.value.names().sort()) : fail('ENOTDIR');
+}
+
+/** The actor behind a device node. ENOENT: nobody opens it; ENXIO: no device node. */
+export function ownerOf(root: Node, path: string): Result<{ owner: Address }> {
+  const found = walk(root, path, true);
+  if (!found.ok) return found;
+  if (found.value.kind !== 'device') return fail('ENXIO');
+  const { owner } = found.value;
+  return owner === undefined ? fail('ENOENT') : ok({ owner });
+}

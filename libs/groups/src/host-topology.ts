@@ -1,0 +1,120 @@
+/**
+ * From a machine's description to a host as it stands after boot, before vfio-pci is bound to anything.
+ *
+ * Rule: a description or a setup that cannot be used answers text for people and makes nothing.
+ */
+import { Lock, type FunctionFacts, type HostSetup } from '@vfiolab/core';
+import {
+  computeGroups,
+  importTopology,
+  TopologyError,
+  type Group,
+  type KernelProfile,
+  type PciFunction,
+  type Topology,
+} from '@vfiolab/pci';
+import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
+import type { Device, Host, IommuGroup } from './host.js';
+import { IOMMU_KINDS } from './iommu-kinds.js';
+import { takeAtBoot } from './ownership.js';
+
+const PROFILES: readonly KernelProfile[] = ['6.12', '7.2', '7.3'];
+
+/** The host, or what is wrong and what to do about it. */
+export function buildHost(text: string, setup: HostSetup): Host | string {
+  const profile = PROFILES.find((each) => each === setup.profile);
+  if (!profile) return unknown('profile', setup.profile, PROFILES);
+  const iommu = IOMMU_KINDS.get(setup.iommu);
+  if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
+  try {
+    const topology = importTopology(text);
+    const groups = iommu.translates ? groupsOf(computeGroups(topology, { profile })) : new Map<number, IommuGroup>();
+    const devices = devicesOf(topology, groups);
+    return { setup, iommu, topology, devices, groups, drivers: new DriverTable(topology.functions) };
+  } catch (e) {
+    if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
+    throw e;
+  }
+}
+
+const unknown = (field: string, value: string, known: readonly string[]): string =>
+  `${field} ${JSON.stringify(value.slice(0, 60))} is not known. Use one of: ${known.join(', ')}.`;
+
+function groupsOf(computed: readonly Group[]): Map<number, IommuGroup> {
+  const group = ({ id, devices }: Group): IommuGroup => ({
+    id,
+    members: devices,
+    owner: { kind: 'none' },
+    count: 0,
+    lock: new Lock(),
+  });
+  return new Map(computed.map((each) => [each.id, group(each)]));
+}
+
+function devicesOf(topology: Topology, groups: ReadonlyMap<number, IommuGroup>): Map<string, Device> {
+  const groupOf = new Map<string, IommuGroup>();
+  for (const group of groups.values()) for (const bdf of group.members) groupOf.set(bdf, group);
+  return new Map(topology.functions.map((f) => [f.bdf, newDevice(f, groupOf.get(f.bdf))]));
+}
+
+const newDevice = (facts: PciFunction, group: IommuGroup | undefined): Device => ({
+  bdf: facts.bdf,
+  facts,
+  group,
+  driver: undefined,
+  removing: false,
+  override: undefined,
+  vfio: undefined,
+  cdevClaims: 0,
+  lock: new Lock(),
+});
+
+/** The driver that the boot found for a function: the recorded one, or pcieport for a port of unknown driver. */
+const bootDriver = (f: PciFunction): string | undefined => f.driver ?? (isPciePort(f) ? PCIEPORT : undefined);
+
+/** Binds every boot driver but vfio-pci, and answers the devices that are left for vfio-pci, in address order. */
+export function bindBootDrivers(host: Host): Device[] {
+  const forVfio: Device[] = [];
+  for (const device of host.devices.values()) {
+    const name = bootDriver(device.facts);
+    if (name === VFIO_PCI) forVfio.push(device);
+    else if (name !== undefined) {
+      device.driver = name;
+      if (!host.drivers.get(name)!.managesDma) takeAtBoot(device.group);
+    }
+  }
+  return forVfio;
+}
+
+/** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
+export function factsOf({ setup, topology }: Host, { facts: f }: Device, minor: number): FunctionFacts {
+  return {
+    bdf: f.bdf,
+    minor,
+    vendor: f.vendor ?? 0xffff,
+    device: f.device ?? 0xffff,
+    classCode: f.classCode ?? 0,
+    pcie: f.pcieType !== null,
+    model: 'dma-engine',
+    config: f.config ?? new Uint8Array(0),
+    bars: f.bars.flatMap(({ index, kind, bits, prefetchable, size, vf }) =>
+      vf || size === null || size === 0
+        ? []
+        : [{ index, size, io: kind === 'io', wide: bits === 64, prefetchable: prefetchable === true }],
+    ),
+    profile: setup.profile,
+    busReset: isAloneOnBus(topology, f),
+  };
+}
+
+/** The only function below a bridge of its own; a virtual bus has none. */
+const isAloneOnBus = (topology: Topology, f: PciFunction): boolean =>
+  topology.onBus(f).length === 1 && topology.bridgeAbove(f)?.buses?.secondary === f.bus;
+
+/** Path below /sys of a function's own directory, e.g. `devices/pci0000:00/0000:00:06.0/0000:01:00.0`. */
+export function devicePath(topology: Topology, f: PciFunction): string {
+  const domain = f.bdf.slice(0, f.bdf.indexOf(':'));
+  const bus = topology.rootBusOf(f).toString(16).padStart(2, '0');
+  const bridges = topology.bridgesAbove(f).map((bridge) => bridge.bdf);
+  return ['devices', `pci${domain}:${bus}`, ...bridges.reverse(), f.bdf].join('/');
+}

@@ -1,0 +1,76 @@
+/**
+ * The host as this service holds it: functions with their drivers, groups with their DMA owners.
+ *
+ * Words: a *device* is a PCI function on this host; its *vfio* part exists while vfio-pci is bound (a *minor* N is the
+ * N of vfioN); a group's *owner* is who may let its members do DMA.
+ * Rule: `lock` of a device is the kernel's device lock (probe, remove, driver_override), `lock` of a group is its group
+ * mutex (owner and count). A device lock is taken before a group lock, never after.
+ */
+import { Lock, type HostSetup } from '@vfiolab/core';
+import type { PciFunction, Topology } from '@vfiolab/pci';
+import type { DriverTable } from './drivers.js';
+import type { IommuKindTraits } from './iommu-kinds.js';
+
+/** `context` is the number that iommufd gave one open /dev/iommu. */
+export type DmaOwner =
+  { readonly kind: 'none' } | { readonly kind: 'kernel' } | { readonly kind: 'context'; readonly context: number };
+
+export interface IommuGroup {
+  readonly id: number;
+  /** BDFs in address order. */
+  readonly members: readonly string[];
+  owner: DmaOwner;
+  /** Ordinary drivers bound, or claims of the owning context; 0 exactly when there is no owner (I12). */
+  count: number;
+  readonly lock: Lock;
+}
+
+export interface VfioPart {
+  readonly minor: number;
+  /** The cdev node exists: false while vfio-pci probes, and from the beginning of an unbind on. */
+  visible: boolean;
+}
+
+export interface Device {
+  readonly bdf: string;
+  readonly facts: PciFunction;
+  /** Absent: outside IOMMU scope. */
+  readonly group: IommuGroup | undefined;
+  driver: string | undefined;
+  /** A remove is under way: the driver still holds the device, but its links in sysfs are gone already. */
+  removing: boolean;
+  override: string | undefined;
+  vfio: VfioPart | undefined;
+  /** Opened cdevs that were granted a BIND (A3.2); a group node must not be opened while any is. */
+  cdevClaims: number;
+  readonly lock: Lock;
+}
+
+export interface Host {
+  readonly setup: HostSetup;
+  readonly iommu: IommuKindTraits;
+  readonly topology: Topology;
+  /** By BDF, in address order. */
+  readonly devices: ReadonlyMap<string, Device>;
+  /** By number, ascending. */
+  readonly groups: ReadonlyMap<number, IommuGroup>;
+  readonly drivers: DriverTable;
+}
+
+/** The driver that sysfs links to. */
+export const linkedDriver = (device: Device): string | undefined => (device.removing ? undefined : device.driver);
+
+/** The device whose cdev node is vfioN. */
+export function deviceOfMinor(host: Host, minor: number): Device | undefined {
+  for (const device of host.devices.values()) if (device.vfio?.visible && device.vfio.minor === minor) return device;
+  return undefined;
+}
+
+/** The lowest minor that no device has, as the kernel's id allocator gives it. */
+export function lowestFreeMinor(host: Host): number {
+  const taken = new Set<number>();
+  for (const { vfio } of host.devices.values()) if (vfio) taken.add(vfio.minor);
+  let minor = 0;
+  while (taken.has(minor)) minor++;
+  return minor;
+}

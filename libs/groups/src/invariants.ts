@@ -1,0 +1,94 @@
+/**
+ * What must hold of a host whenever no operation is in flight, what clients hold of it, and the host in words.
+ *
+ * Rule: owners and counts are recomputed from the bound drivers and compared; nothing here trusts a counter.
+ */
+import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
+import { VFIO_PCI } from './drivers.js';
+
+/** Broken invariants in words: I12, I13, the part of I14 that is seen from here, nodes. */
+export function brokenInvariants(host: Host): string[] {
+  const ordinary = ordinaryDriversByGroup(host);
+  return [
+    ...[...host.groups.values()].flatMap((group) => brokenOwnership(group, ordinary.get(group.id) ?? 0)),
+    ...[...host.devices.values()].flatMap(brokenDevice),
+    ...sharedMinors(host),
+  ];
+}
+
+/** How many members of each group are bound to a driver that takes DMA ownership. */
+function ordinaryDriversByGroup(host: Host): Map<number, number> {
+  const bound = new Map<number, number>();
+  for (const { driver, group } of host.devices.values()) {
+    if (driver === undefined || !group || host.drivers.get(driver)?.managesDma) continue;
+    bound.set(group.id, (bound.get(group.id) ?? 0) + 1);
+  }
+  return bound;
+}
+
+function brokenOwnership({ id, owner, count }: IommuGroup, ordinary: number): string[] {
+  const broken: string[] = [];
+  if ((owner.kind === 'none') !== (count === 0))
+    broken.push(`I12: group ${id} has owner ${ownerText(owner)} and count ${count}`);
+  if (owner.kind === 'context' && ordinary > 0)
+    broken.push(`I13: group ${id} is owned by ${ownerText(owner)} with ${ordinary} ordinary drivers bound`);
+  if (owner.kind !== 'context' && count !== ordinary)
+    broken.push(`I13: group ${id} counts ${count} ordinary drivers, but ${ordinary} are bound`);
+  return broken;
+}
+
+function brokenDevice({ bdf, driver, removing, vfio, cdevClaims, group }: Device): string[] {
+  const broken: string[] = [];
+  if ((driver === VFIO_PCI) !== (vfio !== undefined)) broken.push(`${bdf}: bound to ${driver}, cdev ${vfio?.minor}`);
+  if (removing || vfio?.visible === false) broken.push(`${bdf}: a probe or remove never ended`);
+  if (cdevClaims < 0 || (cdevClaims > 0 && !vfio)) broken.push(`I16: ${bdf} has ${cdevClaims} cdev claims`);
+  if (vfio && !group) broken.push(`${bdf}: bound to ${VFIO_PCI} without a group`);
+  return broken;
+}
+
+function sharedMinors(host: Host): string[] {
+  const holder = new Map<number, string>();
+  const broken: string[] = [];
+  for (const { bdf, vfio } of host.devices.values()) {
+    if (!vfio) continue;
+    const other = holder.get(vfio.minor);
+    if (other !== undefined) broken.push(`${other} and ${bdf} share vfio${vfio.minor}`);
+    holder.set(vfio.minor, bdf);
+  }
+  return broken;
+}
+
+function ownerText(owner: DmaOwner): string {
+  return owner.kind === 'context' ? `iommufd context ${owner.context}` : owner.kind;
+}
+
+/** What clients hold here: groups owned by contexts, their claims, and cdevs with a BIND. All 0 when no client is left. */
+export function figuresOf(host: Host | undefined): Record<string, number> {
+  const owned = [...(host?.groups.values() ?? [])].filter(({ owner }) => owner.kind === 'context');
+  const claims = owned.reduce((sum, { count }) => sum + count, 0);
+  const cdevClaims = [...(host?.devices.values() ?? [])].reduce((sum, device) => sum + device.cdevClaims, 0);
+  return { ownedGroups: owned.length, claims, cdevClaims };
+}
+
+/** One line for the host, one a group, one a device. */
+export function describeHost(host: Host): string[] {
+  const { machine, profile, iommu } = host.setup;
+  const lines = [
+    `host ${machine}: kernel ${profile}, iommu ${iommu}, ${host.devices.size} functions, ${host.groups.size} groups`,
+  ];
+  for (const group of host.groups.values()) {
+    lines.push(`group ${group.id}: owner ${ownerText(group.owner)} (${group.count})`);
+    for (const bdf of group.members) lines.push(`  ${describeDevice(host.devices.get(bdf)!)}`);
+  }
+  for (const device of host.devices.values()) if (!device.group) lines.push(`no group: ${describeDevice(device)}`);
+  return lines;
+}
+
+function describeDevice({ bdf, driver, override, vfio, cdevClaims, removing }: Device): string {
+  const parts = [bdf, driver ?? 'no driver'];
+  if (vfio) parts.push(`vfio${vfio.minor}`);
+  if (cdevClaims > 0) parts.push(`${cdevClaims} bound cdev`);
+  if (override !== undefined) parts.push(`driver_override ${override}`);
+  if (removing) parts.push('being removed: waits until its users close');
+  return parts.join(', ');
+}

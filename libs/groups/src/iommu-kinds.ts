@@ -1,0 +1,24 @@
+/**
+ * What the groups service must know of an IOMMU kind. A host is made with one of these kinds.
+ *
+ * Rule: a difference between kinds is a row here, never a comparison of names.
+ */
+export interface IommuKindTraits {
+  /** False: no function is behind an IOMMU and no group exists. */
+  readonly translates: boolean;
+  /** MSI writes of a device reach only interrupts that were routed to it (interrupt remapping, ITS). (A2.8) */
+  readonly isolatesMsi: boolean;
+  /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
+  readonly defaultDomain: string;
+}
+
+const X86: IommuKindTraits = { translates: true, isolatesMsi: true, defaultDomain: 'DMA-FQ' };
+
+export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
+  ['intel-vtd', X86],
+  ['intel-vtd-39', X86],
+  ['amd-vi', X86],
+  ['arm-smmu-v3', { translates: true, isolatesMsi: true, defaultDomain: 'DMA' }],
+  ['virtio-iommu', { translates: true, isolatesMsi: false, defaultDomain: 'DMA-FQ' }],
+  ['none', { translates: false, isolatesMsi: false, defaultDomain: '' }],
+]);

@@ -1,0 +1,89 @@
+/**
+ * Probe and remove: one driver meets one device. [drivers/base/dd.c, pci-driver.c, vfio_pci_core.c]
+ *
+ * Words: a probe is refused by the *core* when DMA ownership is refused before the driver runs, or by the *driver*; the
+ * kernel reports the two differently to drivers_probe.
+ * Rule: everything here runs under the device's lock (`offer` takes it, the others need it), so a probe and a remove of
+ * one device never meet.
+ */
+import { call, deviceAddress, deviceApi, lockWrite, unlock, type Op } from '@vfiolab/core';
+import { fail, ok, type Errno, type Result } from '@vfiolab/uapi';
+import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.js';
+import { factsOf } from './host-topology.js';
+import { lowestFreeMinor, type Device, type Host } from './host.js';
+import { dropForKernel, takeForKernel } from './ownership.js';
+
+export type Probe =
+  { readonly bound: true } | { readonly bound: false; readonly errno: Errno; readonly by: 'core' | 'driver' };
+
+/** Binds a driver that matches to a device that has none. */
+export function* probe(host: Host, device: Device, driver: Driver): Op<Probe> {
+  if (!driver.managesDma) {
+    const owned = yield* takeForKernel(device.group);
+    if (!owned.ok) return { bound: false, errno: owned.errno, by: 'core' };
+  }
+  const probed = driver.name === VFIO_PCI ? yield* probeVfio(host, device) : probeOther(device, driver);
+  if (!probed.ok) return { bound: false, errno: probed.errno, by: 'driver' };
+  device.driver = driver.name;
+  return { bound: true };
+}
+
+/** pcieport leaves bridges that are no PCI Express ports alone; native drivers take what they match. */
+const probeOther = (device: Device, driver: Driver): Result<undefined> =>
+  driver.name === PCIEPORT && !isPciePort(device.facts) ? fail('ENODEV') : ok(undefined);
+
+/**
+ * vfio-pci: EINVAL for bridges (D1.3) and for functions without a group (no IOMMU, and noiommu mode is off); EBUSY for a
+ * PF whose VFs are enabled (A3.8). The cdev node appears when the device's actor is ready.
+ */
+function* probeVfio(host: Host, device: Device): Op<Result<void>> {
+  const { headerType, sriov } = device.facts;
+  if (headerType !== 0) return fail('EINVAL');
+  if (sriov !== null && sriov.numVfs > 0) return fail('EBUSY');
+  if (!device.group) return fail('EINVAL');
+  const vfio = { minor: lowestFreeMinor(host), visible: false };
+  device.vfio = vfio;
+  const ready = yield* call(deviceAddress(device.bdf), deviceApi.probe, factsOf(host, device, vfio.minor));
+  if (ready.ok) vfio.visible = true;
+  else device.vfio = undefined;
+  return ready;
+}
+
+/**
+ * Unbinds a device from its driver. vfio-pci: nodes and links vanish at once, then this waits until the users have
+ * closed (A3.9, b055, b056); the minor is free only after that.
+ */
+export function* remove(host: Host, device: Device): Op<void> {
+  const driver = host.drivers.get(device.driver!)!;
+  device.removing = true;
+  if (device.vfio) {
+    device.vfio.visible = false;
+    yield* call(deviceAddress(device.bdf), deviceApi.remove, undefined);
+    device.vfio = undefined;
+  }
+  device.driver = undefined;
+  device.removing = false;
+  if (!driver.managesDma) yield* dropForKernel(device.group);
+}
+
+/** Offers the driver to a device that it matches; a device that has a driver keeps it, and refusals stay unheard. */
+export function* offer(host: Host, device: Device, driver: Driver): Op<void> {
+  if (!matches(driver, device.facts, device.override)) return;
+  yield* lockWrite(device.lock);
+  if (device.driver === undefined) yield* probe(host, device, driver);
+  yield* unlock(device.lock);
+}
+
+/**
+ * Offers a device without driver to every driver that matches. A refusal by the core ends the search with its errno; a
+ * driver that declines does not, and ending without a driver is no error. (b015: drivers_probe)
+ */
+export function* attachAny(host: Host, device: Device): Op<Result<undefined>> {
+  for (const driver of host.drivers.all()) {
+    if (device.driver !== undefined) break;
+    if (!matches(driver, device.facts, device.override)) continue;
+    const outcome = yield* probe(host, device, driver);
+    if (!outcome.bound && outcome.by === 'core') return fail(outcome.errno);
+  }
+  return ok(undefined);
+}

@@ -1,0 +1,156 @@
+/**
+ * The part of /sys that tools need to find, bind and judge PCI functions. (A1.11)
+ *
+ * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class/vfio-dev, /sys/kernel/iommu_groups.
+ * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
+ */
+import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
+import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
+import { idsOf, type Driver } from './drivers.js';
+import { devicePath } from './host-topology.js';
+import { deviceOfMinor, linkedDriver, type Device, type Host, type IommuGroup } from './host.js';
+import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
+import { formatRegions, mergeRegions } from './reserved-regions.js';
+
+export const sysfsTree = (host: Host): DirNode =>
+  fixedDir({
+    bus: () => fixedDir({ pci: () => pciBus(host) }),
+    class: () => fixedDir({ 'vfio-dev': () => vfioClass(host) }),
+    kernel: () => fixedDir({ iommu_groups: () => groupsDir(host) }),
+  });
+
+const pciBus = (host: Host): DirNode =>
+  fixedDir({
+    devices: () => devicesDir(host),
+    drivers: () => driversDir(host),
+    drivers_probe: () => ({ kind: 'attribute', store: (data) => driversProbe(host, data) }),
+  });
+
+const devicesDir = (host: Host): DirNode =>
+  listDir(
+    () => [...host.devices.keys()],
+    (bdf) => linkTo(host, host.devices.get(bdf), '../../../'),
+  );
+
+/** Link to a device's directory from a directory that lies `up` below /sys. */
+function linkTo(host: Host, device: Device | undefined, up: string): LinkNode | undefined {
+  return device && link(up + devicePath(host.topology, device.facts), () => deviceDir(host, device));
+}
+
+const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
+
+function deviceDir(host: Host, device: Device): DirNode {
+  const { facts } = device;
+  const ids = idsOf(facts);
+  /** From the device's own directory up to /sys. */
+  const up = '../'.repeat(devicePath(host.topology, facts).split('/').length);
+  return fixedDir({
+    class: () => text(() => hex(ids.class, 6)),
+    device: () => text(() => hex(ids.device, 4)),
+    driver: () => driverLink(host, device, up),
+    driver_override: () => ({
+      kind: 'attribute',
+      show: () => `${device.override ?? '(null)'}\n`,
+      store: (data) => setOverride(device, data),
+    }),
+    iommu_group: () =>
+      device.group && link(`${up}kernel/iommu_groups/${device.group.id}`, () => groupDir(host, device.group!)),
+    numa_node: () => text(() => String(facts.numaNode ?? -1)),
+    revision: () => text(() => hex(facts.revision ?? 0, 2)),
+    subsystem: () => link(`${up}bus/pci`, () => pciBus(host)),
+    subsystem_device: () => text(() => hex(ids.subdevice, 4)),
+    subsystem_vendor: () => text(() => hex(ids.subvendor, 4)),
+    vendor: () => text(() => hex(ids.vendor, 4)),
+    'vfio-dev': () => vfioDevDir(host, device),
+  });
+}
+
+function driverLink(host: Host, device: Device, up: string): LinkNode | undefined {
+  const name = linkedDriver(device);
+  if (name === undefined) return undefined;
+  return link(`${up}bus/pci/drivers/${name}`, () => driverDir(host, host.drivers.get(name)!));
+}
+
+/** Exists while the cdev node does. */
+function vfioDevDir(host: Host, device: Device): DirNode | undefined {
+  if (!device.vfio?.visible) return undefined;
+  return fixedDir({ [`vfio${device.vfio.minor}`]: () => vfioNodeDir(host, device) });
+}
+
+const vfioNodeDir = (host: Host, device: Device): DirNode =>
+  fixedDir({ device: () => link(`../../../${device.bdf}`, () => deviceDir(host, device)) });
+
+/** Names of the cdev nodes that exist. */
+export function cdevNames(host: Host): string[] {
+  return [...host.devices.values()].flatMap(({ vfio }) => (vfio?.visible ? [`vfio${vfio.minor}`] : []));
+}
+
+/** The device behind a cdev name such as `vfio3`. */
+export function cdevNamed(host: Host, name: string): Device | undefined {
+  const match = /^vfio(0|[1-9][0-9]{0,6})$/.exec(name);
+  return match ? deviceOfMinor(host, Number(match[1])) : undefined;
+}
+
+const vfioClass = (host: Host): DirNode =>
+  listDir(
+    () => cdevNames(host),
+    (name) => {
+      const device = cdevNamed(host, name);
+      if (!device) return undefined;
+      const target = `../../${devicePath(host.topology, device.facts)}/vfio-dev/${name}`;
+      return link(target, () => vfioNodeDir(host, device));
+    },
+  );
+
+const driversDir = (host: Host): DirNode =>
+  listDir(
+    () => [...host.drivers.all()].map(({ name }) => name),
+    (name) => {
+      const driver = host.drivers.get(name);
+      return driver && driverDir(host, driver);
+    },
+  );
+
+function driverDir(host: Host, driver: Driver): DirNode {
+  const files = fixedDir({
+    bind: () => ({ kind: 'attribute', store: (data) => bind(host, driver, data) }),
+    new_id: () => ({ kind: 'attribute', store: (data) => newId(host, driver, data) }),
+    remove_id: () => ({ kind: 'attribute', store: (data) => removeId(driver, data) }),
+    unbind: () => ({ kind: 'attribute', store: (data) => unbind(host, driver, data) }),
+  });
+  const bound = (device: Device | undefined): boolean => !!device && linkedDriver(device) === driver.name;
+  return listDir(
+    () => [...files.names(), ...[...host.devices.values()].filter(bound).map(({ bdf }) => bdf)],
+    (name) => {
+      const device = host.devices.get(name);
+      return files.child(name) ?? (bound(device) ? linkTo(host, device, '../../../../') : undefined);
+    },
+  );
+}
+
+const groupsDir = (host: Host): DirNode =>
+  listDir(
+    () => [...host.groups.keys()].map(String),
+    (name): Node | undefined => {
+      const group = /^(0|[1-9][0-9]{0,6})$/.test(name) ? host.groups.get(Number(name)) : undefined;
+      return group && groupDir(host, group);
+    },
+  );
+
+/** PCI groups have no `name` file: only POWER names its groups. */
+const groupDir = (host: Host, group: IommuGroup): DirNode =>
+  fixedDir({
+    devices: () =>
+      listDir(
+        () => [...group.members],
+        (bdf) => (group.members.includes(bdf) ? linkTo(host, host.devices.get(bdf), '../../../../') : undefined),
+      ),
+    reserved_regions: () => ({ kind: 'attribute', show: () => showRegions(group) }),
+    type: () => text(() => host.iommu.defaultDomain),
+  });
+
+function* showRegions(group: IommuGroup): Op<string> {
+  const regions: ReservedRegion[] = [];
+  for (const bdf of group.members) regions.push(...(yield* call(IOMMU, iommuApi.reservedRegions, { bdf })));
+  return formatRegions(mergeRegions(regions));
+}

@@ -1,0 +1,77 @@
+/**
+ * Paging domains and their numbers.
+ *
+ * Words: a *domain* is a page table that groups can be attached to; its id is the lowest free one from 1 on, because 0
+ * stands for blocking.
+ * Rule: an id is given out again only after the DMAs of the domain that had it have landed.
+ */
+import { InFlight } from './in-flight.js';
+import { PageTable } from './page-table.js';
+
+export class Domain {
+  readonly inFlight = new InFlight();
+  /** Groups attached now. */
+  attached = 0;
+
+  constructor(
+    readonly id: number,
+    readonly table: PageTable,
+  ) {}
+}
+
+/** The domains of a host, by id. */
+export class Domains {
+  private readonly byId = new Map<number, Domain>();
+  /** Freed domains whose DMAs have not landed yet: their ids are taken. */
+  private readonly draining = new Set<number>();
+  /** No id below this one is free. */
+  private lowest = 1;
+
+  /** `maxTables`: page tables that one domain may take. */
+  constructor(private readonly maxTables?: number) {}
+
+  /** A new domain with the lowest free id below `limit`, or undefined when there is none. */
+  make(limit: number): Domain | undefined {
+    while (this.byId.has(this.lowest) || this.draining.has(this.lowest)) this.lowest++;
+    return this.lowest < limit ? this.restore(this.lowest) : undefined;
+  }
+
+  /** A domain with a known id. */
+  restore(id: number): Domain {
+    const domain = new Domain(id, new PageTable(this.maxTables));
+    this.byId.set(id, domain);
+    return domain;
+  }
+
+  get(id: number): Domain | undefined {
+    return this.byId.get(id);
+  }
+
+  /** All of them, or undefined when one does not exist or is named twice. */
+  getAll(ids: readonly number[]): Domain[] | undefined {
+    if (new Set(ids).size !== ids.length) return undefined;
+    const found = ids.map((id) => this.byId.get(id));
+    return found.every((d): d is Domain => d !== undefined) ? found : undefined;
+  }
+
+  /** The domain is gone for everybody, its table is empty; the id comes back with `reclaim`. */
+  retire(domain: Domain): void {
+    domain.table.clearAll();
+    this.byId.delete(domain.id);
+    this.draining.add(domain.id);
+  }
+
+  reclaim(domain: Domain): void {
+    this.draining.delete(domain.id);
+    this.lowest = Math.min(this.lowest, domain.id);
+  }
+
+  /** Ids of freed domains that still wait for DMAs. */
+  drainingIds(): number[] {
+    return [...this.draining].sort((a, b) => a - b);
+  }
+
+  sorted(): Domain[] {
+    return [...this.byId.values()].sort((a, b) => a.id - b.id);
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The core of the iommu service: who translates through which domain, and what every DMA meets.
+ *
+ * Words: a group is *owned* while it is not in the kernel's domain; a *flush* is what makes a cleared entry unusable.
+ * Rule: a state change is done at once and in full, and its answer waits for the flush: entries are cleared, DMAs that
+ * were translated before have landed, then the caller hears of it and may unpin (I05, I52).
+ */
+import {
+  BLOCKING,
+  type ByteReader,
+  type ByteWriter,
+  type Core,
+  implement,
+  iommuApi,
+  KERNEL,
+  MAX_RUNS,
+  methodTable,
+  type Op,
+  type ReservedRegion,
+  type Run,
+  type Span,
+  type View,
+  type ArgsOf,
+  type DomainInfo,
+} from '@vfiolab/core';
+import { fail, ok, type Result } from '@vfiolab/uapi';
+import { checkUnit, describeUnit, figuresOf } from './inspect.js';
+import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
+import { Dma } from './dma.js';
+import { type Domain, Domains } from './domain.js';
+import { GRANULE_BITS } from './formats.js';
+import { FRAME_LIMIT } from './page-table.js';
+import { READ, WRITE } from './table-pool.js';
+import { type Group, Unit } from './unit.js';
+
+export interface IommuLimits {
+  /** Domain ids, 0 included; the kind's own number when left out. */
+  readonly domainIds?: number;
+  /** Page tables of one domain. */
+  readonly tables?: number;
+}
+
+type Args<M extends keyof typeof iommuApi> = ArgsOf<(typeof iommuApi)[M]>;
+
+export class IommuCore implements Core {
+  readonly service = 'iommu';
+  readonly methods = methodTable(
+    implement(iommuApi, {
+      setup: (_req, { kind, functions }) => this.unit.setup(kind, functions),
+      domainAlloc: (_req, args) => this.domainAlloc(args),
+      domainFree: (_req, { domain }) => this.domainFree(domain),
+      attach: (_req, { bdfs, domain }) => this.attach(bdfs, domain),
+      reservedRegions: (_req, { bdf }) => this.reservedRegions(bdf),
+      map: (_req, args) => this.map(args),
+      unmap: (_req, { domains, spans }) => this.unmap(domains, spans),
+      dma: (_req, args) => this.dma.start(args),
+      faults: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.faults ?? [])],
+    }),
+  );
+  private readonly unit = new Unit();
+  private readonly domains: Domains;
+  private readonly dma: Dma;
+
+  constructor(private readonly limits: IommuLimits = {}) {
+    this.domains = new Domains(limits.tables);
+    this.dma = new Dma(this.unit, this.domains);
+  }
+
+  join(): void {}
+
+  encode(w: ByteWriter, view: View): void {
+    if (view === 'snapshot') encodeSnapshot(w, this.unit, this.domains);
+    else encodeMeaning(w, this.unit, this.domains);
+  }
+
+  decode(r: ByteReader): void {
+    decodeState(r, this.unit, this.domains);
+  }
+
+  check(): string[] {
+    return checkUnit(this.unit, this.domains);
+  }
+
+  describe(): string[] {
+    return describeUnit(this.unit, this.domains);
+  }
+
+  figures(): Record<string, number> {
+    return figuresOf(this.unit, this.domains);
+  }
+
+  /** EINVAL: no such device. ENODEV: nothing translates for it. EOPNOTSUPP: flags (b091, c007). ENOSPC: no id left. */
+  private domainAlloc({ bdf, flags }: Args<'domainAlloc'>): Result<DomainInfo> {
+    const { format } = this.unit;
+    if (!this.unit.functions.has(bdf)) return fail('EINVAL');
+    if (!format) return fail('ENODEV');
+    if ((flags & ~format.flags) !== 0) return fail('EOPNOTSUPP');
+    const domain = this.domains.make(this.limits.domainIds ?? format.domainIds);
+    if (!domain) return fail('ENOSPC');
+    return ok({ domain: domain.id, granule: GRANULE_BITS, first: 0n, last: format.last, pageSizes: format.pageSizes });
+  }
+
+  /** EINVAL: no such domain. EBUSY: a group is attached. */
+  private domainFree(id: number): Result<void> | Op<Result<void>> {
+    const domain = this.domains.get(id);
+    if (!domain) return fail('EINVAL');
+    if (domain.attached > 0) return fail('EBUSY');
+    this.domains.retire(domain);
+    return this.reclaim(domain);
+  }
+
+  private *reclaim(domain: Domain): Op<Result<void>> {
+    yield* domain.inFlight.flush();
+    this.domains.reclaim(domain);
+    return ok(undefined);
+  }
+
+  /** Answers when translations of the old domain are used up. EINVAL: not the devices of one group, no such domain. */
+  private attach(bdfs: readonly string[], to: number): Result<void> | Op<Result<void>> {
+    const group = this.unit.wholeGroup(bdfs);
+    if (!group || (to > BLOCKING ? !this.domains.get(to) : to !== BLOCKING && to !== KERNEL)) return fail('EINVAL');
+    const from = this.domains.get(group.attached);
+    this.moveGroup(group, to);
+    return landed(from);
+  }
+
+  /** The whole group is in the new domain from here on: there is no moment without translation (semantics C1.3). */
+  private moveGroup(group: Group, to: number): void {
+    const from = this.domains.get(group.attached);
+    const next = this.domains.get(to);
+    if (from) from.attached--;
+    if (next) next.attached++;
+    group.attached = to;
+  }
+
+  private reservedRegions(bdf: string): ReservedRegion[] {
+    return this.unit.functions.has(bdf) ? [...(this.unit.format?.reserved ?? [])] : [];
+  }
+
+  /**
+   * All domains or none. EINVAL: no such domain, prot, frame or IOVA. EEXIST: something is mapped there (as the kernel's
+   * page table code answers). ENOMEM: no more tables.
+   */
+  private map({ domains: ids, iova, runs, prot }: Args<'map'>): Result<void> {
+    const domains = this.domains.getAll(ids);
+    const count = this.countOf(iova, runs);
+    if (!domains || count < 0 || prot === 0 || (prot & ~(READ | WRITE)) !== 0) return fail('EINVAL');
+    if (domains.some((d) => !d.table.isFree(iova, count))) return fail('EEXIST');
+    for (const [i, domain] of domains.entries()) {
+      if (mapRuns(domain, iova, runs, prot)) continue;
+      for (const done of domains.slice(0, i + 1)) done.table.unmap(iova, count);
+      return fail('ENOMEM');
+    }
+    return ok(undefined);
+  }
+
+  /** Granules of the runs together, or -1 when one of them or their IOVA cannot be. */
+  private countOf(iova: number, runs: readonly Run[]): number {
+    if (runs.length > MAX_RUNS || runs.some((r) => r.count < 1 || r.frame + r.count > FRAME_LIMIT)) return -1;
+    const count = runs.reduce((sum, r) => sum + r.count, 0);
+    return iova + count <= this.unit.windows.endPage ? count : -1;
+  }
+
+  /** Domains that do not exist have nothing to clear. */
+  private *unmap(ids: readonly number[], spans: readonly Span[]): Op<void> {
+    const domains = ids.map((id) => this.domains.get(id)).filter((d): d is Domain => d !== undefined);
+    for (const { table } of domains) for (const { iova, count } of spans) table.unmap(iova, count);
+    const flushes = domains.map(({ inFlight }) => inFlight.flush());
+    for (const flush of flushes) yield* flush;
+  }
+}
+
+function mapRuns({ table }: Domain, iova: number, runs: readonly Run[], prot: number): boolean {
+  for (const { frame, count } of runs) {
+    if (!table.map(iova, frame, count, prot)) return false;
+    iova += count;
+  }
+  return true;
+}
+
+function* landed(domain: Domain | undefined): Op<Result<void>> {
+  if (domain) yield* domain.inFlight.flush();
+  return ok(undefined);
+}

@@ -1,0 +1,62 @@
+/**
+ * Who pays for pinned pages.
+ *
+ * Words: a *payer* is what one store's pins count against, fixed when the store is made (semantics B3.1): the user (all
+ * processes of a uid together, user_struct.locked_vm), the mm (VmLck), or nobody. VmPin counts pinned pages of an mm
+ * whoever pays.
+ * Rule: one charge for a pinned slot however many users it has (B3.4). A charge that would pass the limit is not made.
+ */
+import { CAP_IPC_LOCK, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
+import { PAGE } from './frame-bytes.js';
+import type { Process } from './processes.js';
+
+/** No limit and no charge: the mapper had CAP_IPC_LOCK. */
+export const RLIMIT_NONE = 2;
+
+export interface Payer {
+  readonly process: Process;
+  /** RLIMIT_USER, RLIMIT_MM or RLIMIT_NONE. */
+  readonly mode: number;
+  /** The mapper's user when it mapped. */
+  readonly uid: number;
+}
+
+/** The payer of a store that this process makes now. A later loss of the capability does not change it (trace a023). */
+export function payerFor(process: Process, rlimitMode: number): Payer {
+  const free = (process.caps & CAP_IPC_LOCK) !== 0;
+  return { process, mode: free ? RLIMIT_NONE : rlimitMode, uid: process.uid };
+}
+
+export class Accounting {
+  /** Pages charged to each user; users without a charge are not listed. */
+  private readonly users = new Map<number, number>();
+
+  userLocked(uid: number): number {
+    return this.users.get(uid) ?? 0;
+  }
+
+  /** May `pages` more be charged? Compared with the mapper's RLIMIT_MEMLOCK as it is now. */
+  admits({ process, mode, uid }: Payer, pages: number): boolean {
+    if (mode === RLIMIT_NONE) return true;
+    const charged = mode === RLIMIT_USER ? this.userLocked(uid) : process.locked;
+    return charged + pages <= Math.floor(process.memlock / PAGE);
+  }
+
+  /** Moves the counters; `pages` is negative when pins go. */
+  charge({ process, mode, uid }: Payer, pages: number): void {
+    if (mode === RLIMIT_USER) this.chargeUser(uid, pages);
+    if (mode === RLIMIT_MM) process.locked += pages;
+    process.pinned += pages;
+  }
+
+  private chargeUser(uid: number, pages: number): void {
+    const charged = this.userLocked(uid) + pages;
+    if (charged === 0) this.users.delete(uid);
+    else this.users.set(uid, charged);
+  }
+
+  /** Users with a charge, by uid. */
+  charged(): { uid: number; pages: number }[] {
+    return [...this.users].map(([uid, pages]) => ({ uid, pages })).sort((a, b) => a.uid - b.uid);
+  }
+}

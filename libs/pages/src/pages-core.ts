@@ -1,0 +1,194 @@
+/**
+ * The core of the pages service: processes and their memory, page frames, stores, accounting, eventfds.
+ *
+ * Words: see each part's file. A *client method* is answered for the process of the client that sends it; a *service
+ * method* belongs to iommufd, iommu, the devices and the lab: the machine keeps clients from it.
+ * Rule: nothing here waits for anybody: every method is one step, so nothing can come between its checks and its effect.
+ */
+import {
+  type Address,
+  type ArgsOf,
+  type ByteReader,
+  type ByteWriter,
+  type Core,
+  type DmaPiece,
+  implement,
+  isClient,
+  LAB,
+  MAX_DMA,
+  methodTable,
+  pagesApi,
+  type ReplyOf,
+  type Request,
+  RLIMIT_MM,
+  RLIMIT_USER,
+  type Surroundings,
+  sysApi,
+  type View,
+} from '@vfiolab/core';
+import { fail, ok, type Result } from '@vfiolab/uapi';
+import { Accounting } from './accounting.js';
+import { audit } from './audit.js';
+import { describePages, pagesFigures } from './describe.js';
+import { Eventfds } from './eventfds.js';
+import { PAGE } from './frame-bytes.js';
+import { Frames } from './frames.js';
+import { type Process, Processes } from './processes.js';
+import { Stores } from './stores.js';
+
+const { eventfdReady, ...served } = pagesApi;
+
+export class PagesCore implements Core {
+  readonly service = 'pages';
+  readonly frames = new Frames();
+  readonly accounting = new Accounting();
+  readonly processes = new Processes(this.frames);
+  readonly stores = new Stores(this.frames, this.processes, this.accounting);
+  readonly eventfds = new Eventfds((client, token) => this.surroundings?.emit(client, eventfdReady, { token }));
+  private surroundings: Surroundings | undefined;
+
+  readonly methods = methodTable(
+    implement(served, {
+      setup: (_req, { frames }) => this.frames.setup(frames),
+      procStart: (req, args) => this.procStart(req, args),
+      mmap: this.asProcess((process, args) => process.space.mmap(args)),
+      munmap: this.asProcess((process, { va, length }) => process.space.munmap(va, length)),
+      mprotect: this.asProcess((process, { va, length, prot }) => process.space.mprotect(va, length, prot)),
+      memRead: this.asProcess(({ space }, { va, length }) =>
+        length > MAX_DMA ? fail('EINVAL') : space.read(va, length),
+      ),
+      memWrite: this.asProcess(({ space }, { va, data }) =>
+        data.length > MAX_DMA ? fail('EINVAL') : space.write(va, data),
+      ),
+      setrlimit: this.asProcess((process, { memlock }) => process.setMemlock(memlock)),
+      setuid: this.asProcess((process, { uid }) => process.setUid(uid)),
+      status: this.asProcess((process) => ok(this.status(process))),
+      capabilities: (_req, { client }) => this.processes.of(client)?.caps ?? 0,
+      storeCreate: (_req, args) => this.storeCreate(args),
+      pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
+      unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
+      dmaRead: (_req, { pieces }) => this.dmaRead(pieces),
+      dmaWrite: (_req, { pieces, data }) => this.dmaWrite(pieces, data),
+      eventfd: ({ from, entropy }, { init }) =>
+        this.processes.of(from) ? this.eventfds.create(from, init, entropy) : fail('ESRCH'),
+      eventfdRead: ({ from }, { token }) => this.eventfds.read(from, token),
+      eventfdWrite: ({ from }, { token, value }) => this.eventfds.write(from, token, value),
+      eventfdClose: ({ from }, { token }) => this.eventfds.close(from, token),
+      eventfdHold: (_req, { token, client }) => this.eventfds.hold(client, token),
+      eventfdDrop: (_req, { event }) => this.eventfds.drop(event),
+      eventfdSignal: (_req, { event }) => this.eventfds.signal(event),
+    }),
+    implement(
+      { clientGone: sysApi.clientGone },
+      { clientGone: ({ from }, { client }) => (from === LAB ? this.clientGone(client) : undefined) },
+    ),
+  );
+
+  join(surroundings: Surroundings): void {
+    this.surroundings = surroundings;
+  }
+
+  /** A handler for the process of the calling client. ESRCH: it is none. */
+  private asProcess<A, R>(handle: (process: Process, args: A) => Result<R>): (req: Request, args: A) => Result<R> {
+    return ({ from }, args) => {
+      const process = this.processes.of(from);
+      return process ? handle(process, args) : fail('ESRCH');
+    };
+  }
+
+  private procStart(
+    { from }: Request,
+    { uid, caps, memlock }: ArgsOf<typeof served.procStart>,
+  ): Result<{ pid: number }> {
+    if (!isClient(from)) return fail('EPERM');
+    const started = this.processes.start(from, uid, caps, memlock);
+    return started.ok ? ok({ pid: started.value.pid }) : started;
+  }
+
+  /** Lines of /proc/PID/status, and the user's counter that only the kernel sees. */
+  private status({ pid, uid, locked, pinned }: Process) {
+    const kb = PAGE / 1024;
+    return { pid, vmLockedKb: locked * kb, vmPinnedKb: pinned * kb, userLockedPages: this.accounting.userLocked(uid) };
+  }
+
+  /** ESRCH: the client is not a process, or not any more. EINVAL: unknown accounting mode. Else as {@link Stores.create}. */
+  private storeCreate(request: ArgsOf<typeof served.storeCreate>): ReplyOf<typeof served.storeCreate> {
+    if (request.rlimitMode !== RLIMIT_USER && request.rlimitMode !== RLIMIT_MM) return fail('EINVAL');
+    const process = this.processes.of(request.client);
+    return process ? this.stores.create(process, request) : fail('ESRCH');
+  }
+
+  /** A device reads memory. That an unpinned frame can be asked for is a bug of an IOMMU's: fail closed (I02, I04). */
+  private dmaRead(pieces: readonly DmaPiece[]): Uint8Array {
+    const out = new Uint8Array(this.dmaLength(pieces));
+    let at = 0;
+    for (const { frame, offset, length } of pieces) {
+      this.frames.bytes.read(frame * PAGE + offset, out.subarray(at, at + length));
+      at += length;
+    }
+    return out;
+  }
+
+  private dmaWrite(pieces: readonly DmaPiece[], data: Uint8Array): void {
+    const length = this.dmaLength(pieces);
+    if (length !== data.length) throw new Error(`a DMA of ${length} bytes carries ${data.length}`);
+    let at = 0;
+    for (const piece of pieces) {
+      this.frames.bytes.write(piece.frame * PAGE + piece.offset, data.subarray(at, at + piece.length));
+      at += piece.length;
+    }
+  }
+
+  private dmaLength(pieces: readonly DmaPiece[]): number {
+    let sum = 0;
+    for (const { frame, offset, length } of pieces) {
+      if (!this.frames.pinned(frame * PAGE + offset, length))
+        throw new Error(`DMA of ${length} bytes at frame ${frame} + ${offset}, which is not pinned`);
+      sum += length;
+    }
+    if (sum > MAX_DMA) throw new Error(`a DMA of ${sum} bytes: at most ${MAX_DMA}`);
+    return sum;
+  }
+
+  private clientGone(client: Address): void {
+    this.eventfds.closeAll(client);
+    this.processes.end(client);
+    this.surroundings?.forget(client);
+  }
+
+  encode(w: ByteWriter, view: View): void {
+    w.num(this.frames.total);
+    this.processes.encode(w, view);
+    this.stores.encode(w, view);
+    this.eventfds.encode(w, view);
+    if (view === 'snapshot') return this.frames.bytes.encode(w);
+    w.list(this.accounting.charged(), ({ uid, pages }) => {
+      w.u32(uid);
+      w.num(pages);
+    });
+  }
+
+  /** Page tables and stores say who uses which frame and who pays for what: the rest follows from them. */
+  decode(r: ByteReader): void {
+    const total = r.num();
+    this.processes.decode(r);
+    this.stores.decode(r);
+    this.eventfds.decode(r);
+    this.frames.bytes.decode(r);
+    const tables = [...this.processes.all()].flatMap((process) => [...process.space.tableRuns()]);
+    const held = [...this.stores.all()].flatMap((store) => [...store.held.all()]);
+    this.frames.adopt(total, tables, held);
+  }
+
+  check(): string[] {
+    return audit(this);
+  }
+
+  figures(): Record<string, number> {
+    return pagesFigures(this);
+  }
+
+  describe(): string[] {
+    return describePages(this);
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * All stores of the host: made, pinned, unpinned, released.
+ *
+ * Rule: a pin is decided before it is made. Protection is asked first (EFAULT), then the limit and the memory (ENOMEM),
+ * in the order in which the kernel's answers win: it charges after pinning (semantics B3.3). So a refusal has nothing to
+ * undo (B2.6, I25).
+ */
+import { MAX_RUNS, type ByteReader, type ByteWriter, type Pinned, type View } from '@vfiolab/core';
+import { fail, ok, type Result } from '@vfiolab/uapi';
+import { type Accounting, payerFor } from './accounting.js';
+import type { Frames } from './frames.js';
+import type { Process, Processes } from './processes.js';
+import { Store } from './store.js';
+
+/** Stores of one host; one more is ENOMEM. */
+export const MAX_STORES = 1 << 18;
+
+const PAGE_SHIFT = 12n;
+const PAGE_MASK = 0xfffn;
+
+export interface StoreRequest {
+  readonly va: bigint;
+  /** Bytes, at least 1. */
+  readonly length: bigint;
+  readonly writable: boolean;
+  /** RLIMIT_USER or RLIMIT_MM. */
+  readonly rlimitMode: number;
+  readonly pin: boolean;
+}
+
+export class Stores {
+  private readonly stores = new Map<number, Store>();
+  private nextId = 1;
+
+  constructor(
+    private readonly frames: Frames,
+    private readonly processes: Processes,
+    private readonly accounting: Accounting,
+  ) {}
+
+  /**
+   * A store over the pages that [va, va + length) touches. Without `pin` no memory is looked at (B2.5, trace a012). With
+   * it all slots are covered, as far as one answer reaches; a refused pin leaves no store.
+   */
+  create(process: Process, request: StoreRequest): Result<{ store: number; pinned: Pinned }> {
+    if (this.stores.size >= MAX_STORES) return fail('ENOMEM');
+    const page = request.va >> PAGE_SHIFT;
+    const slots = ((request.va + request.length + PAGE_MASK) >> PAGE_SHIFT) - page;
+    const payer = payerFor(process, request.rlimitMode);
+    const store = new Store(this.nextId, payer, Number(page), Number(slots), request.writable);
+    const pinned = request.pin ? this.pinStore(store, 0, store.slots) : ok({ runs: [], next: 0 });
+    if (!pinned.ok) return pinned;
+    this.nextId++;
+    this.put(store);
+    return ok({ store: store.id, pinned: pinned.value });
+  }
+
+  private put(store: Store): void {
+    this.stores.set(store.id, store);
+    store.payer.process.stores++;
+  }
+
+  /** Covers [first, first + count) once more. EFAULT: a page that is not held cannot be pinned; ENOMEM: limit or memory. */
+  pin(id: number, first: number, count: number): Result<Pinned> {
+    const store = this.existing(id);
+    assertInside(store, first, count);
+    return this.pinStore(store, first, first + count);
+  }
+
+  private pinStore(store: Store, first: number, end: number): Result<Pinned> {
+    const { payer, writable } = store;
+    const { space } = payer.process;
+    const missing = store.unpinnedPages(first, end);
+    if (!missing.every((span) => space.pinnable(span.first, span.end, writable))) return fail('EFAULT');
+    const pages = missing.reduce((sum, span) => sum + span.end - span.first, 0);
+    if (!this.accounting.admits(payer, pages) || !space.populate(missing)) return fail('ENOMEM');
+    const plan = store.plan(first, end, MAX_RUNS);
+    this.accounting.charge(payer, store.carryOut(plan, first, this.frames));
+    return ok({ runs: plan.runs, next: plan.next });
+  }
+
+  unpin(id: number, ranges: readonly { first: number; count: number }[], release: boolean): void {
+    const store = this.existing(id);
+    for (const { first, count } of ranges) {
+      assertInside(store, first, count);
+      this.accounting.charge(store.payer, -store.uncoverRange(first, first + count, this.frames));
+    }
+    if (release) this.release(store);
+  }
+
+  private release(store: Store): void {
+    if (store.pinned > 0) throw new Error(`store ${store.id} is released with ${store.pinned} pinned slots (I24)`);
+    this.stores.delete(store.id);
+    this.processes.storeGone(store.payer.process);
+  }
+
+  private existing(id: number): Store {
+    const store = this.stores.get(id);
+    if (!store) throw new Error(`store ${id} does not exist`);
+    return store;
+  }
+
+  all(): IterableIterator<Store> {
+    return this.stores.values();
+  }
+
+  encode(w: ByteWriter, view: View): void {
+    const rows = [...this.stores.values()];
+    if (view === 'meaning') rows.sort(byMeaning);
+    else w.num(this.nextId);
+    w.list(rows, (store) => store.encode(w, view, this.frames));
+  }
+
+  decode(r: ByteReader): void {
+    this.nextId = r.num();
+    for (const store of r.list(() => Store.decode(r, this.processes))) {
+      this.put(store);
+      this.accounting.charge(store.payer, store.pinned);
+    }
+  }
+}
+
+function assertInside(store: Store, first: number, count: number): void {
+  if (count > 0 && first + count <= store.slots) return;
+  throw new Error(`slots ${first} + ${count} are not in store ${store.id} of ${store.slots}`);
+}
+
+/** By what a client knows of a store; ids come last, and only decide between stores that began alike. */
+function byMeaning(a: Store, b: Store): number {
+  const clientA = a.payer.process.client;
+  const clientB = b.payer.process.client;
+  if (clientA !== clientB) return clientA < clientB ? -1 : 1;
+  return a.payer.process.pid - b.payer.process.pid || a.page - b.page || a.slots - b.slots || a.id - b.id;
+}

@@ -1,0 +1,172 @@
+/**
+ * Import of machine descriptions in the form `pci-topology-fixture/1`: JSON, one object per function, made by hand or
+ * by a script from a public dump. The field list is in test/machines/README.md.
+ *
+ * Rule: a field is checked when it is there and unknown when it is not; `pcie_type` absent means conventional PCI.
+ */
+import { formatBdf, parseBdf } from './bdf.js';
+import { JsonReader } from './json-reader.js';
+import { LIMITS } from './limits.js';
+import type { Acs, Bar, BridgeBuses, Capability, PciFunctionInit, PcieType, Sriov } from './pci-function.js';
+import { TopologyError } from './topology-error.js';
+import { Topology, type IommuKind } from './topology.js';
+
+const FORMAT = 'pci-topology-fixture/1';
+
+const IOMMU_KINDS: readonly IommuKind[] = ['intel-vtd', 'amd-vi', 'arm-smmu-v3', 'ppc64-pnv', 'none', 'off', 'unknown'];
+
+const PCIE_TYPES: readonly (PcieType | 'conventional')[] = [
+  'endpoint',
+  'legacy_endpoint',
+  'root_port',
+  'upstream',
+  'downstream',
+  'pcie_to_pci_bridge',
+  'pci_to_pcie_bridge',
+  'rciep',
+  'rcec',
+  'conventional',
+];
+
+export function importFixture(text: string): Topology {
+  if (text.length > LIMITS.textLength) {
+    const what = `The text has ${text.length} characters; at most ${LIMITS.textLength} are accepted`;
+    throw new TopologyError(what, { path: '$' }, 'Split the file by PCI domain.');
+  }
+  const file = JsonReader.parse(text);
+  if (file.at('format').textOrNull() !== FORMAT) throw file.at('format').wrong(`"${FORMAT}"`);
+  const functions = file.at('functions');
+  if (functions.absent) throw functions.wrong('the PCI functions of the machine');
+  return new Topology({
+    functions: functions.list(LIMITS.functions).map(readFunction),
+    iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
+    intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
+    unitOrder: readUnitOrder(file.at('expect')),
+  });
+}
+
+function readUnitOrder(expect: JsonReader): string[] {
+  if (expect.absent) return [];
+  return expect
+    .at('iommu_unit_order_from_ids')
+    .list(256)
+    .map((unit) => unit.text());
+}
+
+function readFunction(f: JsonReader): PciFunctionInit {
+  const type = f.at('pcie_type').oneOfOrNull(PCIE_TYPES);
+  const classCode = f.at('class').hexOrNull(6);
+  const vfOf = readAddress(f.at('vf_of'));
+  return {
+    bdf: f.at('bdf').text(),
+    origin: { path: f.path },
+    vendor: f.at('vendor').hexOrNull(4),
+    device: f.at('device').hexOrNull(4),
+    classCode,
+    revision: f.at('revision').hexOrNull(2),
+    subsystemVendor: f.at('subsystem_vendor').hexOrNull(4),
+    subsystemDevice: f.at('subsystem_device').hexOrNull(4),
+    headerType: headerTypeOf(f, classCode),
+    multifunction: f.at('multifunction').flagOr(false),
+    buses: readBuses(f),
+    pcieType: type === 'conventional' ? null : type,
+    acs: readAcs(f.at('acs')),
+    sriov: readSriov(f.at('sriov')),
+    isVf: vfOf !== null,
+    vfOf,
+    numaNode: f.at('numa_node').numberOrNull(0, 1023),
+    physicalSlot: f.at('physical_slot').textOrNull(),
+    driver: f.at('driver').textOrNull(),
+    iommuGroup: f.at('iommu_group').numberOrNull(0, 999_999),
+    bars: f.at('bars').list(LIMITS.bars).map(readBar),
+    caps: [...f.at('caps').list(LIMITS.capabilities).map(readCap), ...extendedIds(f)],
+    config: readConfig(f.at('config')),
+  };
+}
+
+/** A BDF in its one spelling; null when absent. */
+function readAddress(field: JsonReader): string | null {
+  if (field.absent) return null;
+  const address = parseBdf(field.text());
+  if (!address) throw field.wrong('a PCI address dddd:bb:dd.f');
+  return formatBdf(address);
+}
+
+function headerTypeOf(f: JsonReader, classCode: number | null): 0 | 1 | 2 {
+  const given = f.at('header_type').numberOrNull(0, 2);
+  if (given !== null) return given as 0 | 1 | 2;
+  return classCode !== null && classCode >> 8 === 0x0604 ? 1 : 0;
+}
+
+function readBuses(f: JsonReader): BridgeBuses | null {
+  if (f.at('secondary_bus').absent) return null;
+  const secondary = f.at('secondary_bus').number(0, 255);
+  return {
+    primary: f.at('primary_bus').numberOrNull(0, 255),
+    secondary,
+    subordinate: f.at('subordinate_bus').numberOrNull(0, 255) ?? secondary,
+  };
+}
+
+function readAcs(acs: JsonReader): Acs | null {
+  if (acs.absent) return null;
+  return {
+    offset: acs.at('offset').numberOrNull(0, 4095),
+    cap: acs.at('cap').numberOrNull(0, 0xffff),
+    ctrl: acs.at('ctrl').numberOrNull(0, 0xffff),
+    dwordCtrl: acs.at('dword_ctrl').numberOrNull(0, 0xffffffff),
+    inferred: acs.at('inferred').flagOr(false),
+  };
+}
+
+function readSriov(sriov: JsonReader): Sriov | null {
+  if (sriov.absent) return null;
+  return {
+    initialVfs: sriov.at('initial').number(0, 0xffff),
+    totalVfs: sriov.at('total').number(0, 0xffff),
+    numVfs: sriov.at('num').number(0, 0xffff),
+    offset: sriov.at('offset').number(0, 0xffff),
+    stride: sriov.at('stride').number(0, 0xffff),
+    vfDevice: sriov.at('vf_device').hexOrNull(4),
+  };
+}
+
+function readBar(bar: JsonReader): Bar {
+  const kind = bar.at('kind').oneOfOrNull(['mem', 'io'] as const);
+  if (kind === null) throw bar.at('kind').wrong('mem or io');
+  const bits = bar.at('bits').numberOrNull(32, 64);
+  if (bits !== null && bits !== 32 && bits !== 64) throw bar.at('bits').wrong('32 or 64');
+  return {
+    index: bar.at('index').number(0, 6),
+    kind,
+    bits,
+    prefetchable: bar.at('prefetchable').absent ? null : bar.at('prefetchable').flagOr(false),
+    size: bar.at('size').numberOrNull(0, Number.MAX_SAFE_INTEGER),
+    vf: bar.at('vf').flagOr(false),
+  };
+}
+
+/** `"60 Express (v2) Endpoint"`: offset in hex, then the printed name. */
+function readCap(cap: JsonReader): Capability {
+  const match = /^([0-9a-f]{2,3}) (.*)$/i.exec(cap.text());
+  if (!match) throw cap.wrong('an offset in hex, a space and a name');
+  const offset = parseInt(match[1] ?? '', 16);
+  return { offset, id: null, extended: offset >= 0x100, name: match[2] ?? '' };
+}
+
+const extendedIds = (f: JsonReader): Capability[] =>
+  f
+    .at('ext_caps')
+    .list(LIMITS.capabilities)
+    .map((id) => ({ offset: null, id: id.hexOrNull(4), extended: true, name: null }));
+
+/** Lower- or upper-case hex, two digits a byte, no separators. */
+function readConfig(config: JsonReader): Uint8Array | null {
+  const text = config.textOrNull();
+  if (text === null) return null;
+  const bytes = text.length / 2;
+  if (![64, 128, 256, LIMITS.configBytes].includes(bytes) || !/^[0-9a-f]*$/i.test(text)) {
+    throw config.wrong('64, 128, 256 or 4096 bytes in hex');
+  }
+  return Uint8Array.from({ length: bytes }, (_, index) => parseInt(text.slice(index * 2, index * 2 + 2), 16));
+}

@@ -1,0 +1,184 @@
+/**
+ * A machine's PCI functions and the tree of buses between them.
+ *
+ * Words: the bridge *above* a function is the one whose secondary bus it sits on; a bus is a *root bus* when no bridge
+ * leads to it; a *virtual bus* has no bridge of its own but a parent (SR-IOV VFs whose numbers run past the bus of
+ * their PF).
+ * Rule: a Topology is checked once, when it is made, and never changes; a hot-plug makes a new one.
+ */
+import { busKey, compareAddress, type PciAddress } from './bdf.js';
+import { LIMITS } from './limits.js';
+import { pciFunction, type PciFunction, type PciFunctionInit, type PcieType } from './pci-function.js';
+import { TopologyError, type Origin } from './topology-error.js';
+
+/** The IOMMU of the machine, when the source names it. */
+export type IommuKind = 'intel-vtd' | 'amd-vi' | 'arm-smmu-v3' | 'ppc64-pnv' | 'none' | 'off' | 'unknown';
+
+export interface TopologyInit {
+  readonly functions: readonly PciFunctionInit[];
+  readonly iommu?: IommuKind;
+  /** False for a machine recorded under an older kernel (5.4) without the ACS rule for Intel integrated endpoints. */
+  readonly intelRciepAcs?: boolean;
+  /** IOMMU units in the order their kernel brought them up: `dddd:bb` (root bus) or `gfx` (integrated graphics). */
+  readonly unitOrder?: readonly string[];
+  /** What the source did not show and what was assumed instead, for people. */
+  readonly warnings?: readonly string[];
+}
+
+/** How one bus hangs below another. `bridge` null: a virtual bus. */
+interface BusLink {
+  readonly bridge: PciFunction | null;
+  readonly parentBus: number;
+}
+
+export class Topology {
+  /** All functions, sorted by address. */
+  readonly functions: readonly PciFunction[];
+  readonly iommu: IommuKind;
+  readonly intelRciepAcs: boolean;
+  readonly unitOrder: readonly string[];
+  readonly warnings: readonly string[];
+  private readonly byBdf = new Map<string, PciFunction>();
+  private readonly byBus = new Map<number, PciFunction[]>();
+  private readonly links = new Map<number, BusLink>();
+
+  /** Throws TopologyError: no function, too many, a bad or doubled BDF, or bridges that do not form a tree. */
+  constructor(init: TopologyInit) {
+    checkCount(init.functions.length);
+    const origins = new Map<string, Origin>();
+    const functions = init.functions.map((each) => {
+      const f = pciFunction(each);
+      if (origins.has(f.bdf)) {
+        const hint = 'Every function may be described once; remove one of the two.';
+        throw new TopologyError(`${f.bdf} appears twice`, each.origin ?? {}, hint);
+      }
+      origins.set(f.bdf, each.origin ?? {});
+      return f;
+    });
+    functions.sort(compareAddress);
+    this.iommu = init.iommu ?? 'unknown';
+    this.intelRciepAcs = init.intelRciepAcs ?? true;
+    this.unitOrder = init.unitOrder ?? [];
+    this.warnings = init.warnings ?? [];
+    for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
+    this.functions = functions.map((f) => this.place(f));
+    this.linkVirtualBuses();
+  }
+
+  get(bdf: string): PciFunction | undefined {
+    return this.byBdf.get(bdf);
+  }
+
+  /** Functions on the same bus as `at`, itself included, sorted by address. */
+  onBus(at: PciAddress): readonly PciFunction[] {
+    return this.byBus.get(busKey(at.domain, at.bus)) ?? [];
+  }
+
+  isOnRootBus(f: PciFunction): boolean {
+    return !this.links.has(busKey(f.domain, f.bus));
+  }
+
+  /** Bridges from the one above `f` up to the root bus, nearest first; virtual buses are skipped. */
+  bridgesAbove(f: PciFunction): PciFunction[] {
+    const bridges: PciFunction[] = [];
+    let link = this.links.get(busKey(f.domain, f.bus));
+    while (link) {
+      if (link.bridge) bridges.push(this.current(link.bridge));
+      link = this.links.get(busKey(f.domain, link.parentBus));
+    }
+    return bridges;
+  }
+
+  bridgeAbove(f: PciFunction): PciFunction | null {
+    return this.bridgesAbove(f)[0] ?? null;
+  }
+
+  /** Number of the root bus that `f` hangs below. */
+  rootBusOf(f: PciFunction): number {
+    let bus = f.bus;
+    for (let link = this.linkOf(f.domain, bus); link; link = this.linkOf(f.domain, bus)) bus = link.parentBus;
+    return bus;
+  }
+
+  private linkOf(domain: number, bus: number): BusLink | undefined {
+    return this.links.get(busKey(domain, bus));
+  }
+
+  /** The entry of `byBdf`, whose port type may have been corrected since the link was made. */
+  private current(f: PciFunction): PciFunction {
+    return this.byBdf.get(f.bdf) ?? f;
+  }
+
+  private linkBridge(f: PciFunction, origin: Origin): void {
+    if (f.headerType === 0 || f.buses === null || f.buses.secondary === 0) return;
+    const { secondary } = f.buses;
+    if (secondary <= f.bus) {
+      const what = `${f.bdf} is a bridge to bus ${hexBus(secondary)}, which is not below its own bus ${hexBus(f.bus)}`;
+      throw new TopologyError(what, origin, 'A secondary bus number must be greater than the bus the bridge is on.');
+    }
+    const key = busKey(f.domain, secondary);
+    const other = this.links.get(key)?.bridge;
+    if (other) {
+      const what = `${f.bdf} and ${other.bdf} both claim bus ${hexBus(secondary)} as secondary`;
+      throw new TopologyError(what, origin, 'A bus hangs below one bridge; check the bus numbers of both.');
+    }
+    this.links.set(key, { bridge: f, parentBus: f.bus });
+  }
+
+  /** Files `f` under its bus. Called in address order, so the bridge above it has been placed before. */
+  private place(f: PciFunction): PciFunction {
+    const type = correctedType(f.pcieType, this.bridgeAbove(f)?.pcieType ?? null);
+    const placed = type === f.pcieType ? f : { ...f, pcieType: type };
+    this.byBdf.set(f.bdf, placed);
+    const key = busKey(f.domain, f.bus);
+    const bus = this.byBus.get(key);
+    if (bus) bus.push(placed);
+    else this.byBus.set(key, [placed]);
+    return placed;
+  }
+
+  private linkVirtualBuses(): void {
+    for (const [key, onBus] of this.byBus) {
+      const first = onBus[0];
+      if (this.links.has(key) || !first) continue;
+      const parent = this.bridgeOver(first)?.buses?.secondary ?? this.busOfPf(onBus);
+      if (parent !== null && parent < first.bus) this.links.set(key, { bridge: null, parentBus: parent });
+    }
+  }
+
+  /** The bridge with the narrowest bus range that covers the bus of `f`. */
+  private bridgeOver(f: PciFunction): PciFunction | null {
+    let best: PciFunction | null = null;
+    for (const { bridge } of this.links.values()) {
+      if (!bridge?.buses || bridge.domain !== f.domain) continue;
+      const { secondary, subordinate } = bridge.buses;
+      if (secondary >= f.bus || f.bus > subordinate) continue;
+      if (secondary > (best?.buses?.secondary ?? -1)) best = bridge;
+    }
+    return best;
+  }
+
+  /** Bus of the PF when all functions are VFs of it (VFs of an integrated device have no bridge at all). */
+  private busOfPf(onBus: readonly PciFunction[]): number | null {
+    if (!onBus.every((f) => f.isVf)) return null;
+    const pf = onBus.map((f) => (f.vfOf === null ? undefined : this.get(f.vfOf))).find((f) => f !== undefined);
+    return pf?.bus ?? null;
+  }
+}
+
+/** A switch port that names its direction wrongly is corrected, as the kernel does [probe.c set_pcie_port_type]. */
+function correctedType(type: PcieType | null, above: PcieType | null): PcieType | null {
+  if (type === 'downstream' && (above === 'downstream' || above === 'root_port')) return 'upstream';
+  if (type === 'upstream' && above === 'upstream') return 'downstream';
+  return type;
+}
+
+function checkCount(count: number): void {
+  if (count === 0) throw new TopologyError('The machine has no PCI function', {}, 'Give at least one.');
+  if (count > LIMITS.functions) {
+    const what = `The machine has ${count} PCI functions; at most ${LIMITS.functions} are accepted`;
+    throw new TopologyError(what, {}, 'Split the file by PCI domain.');
+  }
+}
+
+const hexBus = (bus: number): string => bus.toString(16).padStart(2, '0');

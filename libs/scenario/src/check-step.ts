@@ -1,0 +1,252 @@
+/**
+ * What the schema cannot say about a step: names that must be known, and keys that go together.
+ *
+ * Words: a *problem* is reported at the field that is wrong, with the names that would be right.
+ * Rule: a step that passes can be run; only the host's answers decide then.
+ */
+import * as api from '@vfiolab/core';
+import { type AnyIoctlDef, type AnyStruct, errnos, ioctlsByName, isErrno } from '@vfiolab/uapi';
+import type { Problem } from './errors.js';
+import { addressOf } from './actions/inspection.js';
+import { actionOf } from './actions/index.js';
+import type { ActionArgs, ActionName, Buffer, Expect, FieldValue } from './scenario.js';
+import type { Path, Source } from './source.js';
+import { kindOf, pointeeOf } from './struct-values.js';
+import { constantNames, constants, parseReference } from './values.js';
+import { quoted, suggestion } from './words.js';
+
+/** A step as the file has it, its action found. */
+export interface RawStep {
+  readonly action: ActionName;
+  readonly args: unknown;
+  readonly process?: string;
+  readonly say?: string;
+  readonly means?: string;
+  readonly as?: string;
+  readonly bind?: Readonly<Record<string, string>>;
+  readonly crash?: {
+    readonly service: string;
+    readonly method: string;
+    readonly nth?: number;
+    readonly at?: 'request' | 'answer';
+    readonly down?: string;
+  };
+  readonly expect?: Expect;
+}
+
+const SERVICES = [api.GROUPS, api.PAGES, api.IOMMU, api.IOMMUFD, api.LAB];
+/** Messages by service and name, such as `pages.storeCreate`. */
+const METHODS: readonly string[] = Object.values(api).flatMap((value) => methodNames(value));
+
+function methodNames(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
+  return Object.values(value).flatMap((each: unknown) => {
+    const { id, name } = (typeof each === 'object' && each !== null ? each : {}) as { id?: unknown; name?: unknown };
+    return typeof id === 'number' && typeof name === 'string' && name.includes('.') ? [name] : [];
+  });
+}
+
+/** Text in these fields is data, never a number. */
+const TEXTS: ReadonlySet<string> = new Set([
+  'text',
+  'data',
+  'path',
+  'hex',
+  'entries',
+  'reason',
+  'name',
+  'to',
+  'device',
+]);
+
+export class StepChecker {
+  readonly problems: Problem[] = [];
+  private readonly defined = new Set<string>();
+
+  constructor(
+    private readonly source: Source,
+    private readonly processes: readonly string[],
+  ) {}
+
+  check(step: RawStep, path: Path): void {
+    const { action, args, expect = {} } = step;
+    const at = [...path, action];
+    this.known(step.process, this.processes, [...path, 'process'], 'process');
+    this.numbers(args, at);
+    this.numbers(expect, [...path, 'expect']);
+    this.form(action, args, at);
+    this.expectation(action, args, expect, [...path, 'expect']);
+    this.companions(step, path);
+    if (expect.errno === undefined) this.define(step);
+  }
+
+  private add(path: Path, what: string, hint: string, key = false): void {
+    this.problems.push(this.source.problem(path, what, hint, key));
+  }
+
+  private known(name: string | undefined, names: readonly string[], path: Path, kind: string): void {
+    if (name !== undefined && !names.includes(name))
+      this.add(path, `there is no ${kind} ${quoted(name)}`, suggestion(name, names));
+  }
+
+  private define({ as, bind = {} }: RawStep): void {
+    for (const name of [as, ...Object.values(bind)]) if (name !== undefined) this.defined.add(name);
+  }
+
+  /** Every variable was set before, and every constant exists. */
+  private numbers(value: unknown, path: Path): void {
+    if (typeof value === 'string') return this.number(value, path);
+    if (typeof value !== 'object' || value === null) return;
+    for (const [key, each] of Object.entries(value)) {
+      const at = Array.isArray(value) ? Number(key) : key;
+      if (!TEXTS.has(key)) this.numbers(each, [...path, at]);
+    }
+  }
+
+  private number(text: string, path: Path): void {
+    const reference = parseReference(text);
+    if (reference && !this.defined.has(reference.name)) {
+      const what = `variable $${reference.name} is not set by any step before`;
+      this.add(
+        path,
+        what,
+        this.defined.size === 0
+          ? 'Name it with `as` or `bind` in an earlier step.'
+          : suggestion(reference.name, [...this.defined]),
+      );
+    }
+    if (!/^[A-Z][A-Z0-9]*_/.test(text)) return;
+    for (const name of constantNames(text))
+      if (!constants.has(name))
+        this.add(path, `there is no constant ${quoted(name)}`, suggestion(name, [...constants.keys()]));
+  }
+
+  private form(action: ActionName, args: unknown, path: Path): void {
+    if (action === 'ioctl') this.ioctl(args as ActionArgs['ioctl'], path);
+    if (action === 'grant') this.known((args as ActionArgs['grant']).to, this.processes, [...path, 'to'], 'process');
+    if (action === 'pwrite') this.exactlyOne(args, ['hex', 'text', 'u8', 'u16', 'u32', 'u64'], path);
+    if (action === 'pread') this.exactlyOne(args, ['length', 'u8', 'u16', 'u32', 'u64'], path);
+    if (action === 'write') this.exactlyOne(args, ['hex', 'text', 'fill', 'u8', 'u16', 'u32', 'u64'], path);
+    if (action === 'check') this.figures(args as ActionArgs['check'], path);
+  }
+
+  private exactlyOne(args: unknown, keys: readonly string[], path: Path): void {
+    const found = keys.filter((key) => key in (args as object));
+    if (found.length === 1) return;
+    this.add(
+      path,
+      found.length === 0 ? 'what to transfer is missing' : `${found.join(' and ')} exclude each other`,
+      `Give exactly one of: ${keys.join(', ')}.`,
+    );
+  }
+
+  private figures({ figures = {} }: ActionArgs['check'], path: Path): void {
+    for (const name of Object.keys(figures))
+      if (!/^[^.]+(\.[0-7])?\.\w+$/.test(name))
+        this.add(
+          [...path, 'figures', name],
+          `${quoted(name)} is no figure`,
+          'Write SERVICE.NAME, for example pages.pins.',
+          true,
+        );
+  }
+
+  private ioctl({ name, in: fields = {}, tail }: ActionArgs['ioctl'], path: Path): void {
+    const def = ioctlsByName.get(name);
+    if (!def) return this.known(name, [...ioctlsByName.keys()], [...path, 'name'], 'ioctl');
+    if (def.kind === 'struct') return this.fields(fields, def.struct, [...path, 'in']);
+    const hint = 'Leave `in` and `tail` out.';
+    if (def.arg !== 'none')
+      this.add(
+        [...path, 'name'],
+        `${name} takes a ${def.arg}, which a scenario cannot pass`,
+        'Use an ioctl with a struct, or with no argument.',
+      );
+    else if (Object.keys(fields).length > 0 || tail) this.add(path, `${name} takes no argument`, hint);
+  }
+
+  private fields(fields: Readonly<Record<string, FieldValue>>, struct: AnyStruct, path: Path): void {
+    for (const [name, raw] of Object.entries(fields)) {
+      const at = [...path, name];
+      const field = struct.fields[name];
+      if (!field)
+        this.add(
+          at,
+          `struct ${struct.name} has no field ${quoted(name)}`,
+          suggestion(name, Object.keys(struct.fields)),
+          true,
+        );
+      else if (typeof raw === 'object') this.compound(name, raw, kindOf(field), at);
+    }
+  }
+
+  private compound(name: string, raw: Exclude<FieldValue, number | string>, kind: string, path: Path): void {
+    const pointee = pointeeOf(name);
+    if (!isList(raw)) {
+      if (kind !== 'u64' && kind !== 'bytes')
+        this.add(path, 'a buffer cannot stand here', `${name} is no pointer: give a number.`);
+      return;
+    }
+    const objects = raw.some((each) => typeof each === 'object');
+    if (objects && !(kind === 'u64' && pointee))
+      return this.add(path, 'structs cannot stand here', `${name} leads to no struct that is known: give a buffer.`);
+    if (!objects && kind !== 'numbers' && kind !== 'u64s' && raw.length > 0)
+      return this.add(path, 'a list of numbers cannot stand here', `${name} is no array.`);
+    if (objects)
+      raw.forEach((each, i) => this.fields(each as Readonly<Record<string, FieldValue>>, pointee!, [...path, i]));
+  }
+
+  private expectation(action: ActionName, args: unknown, expect: Expect, path: Path): void {
+    const allowed = ['errno', ...actionOf(action).facts];
+    for (const key of Object.keys(expect))
+      if (!allowed.includes(key))
+        this.add([...path, key], `${action} answers no ${key}`, suggestion(key, allowed), true);
+    if (expect.errno !== undefined && !isErrno(expect.errno))
+      this.known(expect.errno, errnos, [...path, 'errno'], 'errno');
+    const struct = structOf(action, args);
+    if (struct && expect['out'])
+      this.fields(expect['out'] as Readonly<Record<string, FieldValue>>, struct, [...path, 'out']);
+  }
+
+  /** `as`, `bind` and `crash`. */
+  private companions({ action, args, as, bind, crash }: RawStep, path: Path): void {
+    if (as !== undefined && !actionOf(action).named)
+      this.add([...path, 'as'], `${action} answers nothing that could be named`, 'Leave `as` out.', true);
+    const struct = structOf(action, args);
+    if (bind && !struct)
+      this.add(
+        [...path, 'bind'],
+        `${action} has no struct to take fields from`,
+        'Use `bind` with an ioctl that has a struct.',
+        true,
+      );
+    if (bind && struct)
+      for (const name of Object.keys(bind))
+        if (!(name in struct.fields))
+          this.add(
+            [...path, 'bind', name],
+            `struct ${struct.name} has no field ${quoted(name)}`,
+            suggestion(name, Object.keys(struct.fields)),
+            true,
+          );
+    if (crash) this.crash(action, crash, [...path, 'crash']);
+  }
+
+  private crash(action: ActionName, { service, method }: NonNullable<RawStep['crash']>, path: Path): void {
+    if (!actionOf(action).calls)
+      this.add(path, `${action} asks no service of the host`, 'Put the crash on a step that makes a call.', true);
+    if (!service.startsWith('device:')) this.known(service, SERVICES, [...path, 'service'], 'service');
+    else if (!api.isAddress(addressOf(service)))
+      this.add([...path, 'service'], `${quoted(service)} names no device`, 'Write it as device:0000:41:00.0.');
+    this.known(method, METHODS, [...path, 'method'], 'message');
+  }
+}
+
+const isList = (raw: Exclude<FieldValue, number | string>): raw is Exclude<FieldValue, number | string | Buffer> =>
+  Array.isArray(raw);
+
+function structOf(action: ActionName, args: unknown): AnyStruct | undefined {
+  if (action !== 'ioctl') return undefined;
+  const def: AnyIoctlDef | undefined = ioctlsByName.get((args as ActionArgs['ioctl']).name);
+  return def?.kind === 'struct' ? def.struct : undefined;
+}

@@ -1,0 +1,65 @@
+/**
+ * A service's process, from its environment to its end.
+ *
+ * Rule: SIGTERM ends it in order; an actor that cannot go on ends it with code 1, and whoever supervises it starts it
+ * again: the journal holds everything that was said.
+ */
+import 'reflect-metadata';
+import type { INestMicroservice } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { Address, Core } from '@vfiolab/core';
+import type { BusEvent } from './nats-bus.js';
+import { NatsBus } from './nats-bus.js';
+import { configFromEnvironment, type ShellConfig } from './shell-config.js';
+import { ServiceModule } from './service-module.js';
+
+/** Runs one service on NATS until it is told to end. Never rejects: what is wrong is said on stderr, with exit code 1. */
+export async function bootstrap(service: string, cores: (address: Address) => Core | undefined): Promise<void> {
+  try {
+    const config = configFromEnvironment(process.env, { nats: true });
+    await run(service, cores, config);
+    console.log(`${service}: ready (${config.tenant}/${config.lab}/${config.host}, durability ${config.durability})`);
+  } catch (e) {
+    complain(service, e as Error);
+    process.exitCode = 1;
+  }
+}
+
+async function run(service: string, cores: (address: Address) => Core | undefined, config: ShellConfig): Promise<void> {
+  let app: INestMicroservice | undefined;
+  const onFailed = (address: Address, error: Error): void => {
+    complain(address, error);
+    process.exitCode = 1;
+    void app?.close();
+  };
+  const bus = await NatsBus.connect({
+    ...config,
+    url: config.nats!,
+    name: service,
+    onEvent: (e) => report(service, e),
+  });
+  try {
+    const module = ServiceModule.forRoot({ services: [service], cores, bus, config, onFailed });
+    app = await NestFactory.createMicroservice(module, {
+      strategy: ServiceModule.transport(bus, service),
+      logger: ['error', 'warn', 'fatal'],
+      abortOnError: false,
+    });
+    app.enableShutdownHooks();
+    await app.listen();
+  } catch (e) {
+    await bus.close();
+    throw e;
+  }
+}
+
+function report(service: string, event: BusEvent): void {
+  if (event.kind === 'forbidden')
+    console.error(
+      `${service}: the NATS server forbids ${event.operation} on ${event.subject}: check this user's permissions`,
+    );
+  else if (event.kind === 'error') complain(service, event.error);
+  else console.error(`${service}: NATS ${event.kind}`);
+}
+
+const complain = (who: string, error: Error): void => console.error(`${who}: ${error.message}`);

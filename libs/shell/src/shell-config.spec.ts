@@ -1,0 +1,44 @@
+import { ConfigError, configFromEnvironment } from './shell-config.js';
+
+const GOOD = { VFIOLAB_NATS: 'nats://127.0.0.1:4222', VFIOLAB_DATA: '/var/lib/vfiolab' };
+
+test('what is not set has a default, but for the server and the folder', () => {
+  expect(configFromEnvironment(GOOD, { nats: true })).toEqual({
+    nats: 'nats://127.0.0.1:4222',
+    tenant: 'default',
+    lab: 'lab',
+    host: 'host0',
+    data: '/var/lib/vfiolab',
+    durability: 'process',
+    record: false,
+  });
+});
+
+test('an embedded lab needs no server, and one that keeps nothing no folder', () => {
+  const config = configFromEnvironment({ VFIOLAB_DURABILITY: 'none' }, { nats: false });
+  expect([config.nats, config.data, config.durability]).toEqual([undefined, undefined, 'none']);
+});
+
+test.each([
+  ['no server', { VFIOLAB_NATS: '' }, /VFIOLAB_NATS is not set.*nats:\/\/127/],
+  ['a server that is no NATS address', { VFIOLAB_NATS: 'http://x' }, /VFIOLAB_NATS is 'http:\/\/x': must be like/],
+  ['no folder', { VFIOLAB_DATA: undefined }, /VFIOLAB_DATA is not set.*VFIOLAB_DURABILITY=none/],
+  ['a tenant with a dot', { VFIOLAB_TENANT: 'a.b' }, /VFIOLAB_TENANT is 'a.b': must be 1 to 64 letters/],
+  ['a lab that is a wildcard', { VFIOLAB_LAB: '*' }, /VFIOLAB_LAB is '\*'/],
+  ['an empty host', { VFIOLAB_HOST: '' }, /VFIOLAB_HOST is ''/],
+  [
+    'an unknown durability',
+    { VFIOLAB_DURABILITY: 'full' },
+    /VFIOLAB_DURABILITY is 'full': must be process, power, none/,
+  ],
+  ['an unknown flag', { VFIOLAB_RECORD: 'yes' }, /VFIOLAB_RECORD is 'yes': must be 0 or 1/],
+])('%s is refused with what it must be', (_name, change, message) => {
+  const read = (): unknown => configFromEnvironment({ ...GOOD, ...change }, { nats: true });
+  expect(read).toThrow(ConfigError);
+  expect(read).toThrow(message);
+});
+
+test('every mistake is reported at once', () => {
+  const read = (): unknown => configFromEnvironment({ VFIOLAB_LAB: '!', VFIOLAB_HOST: '!' }, { nats: true });
+  expect(read).toThrow(/VFIOLAB_LAB[^]*VFIOLAB_HOST[^]*VFIOLAB_NATS[^]*VFIOLAB_DATA/);
+});

@@ -1,0 +1,68 @@
+/**
+ * What a process of a lab is told by its environment.
+ *
+ * Rule: every mistake is reported at once, with the variable's name and what it may be; nothing starts half configured.
+ */
+import { type Durability, DURABILITIES } from './sqlite-journal.js';
+import { isToken, type Scope } from './nats-subjects.js';
+
+export interface ShellConfig extends Scope {
+  /** Address of the NATS server; undefined: everything is in this process. */
+  readonly nats: string | undefined;
+  /** Folder of the journals; undefined only when nothing is kept. */
+  readonly data: string | undefined;
+  readonly durability: Durability;
+  /** Journals keep every record, so that the run can be replayed from its beginning. */
+  readonly record: boolean;
+}
+
+/** The environment does not say what a process needs to know. */
+export class ConfigError extends Error {}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads `VFIOLAB_*`; `nats: true` when there must be a server. */
+export function configFromEnvironment(env: Environment, needs: { readonly nats: boolean }): ShellConfig {
+  const problems: string[] = [];
+  const config = {
+    nats: optionalUrl(env.VFIOLAB_NATS, problems),
+    tenant: token(env, 'VFIOLAB_TENANT', 'default', problems),
+    lab: token(env, 'VFIOLAB_LAB', 'lab', problems),
+    host: token(env, 'VFIOLAB_HOST', 'host0', problems),
+    data: env.VFIOLAB_DATA || undefined,
+    durability: durability(env.VFIOLAB_DURABILITY, problems),
+    record: flag(env, 'VFIOLAB_RECORD', problems),
+  };
+  if (needs.nats && !env.VFIOLAB_NATS)
+    problems.push('VFIOLAB_NATS is not set: the address of the NATS server, like nats://127.0.0.1:4222');
+  if (config.durability !== 'none' && config.data === undefined)
+    problems.push(`VFIOLAB_DATA is not set: the folder for journals (or VFIOLAB_DURABILITY=none to keep nothing)`);
+  if (problems.length > 0) throw new ConfigError(problems.join('\n'));
+  return config;
+}
+
+function optionalUrl(value: string | undefined, problems: string[]): string | undefined {
+  if (!value) return undefined;
+  for (const url of value.split(','))
+    if (!/^(nats|tls):\/\/[^/\s]+$/.test(url.trim()))
+      problems.push(`VFIOLAB_NATS is '${url}': must be like nats://127.0.0.1:4222`);
+  return value;
+}
+
+function token(env: Environment, name: string, otherwise: string, problems: string[]): string {
+  const value = env[name] ?? otherwise;
+  if (!isToken(value)) problems.push(`${name} is '${value}': must be 1 to 64 letters, digits, - or _`);
+  return value;
+}
+
+function durability(value: string | undefined, problems: string[]): Durability {
+  const known = DURABILITIES.find((d) => d === (value ?? 'process'));
+  if (known === undefined) problems.push(`VFIOLAB_DURABILITY is '${value}': must be ${DURABILITIES.join(', ')}`);
+  return known ?? 'process';
+}
+
+function flag(env: Environment, name: string, problems: string[]): boolean {
+  const value = env[name] ?? '0';
+  if (value !== '0' && value !== '1') problems.push(`${name} is '${value}': must be 0 or 1`);
+  return value === '1';
+}

@@ -1,0 +1,83 @@
+/**
+ * A host for tests: real cores in virtual time, nothing goes wrong unless the test says so.
+ *
+ * Rule: a test awaits calls as a program does; virtual time moves while it waits.
+ */
+import { LAB, labApi } from '@vfiolab/core';
+import { type Credentials, Process, ROOT } from '@vfiolab/client';
+import { SimEnvironment } from './environment.js';
+import { CALM, type SimOptions } from './options.js';
+import { SimHost } from './sim-host.js';
+import { drive } from './simulate.js';
+
+export interface TestHostOptions {
+  /** lspci text or fixture of the machine. */
+  readonly machine: string;
+  readonly iommu?: string;
+  readonly profile?: string;
+  /** Host memory in 4 KiB frames. */
+  readonly frames?: number;
+  readonly seed?: number;
+  readonly options?: SimOptions;
+}
+
+const PIECE = 200_000;
+
+export class TestHost {
+  readonly host: SimHost;
+  readonly env: SimEnvironment;
+
+  private constructor({ seed = 0, options = CALM }: TestHostOptions) {
+    this.host = new SimHost(seed, options);
+    this.env = new SimEnvironment(this.host);
+  }
+
+  /** Boots a host; throws when the machine is refused. */
+  static async boot(options: TestHostOptions): Promise<TestHost> {
+    const t = new TestHost(options);
+    await t.run(t.create(options));
+    return t;
+  }
+
+  private async create({
+    machine,
+    iommu = 'intel-vtd',
+    profile = '6.12',
+    frames = 1 << 24,
+  }: TestHostOptions): Promise<void> {
+    const operator = this.env.link('operator');
+    for (let part = 0; part * PIECE < machine.length; part++) {
+      const text = machine.slice(part * PIECE, (part + 1) * PIECE);
+      await operator.call(LAB, labApi.loadMachine, { part, text });
+    }
+    const made = await operator.call(LAB, labApi.createHost, {
+      machine: 'test',
+      profile,
+      iommu,
+      frames,
+      allowUnsafeInterrupts: 0,
+    });
+    if (made.error) throw new Error(made.error);
+  }
+
+  /** Moves virtual time until the work is done. */
+  run<T>(work: Promise<T>): Promise<T> {
+    return drive(this.host, work);
+  }
+
+  async process(name: string, credentials: Credentials = ROOT): Promise<Process> {
+    const p = new Process(name, this.env.link(name));
+    const started = await this.run(p.start(credentials));
+    if (!started.ok) throw new Error(`process ${name}: ${started.errno}`);
+    return p;
+  }
+
+  /** Broken invariants of all services, in words. */
+  broken(): string[] {
+    return this.host.addresses().flatMap((a) => this.host.actor(a)!.machine.core.check());
+  }
+
+  figures(address: string): Record<string, number> {
+    return this.host.actor(address)!.machine.core.figures();
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * A whole host in this process: the default, which needs no server.
+ *
+ * Rule: the actors are those that run in processes of their own on NATS; only the bus differs.
+ */
+import type { Address } from '@vfiolab/core';
+import { Link } from '@vfiolab/client';
+import { makeCore, SERVICES, stateHash } from '@vfiolab/host';
+import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
+import {
+  ActorHost,
+  type Bus,
+  type Detach,
+  type Durability,
+  HOST_LIMITS,
+  journalFile,
+  MemoryBus,
+  openJournal,
+  type Receive,
+  type ReceiveFor,
+  TurnScheduler,
+} from '@vfiolab/shell';
+import { inspectActor } from './inspect.js';
+import { journalsOf, makeRunFolder } from './run-folder.js';
+import { CrashTrigger } from './tap.js';
+
+export interface StartOptions {
+  /** Folder of the run; made here. */
+  readonly dir: string;
+  readonly durability: Durability;
+  /** Keeps the whole journal, so that the run can be replayed from its beginning. */
+  readonly record?: boolean;
+}
+
+/** The memory bus with a tap. */
+class TappedBus implements Bus {
+  readonly taps = new Set<(from: Address, to: Address, frame: Uint8Array) => boolean>();
+  constructor(private readonly inner: Bus) {}
+  attach(address: Address, receive: Receive): Detach {
+    return this.inner.attach(address, (from, frame) => this.passes(from, address, frame) && receive(from, frame));
+  }
+  attachService(service: string, receive: ReceiveFor): Detach {
+    return this.inner.attachService(
+      service,
+      (to, from, frame) => this.passes(from, to, frame) && receive(to, from, frame),
+    );
+  }
+  send(from: Address, to: Address, frame: Uint8Array): void {
+    this.inner.send(from, to, frame);
+  }
+  private passes(from: Address, to: Address, frame: Uint8Array): boolean {
+    for (const tap of this.taps) if (tap(from, to, frame)) return false;
+    return true;
+  }
+}
+
+export async function startEmbedded({ dir, durability, record = true }: StartOptions): Promise<Environment> {
+  makeRunFolder(dir);
+  const scheduler = new TurnScheduler();
+  const bus = new TappedBus(new MemoryBus(scheduler));
+  const failures: string[] = [];
+  const host = new ActorHost({
+    bus,
+    actors: SERVICES,
+    families: ['device'],
+    cores: makeCore,
+    journals: (actor) => openJournal({ file: journalFile(journalsOf(dir), actor), actor, mode: durability, record }),
+    onFailed: (address, error) => failures.push(`${address} stopped: ${error.message}`),
+    scheduler,
+    limits: HOST_LIMITS,
+  });
+  await host.start();
+  await Promise.all(SERVICES.map((s) => host.serving(s)));
+  return new EmbeddedEnvironment(host, bus, failures);
+}
+
+class EmbeddedEnvironment implements Environment {
+  readonly mode = 'embedded';
+  private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
+
+  constructor(
+    private readonly host: ActorHost,
+    private readonly bus: TappedBus,
+    private readonly failures: string[],
+  ) {}
+
+  link(name: string): Link {
+    const known = this.links.get(name);
+    if (known) return known.link;
+    const address = `client:${name}`;
+    const link = new Link({ now: Date.now, sleep, send: (to, frame) => this.bus.send(address, to, frame) });
+    const detach = this.bus.attach(address, (from, frame) => link.receive(from, frame));
+    const timer = setInterval(() => link.tick(), 20);
+    timer.unref();
+    this.links.set(name, { link, timer, detach });
+    return link;
+  }
+
+  crash(plan: CrashPlan): Promise<void> {
+    const trigger = new CrashTrigger(plan);
+    return new Promise((resolve, reject) => {
+      const tap = (from: Address, to: Address, frame: Uint8Array): boolean => {
+        if (!trigger.see(from, to, frame)) return false;
+        this.bus.taps.delete(tap);
+        this.host.kill(plan.service);
+        this.reviveLater(plan).then(resolve, reject);
+        return true;
+      };
+      this.bus.taps.add(tap);
+    });
+  }
+
+  private async reviveLater({ service, downMs }: CrashPlan): Promise<void> {
+    await sleep(downMs);
+    await this.host.revive(service);
+    await this.host.serving(service);
+  }
+
+  inspect(address: Address): ReturnType<Environment['inspect']> {
+    return inspectActor(this.link('operator'), address);
+  }
+
+  actors(): Promise<Address[]> {
+    return Promise.resolve(this.addresses());
+  }
+
+  private addresses(): Address[] {
+    return this.host
+      .states()
+      .map((s) => s.address)
+      .sort();
+  }
+
+  async end(): Promise<RunEnd> {
+    await this.quiet();
+    const running = this.addresses().map((address) => ({ address, actor: this.host.actor(address)! }));
+    const actors = running.map(({ address, actor: { machine, seq, journal } }) => ({
+      address,
+      seq,
+      clock: machine.clock,
+      journalHash: journal.head().hash,
+      stateHash: stateHash(machine),
+    }));
+    const broken = running.flatMap(({ actor }) => actor.machine.core.check());
+    for (const { timer, detach } of this.links.values()) {
+      clearInterval(timer);
+      detach();
+    }
+    await this.host.stop();
+    return { actors, broken: [...this.failures, ...broken] };
+  }
+
+  /** Waits until no operation is in flight and no frame under way: then every journal is at its end. */
+  private async quiet(): Promise<void> {
+    for (let calm = 0, seen = -1; calm < 3;) {
+      await sleep(10);
+      const total = this.addresses().reduce((n, a) => n + (this.host.actor(a)?.seq ?? 0), 0);
+      const idle = this.addresses().every((a) => this.host.actor(a)?.machine.idle);
+      calm = idle && total === seen ? calm + 1 : 0;
+      seen = total;
+    }
+  }
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,113 @@
+/**
+ * Replay and time travel: the same cores, fed from the journals.
+ *
+ * Words: `until` is a value of the run's Lamport clock: cutting every journal there gives a state that all services could
+ * have been in together.
+ * Rule: every byte of every journal is checked before anything is believed: seal, hash chain, and the outputs that the
+ * replay makes.
+ */
+import { type Address, decodeInputs, type Input, Machine, type Output } from '@vfiolab/core';
+import { makeCore, stateHash } from '@vfiolab/host';
+import { checkSeal, journalFile, type JournalReading, readJournal } from '@vfiolab/shell';
+import { journalsOf, readManifest, type SealedActor } from './run-folder.js';
+
+export interface ReplayedActor {
+  readonly address: Address;
+  readonly seq: number;
+  readonly clock: number;
+  readonly journalHash: string;
+  readonly stateHash: string;
+  /** What the run ended with; only when the replay went to the end. */
+  readonly expectedStateHash?: string;
+  readonly matches: boolean;
+  /** The state, for people. */
+  readonly lines: string[];
+}
+
+export interface ReplayReport {
+  readonly title: string;
+  /** The highest clock value of the run. */
+  readonly last: number;
+  readonly until: number;
+  /** Inputs that were replayed. */
+  readonly inputs: number;
+  readonly actors: ReplayedActor[];
+  /** Broken invariants at the end of the replay. */
+  readonly broken: string[];
+}
+
+/** Rebuilds every service of a run. Throws when a journal is damaged or the replay answers differently. */
+export async function replayRun(dir: string, { until }: { until?: number } = {}): Promise<ReplayReport> {
+  const { title, actors: sealed } = readManifest(dir);
+  const last = Math.max(0, ...sealed.map((a) => a.clock));
+  const cut = Math.min(until ?? last, last);
+  const actors: ReplayedActor[] = [];
+  const broken: string[] = [];
+  let inputs = 0;
+  for (const end of sealed) {
+    const replayed = await replayActor(journalFile(journalsOf(dir), end.address), end, cut);
+    inputs += replayed.actor.seq;
+    actors.push(replayed.actor);
+    if (replayed.machine.idle) broken.push(...replayed.machine.core.check().map((b) => `${end.address}: ${b}`));
+  }
+  return { title, last, until: cut, inputs, actors, broken };
+}
+
+async function replayActor(
+  file: string,
+  end: SealedActor,
+  until: number,
+): Promise<{ actor: ReplayedActor; machine: Machine }> {
+  checkSeal(file, end.journal);
+  const core = makeCore(end.address);
+  if (!core) throw new Error(`${file}: this program has no service for ${end.address}`);
+  const reading = await readJournal(file, end.address);
+  try {
+    const machine = new Machine(end.address, core);
+    const seq = feed(machine, reading, until);
+    return { actor: report(machine, seq, reading, end), machine };
+  } finally {
+    await reading.close();
+  }
+}
+
+/** Steps the machine through the journal's inputs up to the cut; answers how many there were. */
+function feed(machine: Machine, reading: JournalReading, until: number): number {
+  let seq = 0;
+  let outputs: Output[] = [];
+  for (const record of reading.records()) {
+    record.check?.(outputs);
+    const taken = stepUntil(machine, decodeInputs(record.body), until);
+    seq += taken.steps;
+    if (taken.cut) return seq;
+    outputs = machine.out;
+    machine.out = [];
+  }
+  return seq;
+}
+
+function stepUntil(machine: Machine, inputs: readonly Input[], until: number): { steps: number; cut: boolean } {
+  let steps = 0;
+  for (const input of inputs) {
+    if (machine.clockAfter(input) > until) return { steps, cut: true };
+    machine.step(input);
+    steps++;
+  }
+  return { steps, cut: false };
+}
+
+function report(machine: Machine, seq: number, reading: JournalReading, end: SealedActor): ReplayedActor {
+  const toTheEnd = seq === end.seq;
+  const hash = stateHash(machine);
+  const journalHash = Buffer.from(reading.head.link).toString('hex');
+  return {
+    address: end.address,
+    seq,
+    clock: machine.clock,
+    journalHash,
+    stateHash: hash,
+    ...(toTheEnd && { expectedStateHash: end.stateHash }),
+    matches: journalHash === end.journalHash && (!toTheEnd || hash === end.stateHash),
+    lines: machine.core.describe(),
+  };
+}

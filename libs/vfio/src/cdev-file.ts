@@ -1,0 +1,39 @@
+/**
+ * One open of /dev/vfio/devices/vfioN.
+ *
+ * Rule (I16, I17): a file gives access only while it is bound, and at most one file of a function is bound.
+ */
+import { Lock } from '@vfiolab/core';
+
+/** Linux open flags: the access mode. */
+export const O_ACCMODE = 3;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+
+/** What iommufd answered to the bind. */
+export interface Binding {
+  readonly context: number;
+  /** Id of the DEVICE object in the context. */
+  readonly device: number;
+}
+
+export class CdevFile {
+  /** Held for reading by every call on the file, for writing by its release: a file outlives the calls on it. */
+  readonly inUse = new Lock();
+  binding: Binding | undefined;
+  /** Id of the HWPT in use; undefined when detached. */
+  attached: number | undefined;
+
+  constructor(
+    readonly id: number,
+    readonly accessMode: number,
+  ) {}
+
+  get readable(): boolean {
+    return this.accessMode !== O_WRONLY;
+  }
+
+  get writable(): boolean {
+    return this.accessMode === O_WRONLY || this.accessMode === O_RDWR;
+  }
+}

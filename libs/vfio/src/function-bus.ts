@@ -1,0 +1,54 @@
+/**
+ * What a function lends to the model behind it: DMA through the IOMMU, and interrupts.
+ *
+ * Rule (I01): the only way from a model to memory is the call below; without bus master it is not even asked.
+ */
+import { call, IOMMU, iommuApi, MAX_DMA, type Op } from '@vfiolab/core';
+import type { ModelBus } from '@vfiolab/devices';
+import type { ConfigSpace } from './config-space.js';
+import type { Interrupts } from './interrupts.js';
+
+const NO_DATA = new Uint8Array(0);
+
+export class FunctionBus implements ModelBus {
+  /** DMA requests dropped because bus master was off, since the function was opened. */
+  refused = 0;
+
+  constructor(
+    private readonly bdf: string,
+    private readonly owner: { readonly config: ConfigSpace; readonly irqs: Interrupts },
+  ) {}
+
+  *dmaRead(iova: bigint, length: number): Op<Uint8Array | undefined> {
+    if (!this.mayStart(length)) return undefined;
+    const { data, fault } = yield* call(IOMMU, iommuApi.dma, {
+      bdf: this.bdf,
+      iova,
+      write: false,
+      length,
+      data: NO_DATA,
+    });
+    return fault ? undefined : data;
+  }
+
+  *dmaWrite(iova: bigint, data: Uint8Array): Op<boolean> {
+    if (!this.mayStart(data.length)) return false;
+    const reply = yield* call(IOMMU, iommuApi.dma, { bdf: this.bdf, iova, write: true, length: data.length, data });
+    return !reply.fault;
+  }
+
+  private mayStart(length: number): boolean {
+    if (length > MAX_DMA) throw new Error(`a model asked for a DMA of ${length} bytes, ${MAX_DMA} is the most`);
+    if (this.owner.config.busMaster) return true;
+    this.refused++;
+    return false;
+  }
+
+  *raise(vector: number): Op<void> {
+    yield* this.owner.irqs.raise(vector);
+  }
+
+  lower(): void {
+    this.owner.irqs.setLine(false);
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * The ioctls of a device file: one row each.
+ *
+ * Rule: an ioctl without a row is unknown to this device: ENOTTY once the file has access, EINVAL before (trace b010).
+ * VFIO_DEVICE_RESET takes no struct, so the core calls it by itself.
+ */
+import { frontDoor, row } from '@vfiolab/core';
+import * as uapi from '@vfiolab/uapi';
+import type { OpenDevice } from './device-call.js';
+import { attachIommufdPt } from './ioctl/attach-iommufd-pt.js';
+import { bindIommufd } from './ioctl/bind-iommufd.js';
+import { detachIommufdPt } from './ioctl/detach-iommufd-pt.js';
+import { getInfo } from './ioctl/get-info.js';
+import { getIrqInfo } from './ioctl/get-irq-info.js';
+import { getRegionInfo } from './ioctl/get-region-info.js';
+import { setIrqs } from './ioctl/set-irqs.js';
+
+/** The only ioctl that a file without access takes is BIND. */
+export const deviceIoctlRows = frontDoor<OpenDevice>({
+  VFIO_DEVICE_BIND_IOMMUFD: row(uapi.VFIO_DEVICE_BIND_IOMMUFD, bindIommufd),
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: row(uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, attachIommufdPt),
+  VFIO_DEVICE_DETACH_IOMMUFD_PT: row(uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, detachIommufdPt),
+  VFIO_DEVICE_GET_INFO: row(uapi.VFIO_DEVICE_GET_INFO, getInfo),
+  VFIO_DEVICE_GET_REGION_INFO: row(uapi.VFIO_DEVICE_GET_REGION_INFO, getRegionInfo),
+  VFIO_DEVICE_GET_IRQ_INFO: row(uapi.VFIO_DEVICE_GET_IRQ_INFO, getIrqInfo),
+  VFIO_DEVICE_SET_IRQS: row(uapi.VFIO_DEVICE_SET_IRQS, setIrqs),
+});

@@ -1,0 +1,29 @@
+/**
+ * VFIO_DEVICE_ATTACH_IOMMUFD_PT: attaches the bound function to an IOAS or a HWPT, or replaces what it is attached to.
+ *
+ * Rule: a failed replacement leaves the old attachment; a reply that cannot be written detaches (trace b013, uAPI
+ * section 4).
+ */
+import { call, DONE, IOMMUFD, iommufdApi, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
+import { fail, type StructOf, VFIO_DEVICE_ATTACH_PASID, type vfio_device_attach_iommufd_pt } from '@vfiolab/uapi';
+import type { DeviceCall } from '../device-call.js';
+import { refusePasid } from './pasid.js';
+
+type Attach = typeof vfio_device_attach_iommufd_pt;
+
+export function* attachIommufdPt(c: DeviceCall<Attach>, cmd: StructOf<Attach>): Op<IoctlResult> {
+  const { device, file } = c.file;
+  if (cmd.flags !== 0) return fail(refusePasid(device.profile, cmd.flags, VFIO_DEVICE_ATTACH_PASID));
+  yield* lockWrite(device.set);
+  const binding = file.binding!;
+  const attached = yield* call(IOMMUFD, iommufdApi.attach, { ...binding, pt: cmd.pt_id });
+  if (!attached.ok) return attached;
+  const written = c.respond({ pt_id: attached.value.pt });
+  if (!written.ok) {
+    yield* call(IOMMUFD, iommufdApi.detach, binding);
+    file.attached = undefined;
+    return written;
+  }
+  file.attached = attached.value.pt;
+  return DONE;
+}

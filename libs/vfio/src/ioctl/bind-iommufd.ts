@@ -1,0 +1,70 @@
+/**
+ * VFIO_DEVICE_BIND_IOMMUFD: claims DMA ownership inside an iommufd, enables the function, unlocks the file.
+ *
+ * Rule: checks in the kernel's order, and what a failed call did is undone in reverse (semantics A3.2; traces b011, b012):
+ * flags and sign of the fd, group node open (EBUSY), this file bound already, the fd itself (EBADF, EBADFD), another file
+ * bound, ownership (EPERM), write-back (EFAULT).
+ * The claim on the group is taken once a function, under the set lock: while any file is bound the group node cannot be
+ * open, so asking again could not be refused.
+ */
+import {
+  call,
+  DONE,
+  type FdArgument,
+  GROUPS,
+  groupsApi,
+  IOMMUFD,
+  iommufdApi,
+  type IoctlResult,
+  lockWrite,
+  type Op,
+} from '@vfiolab/core';
+import { fail, type Result, ok, type StructOf, type vfio_device_bind_iommufd } from '@vfiolab/uapi';
+import type { DeviceCall } from '../device-call.js';
+
+type Bind = typeof vfio_device_bind_iommufd;
+
+export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
+  // From 7.2 on a flag announces a VF token; a function without VFs takes none, so it is EINVAL there too.
+  if (cmd.flags !== 0 || cmd.iommufd < 0) return fail('EINVAL');
+  const { device } = c.file;
+  const { bdf } = device.facts;
+  yield* lockWrite(device.set);
+  if (device.bound) return refuseSecond(c, cmd.iommufd);
+  const claimed = yield* call(GROUPS, groupsApi.cdevClaim, { bdf });
+  if (!claimed.ok) return claimed;
+  const bound = yield* bindClaimed(c, cmd.iommufd);
+  if (!bound.ok) yield* call(GROUPS, groupsApi.cdevRelease, { bdf });
+  return bound;
+}
+
+/** The function has access already, through this file or another one. */
+function refuseSecond(c: DeviceCall<Bind>, fd: number): IoctlResult {
+  if (c.file.file.binding) return fail('EINVAL');
+  const iommufd = iommufdOf(c.fds, fd);
+  return iommufd.ok ? fail('EINVAL') : iommufd;
+}
+
+function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
+  const passed = fds.find((f) => f.fd === fd);
+  if (!passed) return fail('EBADF');
+  return passed.owner === IOMMUFD ? ok(passed) : fail('EBADFD');
+}
+
+function* bindClaimed(c: DeviceCall<Bind>, fd: number): Op<IoctlResult> {
+  const iommufd = iommufdOf(c.fds, fd);
+  if (!iommufd.ok) return iommufd;
+  const { device, file } = c.file;
+  const { bdf } = device.facts;
+  const bound = yield* call(IOMMUFD, iommufdApi.bind, { token: iommufd.value.token, client: c.client, bdf });
+  if (!bound.ok) return bound;
+  const written = c.respond({ out_devid: bound.value.device });
+  if (!written.ok) {
+    yield* call(IOMMUFD, iommufdApi.unbind, bound.value);
+    return written;
+  }
+  device.enable();
+  device.bound = file;
+  file.binding = bound.value;
+  return DONE;
+}

@@ -1,0 +1,11 @@
+/** VFIO_DEVICE_RESET: EINVAL when no reset method worked at open (trace b060). Waits until accesses to BARs have ended. */
+import { DONE, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
+import { fail } from '@vfiolab/uapi';
+import type { VfioDevice } from '../vfio-device.js';
+
+export function* reset(device: VfioDevice): Op<IoctlResult> {
+  if (device.resets.length === 0) return fail('EINVAL');
+  yield* lockWrite(device.memory);
+  device.resetFunction();
+  return DONE;
+}

@@ -1,0 +1,60 @@
+/**
+ * pread and pwrite on a device file: which region, which locks, and how much of the access is done.
+ *
+ * Rule: reading or writing no bytes is success everywhere; otherwise the region decides (semantics D2.4, D2.7, trace
+ * b042). An access of more than MAX_ACCESS bytes to a BAR is done in part, as read(2) and write(2) may: messages are bounded.
+ */
+import { lockRead, lockWrite, MAX_DMA, type Op, unlock } from '@vfiolab/core';
+import { fail, ok, type Result, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '@vfiolab/uapi';
+import { insideBar, readBar, writeBar } from './bar-access.js';
+import { placeOf, type RegionPlace } from './regions.js';
+import type { VfioDevice } from './vfio-device.js';
+
+/** Bytes of one access to a BAR. */
+export const MAX_ACCESS = MAX_DMA;
+
+/** The ROM has no contents and VGA and device specific regions do not exist: EINVAL (trace b042). */
+const isBar = ({ index }: RegionPlace): boolean => index <= VFIO_PCI_BAR5_REGION_INDEX;
+
+export function* readRegion(device: VfioDevice, fileOffset: number, length: number): Op<Result<Uint8Array>> {
+  if (length === 0) return ok(new Uint8Array(0));
+  const place = placeOf(fileOffset);
+  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return device.config.read(place.offset, length);
+  if (!isBar(place)) return fail('EINVAL');
+  const bar = device.bar(place.index);
+  const inside = insideBar(bar, place.offset, length);
+  if (!inside.ok) return inside;
+  yield* lockRead(device.memory);
+  return readBar(device, bar!, place.offset, Math.min(inside.value, MAX_ACCESS));
+}
+
+export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8Array): Op<Result<number>> {
+  if (data.length === 0) return ok(0);
+  const place = placeOf(fileOffset);
+  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return yield* writeConfig(device, place.offset, data);
+  if (!isBar(place)) return fail('EINVAL');
+  const bar = device.bar(place.index);
+  const inside = insideBar(bar, place.offset, data.length);
+  if (!inside.ok) return inside;
+  yield* lockRead(device.memory);
+  return yield* writeBar(device, bar!, place.offset, data.subarray(0, Math.min(inside.value, MAX_ACCESS)));
+}
+
+/**
+ * A chunk that moves the command register or the power state, or resets the function, waits until accesses to BARs have
+ * ended: when it is answered no DMA that it forbids is under way.
+ */
+function* writeConfig(device: VfioDevice, offset: number, data: Uint8Array): Op<Result<number>> {
+  const { config } = device;
+  if (!config.contains(offset, data.length)) return fail('EFAULT');
+  for (let done = 0; done < data.length;) {
+    const at = offset + done;
+    const length = config.chunkLength(at, data.length - done);
+    const waits = config.stopsAccesses(at, length);
+    if (waits) yield* lockWrite(device.memory);
+    yield* device.carryOut(config.writeChunk(at, data.subarray(done, done + length)));
+    if (waits) yield* unlock(device.memory);
+    done += length;
+  }
+  return ok(data.length);
+}

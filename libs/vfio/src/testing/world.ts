@@ -1,0 +1,89 @@
+/** The other services as far as a device asks them: eventfds that count, memory behind an IOMMU, and scripted refusals. */
+import { type AnyMethod, groupsApi, iommuApi, iommufdApi, pagesApi } from '@vfiolab/core';
+import { type Errno, fail, ok } from '@vfiolab/uapi';
+
+type Answer = (args: any) => unknown;
+
+export class World {
+  /** Errno that the next calls of a method are refused with. */
+  readonly refusals = new Map<string, Errno>();
+  /** Counters of eventfds, by token. */
+  readonly counters = new Map<string, number>();
+  /** Held eventfds: number to token. */
+  readonly holds = new Map<number, string>();
+  /** Memory behind IOVA 0. */
+  readonly memory = new Uint8Array(65536);
+  /** Claims on the group that were not given back. */
+  claims = 0;
+  bound = 0;
+  private nextHold = 100;
+  private nextDevice = 1;
+
+  private readonly answers = new Map<string, Answer>([
+    [groupsApi.cdevClaim.name, () => (this.claims++, ok(undefined))],
+    [groupsApi.cdevRelease.name, () => void this.claims--],
+    [iommufdApi.bind.name, () => (this.bound++, ok({ context: 7, device: this.nextDevice++ }))],
+    [iommufdApi.unbind.name, () => void this.bound--],
+    [iommufdApi.attach.name, ({ pt }) => ok({ pt: pt + 10 })],
+    [iommufdApi.detach.name, () => undefined],
+    [pagesApi.eventfdHold.name, ({ token }) => this.holdEvent(token)],
+    [pagesApi.eventfdDrop.name, ({ event }) => this.dropEvent(event)],
+    [pagesApi.eventfdSignal.name, ({ event }) => this.signal(event)],
+    [iommuApi.dma.name, (args) => this.dma(args)],
+  ]);
+
+  answer(method: AnyMethod, args: unknown): unknown {
+    const refused = this.refusals.get(method.name);
+    if (refused) return fail(refused);
+    return this.answers.get(method.name)!(args);
+  }
+
+  eventfd(token: string): string {
+    this.counters.set(token, 0);
+    return token;
+  }
+
+  /** Reads and clears a counter. */
+  take(token: string): number {
+    const n = this.counters.get(token)!;
+    this.counters.set(token, 0);
+    return n;
+  }
+
+  private holdEvent(token: string): unknown {
+    if (!this.counters.has(token)) return fail('EINVAL');
+    this.holds.set(this.nextHold, token);
+    return ok(this.nextHold++);
+  }
+
+  private dropEvent(event: number): void {
+    if (!this.holds.delete(event)) throw new Error(`event ${event} was given back twice`);
+  }
+
+  private signal(event: number): void {
+    const token = this.holds.get(event);
+    if (token === undefined) throw new Error(`event ${event} was signalled after it was given back`);
+    this.counters.set(token, this.counters.get(token)! + 1);
+  }
+
+  private dma({
+    bdf,
+    iova,
+    write,
+    length,
+    data,
+  }: {
+    bdf: string;
+    iova: bigint;
+    write: boolean;
+    length: number;
+    data: Uint8Array;
+  }): unknown {
+    const at = Number(iova);
+    if (at + length > this.memory.length)
+      return { data: new Uint8Array(0), fault: { bdf, iova, write, reason: 'not mapped' } };
+    if (!write) return { data: this.memory.slice(at, at + length), fault: undefined };
+    this.memory.set(data, at);
+    return { data: new Uint8Array(0), fault: undefined };
+  }
+}
