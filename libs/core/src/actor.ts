@@ -12,7 +12,7 @@ import { type Address, LAB } from './address.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import type { Core } from './core.js';
 import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST, withEpoch } from './frame.js';
-import { decodeInputs, encodeInputs, type JournalPort, readOutputs, writeOutputs } from './journal.js';
+import { decodeInputs, encodeInputs, type Head, type JournalPort, readOutputs, writeOutputs } from './journal.js';
 import { BOOT, type Input, Machine, type Output } from './machine.js';
 import { bootApi } from './protocol/boot.js';
 
@@ -242,6 +242,11 @@ export class Actor {
     const { snapshotEvery } = this.limits;
     if (snapshotEvery === 0 || this.seq - this.snapshotAt < snapshotEvery || !this.machine.idle) return;
     this.snapshot();
+  }
+
+  /** Where the journal is now. */
+  get head(): Head {
+    return this.ports.journal.head();
   }
 
   /** Keeps the state as it is now; needs every operation to have ended. */

@@ -53,7 +53,8 @@ function withoutPrefix(names: readonly string[], prefix: string): string[] {
 function commonLength(names: readonly string[]): number {
   const [first = '', ...others] = names;
   let length = 0;
-  for (let i = 0; i < first.length && others.every((name) => name[i] === first[i]); i++) if (first[i] === '_') length = i + 1;
+  for (let i = 0; i < first.length && others.every((name) => name[i] === first[i]); i++)
+    if (first[i] === '_') length = i + 1;
   return length;
 }
 

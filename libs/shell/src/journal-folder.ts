@@ -20,9 +20,14 @@ export class JournalFolder {
     this.path = data === undefined || durability === 'none' ? undefined : join(data, tenant, lab, host);
   }
 
+  /** The file of an actor's journal; empty when nothing is kept. */
+  file(actor: Address): string {
+    return this.path === undefined ? '' : join(this.path, actor + ENDING);
+  }
+
   readonly open = (actor: Address): Promise<JournalPort> => {
     const { durability: mode, record } = this.config;
-    const file = this.path === undefined ? '' : join(this.path, actor + ENDING);
+    const file = this.file(actor);
     return openJournal({ file, actor, mode: file === '' ? 'none' : mode, record });
   };
 

@@ -3,6 +3,8 @@
  *
  * Rule: the actors are those that run in processes of their own on NATS; only the bus differs.
  */
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
 import type { Address } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
 import { makeCore, SERVICES, stateHash } from '@vfiolab/host';
@@ -12,16 +14,14 @@ import {
   type Bus,
   type Detach,
   type Durability,
-  HOST_LIMITS,
-  journalFile,
   MemoryBus,
-  openJournal,
   type Receive,
   type ReceiveFor,
+  ServiceModule,
   TurnScheduler,
 } from '@vfiolab/shell';
 import { inspectActor } from './inspect.js';
-import { journalsOf, makeRunFolder } from './run-folder.js';
+import { configOf, makeRunFolder } from './run-folder.js';
 import { CrashTrigger } from './tap.js';
 
 export interface StartOptions {
@@ -59,19 +59,21 @@ export async function startEmbedded({ dir, durability, record = true }: StartOpt
   const scheduler = new TurnScheduler();
   const bus = new TappedBus(new MemoryBus(scheduler));
   const failures: string[] = [];
-  const host = new ActorHost({
-    bus,
-    actors: SERVICES,
-    families: ['device'],
+  const module = ServiceModule.forRoot({
+    services: [...SERVICES, 'device'],
     cores: makeCore,
-    journals: (actor) => openJournal({ file: journalFile(journalsOf(dir), actor), actor, mode: durability, record }),
+    bus,
+    config: configOf(dir, durability, record),
     onFailed: (address, error) => failures.push(`${address} stopped: ${error.message}`),
-    scheduler,
-    limits: HOST_LIMITS,
+    host: { scheduler },
   });
-  await host.start();
+  const app = await NestFactory.createApplicationContext(module, {
+    logger: ['error', 'warn', 'fatal'],
+    abortOnError: false,
+  });
+  const host = app.get(ActorHost);
   await Promise.all(SERVICES.map((s) => host.serving(s)));
-  return new EmbeddedEnvironment(host, bus, failures);
+  return new EmbeddedEnvironment(host, bus, failures, () => app.close());
 }
 
 class EmbeddedEnvironment implements Environment {
@@ -82,6 +84,7 @@ class EmbeddedEnvironment implements Environment {
     private readonly host: ActorHost,
     private readonly bus: TappedBus,
     private readonly failures: string[],
+    private readonly close: () => Promise<void>,
   ) {}
 
   link(name: string): Link {
@@ -134,11 +137,11 @@ class EmbeddedEnvironment implements Environment {
   async end(): Promise<RunEnd> {
     await this.quiet();
     const running = this.addresses().map((address) => ({ address, actor: this.host.actor(address)! }));
-    const actors = running.map(({ address, actor: { machine, seq, journal } }) => ({
+    const actors = running.map(({ address, actor: { machine, seq, head } }) => ({
       address,
       seq,
       clock: machine.clock,
-      journalHash: journal.head().hash,
+      journalHash: head.hash,
       stateHash: stateHash(machine),
     }));
     const broken = running.flatMap(({ actor }) => actor.machine.core.check());
@@ -146,7 +149,7 @@ class EmbeddedEnvironment implements Environment {
       clearInterval(timer);
       detach();
     }
-    await this.host.stop();
+    await this.close();
     return { actors, broken: [...this.failures, ...broken] };
   }
 

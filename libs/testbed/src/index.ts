@@ -1,1 +1,4 @@
-export {};
+export { startEmbedded, type StartOptions } from './embedded.js';
+export { type NatsOptions, startNats } from './nats.js';
+export { type ReplayedActor, replayRun, type ReplayReport } from './replay.js';
+export { type Manifest, readManifest, type RunMeta, type SealedActor, writeManifest } from './run-folder.js';

@@ -1,9 +1,16 @@
 /** Asking a running actor about itself. */
 import { type Address, bootApi } from '@vfiolab/core';
 import type { Link } from '@vfiolab/client';
-import type { Environment } from '@vfiolab/scenario';
 
-export async function inspectActor(link: Link, address: Address): ReturnType<Environment['inspect']> {
-  const { lines, broken, figures } = await link.call(address, bootApi.inspect, undefined);
-  return { lines, broken, figures: Object.fromEntries(figures.map((f) => [f.name, f.value])) };
+export interface Inspection {
+  readonly lines: string[];
+  readonly broken: string[];
+  readonly figures: Record<string, number>;
+  /** Operations in flight. */
+  readonly busy: number;
+}
+
+export async function inspectActor(link: Link, address: Address): Promise<Inspection> {
+  const { lines, broken, figures, busy } = await link.call(address, bootApi.inspect, undefined);
+  return { lines, broken, busy, figures: Object.fromEntries(figures.map((f) => [f.name, f.value])) };
 }

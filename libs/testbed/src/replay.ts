@@ -8,7 +8,8 @@
  */
 import { type Address, decodeInputs, type Input, Machine, type Output } from '@vfiolab/core';
 import { makeCore, stateHash } from '@vfiolab/host';
-import { checkSeal, journalFile, type JournalReading, readJournal } from '@vfiolab/shell';
+import type { ActorEnd, RunEnd } from '@vfiolab/scenario';
+import { checkSeal, type JournalReading, readJournal } from '@vfiolab/shell';
 import { journalsOf, readManifest, type SealedActor } from './run-folder.js';
 
 export interface ReplayedActor {
@@ -43,9 +44,10 @@ export async function replayRun(dir: string, { until }: { until?: number } = {})
   const cut = Math.min(until ?? last, last);
   const actors: ReplayedActor[] = [];
   const broken: string[] = [];
+  const journals = journalsOf(dir);
   let inputs = 0;
   for (const end of sealed) {
-    const replayed = await replayActor(journalFile(journalsOf(dir), end.address), end, cut);
+    const replayed = await replayActor(journals.file(end.address), end, cut);
     inputs += replayed.actor.seq;
     actors.push(replayed.actor);
     if (replayed.machine.idle) broken.push(...replayed.machine.core.check().map((b) => `${end.address}: ${b}`));
@@ -53,17 +55,41 @@ export async function replayRun(dir: string, { until }: { until?: number } = {})
   return { title, last, until: cut, inputs, actors, broken };
 }
 
+/** Where the journals of a run have ended, by replaying them: what a run on NATS is judged by. */
+export async function endOfJournals(dir: string, addresses: readonly Address[]): Promise<RunEnd> {
+  const journals = journalsOf(dir);
+  const actors: ActorEnd[] = [];
+  const broken: string[] = [];
+  for (const address of addresses) {
+    const file = journals.file(address);
+    const machine = newMachine(address, file);
+    const reading = await readJournal(file, address);
+    const seq = feed(machine, reading, Number.POSITIVE_INFINITY);
+    const journalHash = hashOf(reading);
+    await reading.close();
+    actors.push({ address, seq, clock: machine.clock, journalHash, stateHash: stateHash(machine) });
+    broken.push(...machine.core.check());
+  }
+  return { actors, broken };
+}
+
+function newMachine(address: Address, file: string): Machine {
+  const core = makeCore(address);
+  if (!core) throw new Error(`${file}: this program has no service for ${address}`);
+  return new Machine(address, core);
+}
+
+const hashOf = (reading: JournalReading): string => Buffer.from(reading.head.link).toString('hex');
+
 async function replayActor(
   file: string,
   end: SealedActor,
   until: number,
 ): Promise<{ actor: ReplayedActor; machine: Machine }> {
   checkSeal(file, end.journal);
-  const core = makeCore(end.address);
-  if (!core) throw new Error(`${file}: this program has no service for ${end.address}`);
+  const machine = newMachine(end.address, file);
   const reading = await readJournal(file, end.address);
   try {
-    const machine = new Machine(end.address, core);
     const seq = feed(machine, reading, until);
     return { actor: report(machine, seq, reading, end), machine };
   } finally {
@@ -99,7 +125,7 @@ function stepUntil(machine: Machine, inputs: readonly Input[], until: number): {
 function report(machine: Machine, seq: number, reading: JournalReading, end: SealedActor): ReplayedActor {
   const toTheEnd = seq === end.seq;
   const hash = stateHash(machine);
-  const journalHash = Buffer.from(reading.head.link).toString('hex');
+  const journalHash = hashOf(reading);
   return {
     address: end.address,
     seq,

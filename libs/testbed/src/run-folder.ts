@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ActorEnd, RunEnd } from '@vfiolab/scenario';
-import { journalFile, type JournalSeal, sealJournal } from '@vfiolab/shell';
+import { type Durability, JournalFolder, type JournalSeal, sealJournal, type ShellConfig } from '@vfiolab/shell';
 
 const FORMAT = 'vfiolab-run/1';
 const MANIFEST = 'run.json';
@@ -29,18 +29,31 @@ export interface Manifest extends RunMeta {
   readonly actors: SealedActor[];
 }
 
-export const journalsOf = (dir: string): string => join(dir, 'journals');
+/** The one host of a run, as its services are told. */
+export const configOf = (dir: string, durability: Durability, record: boolean, nats?: string): ShellConfig => ({
+  tenant: 'default',
+  lab: 'run',
+  host: 'host0',
+  nats,
+  data: join(dir, 'journals'),
+  durability,
+  record,
+});
+
+/** Where a run's journals are. */
+export const journalsOf = (dir: string): JournalFolder => new JournalFolder(configOf(dir, 'process', true));
 
 /** Makes the folder of a new run. It must not hold anything yet. */
 export function makeRunFolder(dir: string): void {
   if (existsSync(dir) && readdirSync(dir).length > 0)
     throw new Error(`${dir}: is not empty. Name a folder that does not exist yet, or remove this one.`);
-  mkdirSync(journalsOf(dir), { recursive: true, mode: 0o700 });
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
 }
 
 /** Seals the journals and says what the run was. Mode `none` leaves nothing to seal and is refused. */
 export function writeManifest(dir: string, meta: RunMeta, end: RunEnd): Promise<void> {
-  const actors = end.actors.map((a) => ({ ...a, journal: sealJournal(journalFile(journalsOf(dir), a.address)) }));
+  const journals = journalsOf(dir);
+  const actors = end.actors.map((a) => ({ ...a, journal: sealJournal(journals.file(a.address)) }));
   const manifest: Manifest = { format: FORMAT, ...meta, actors };
   writeFileSync(join(dir, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
   return Promise.resolve();
