@@ -91,8 +91,9 @@ function strictly(command: Command, argv: readonly string[], known: Readonly<Rec
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true }) as unknown as Parsed;
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UsageError(`${parseProblem(error.message, argv, known)} ${usageLine(command)}`);
+    const { code, message } = error as Error & { code?: string };
+    if (!code?.startsWith('ERR_PARSE_ARGS')) throw error;
+    throw new UsageError(`${parseProblem(message, argv, known)} ${usageLine(command)}`);
   }
 }
 

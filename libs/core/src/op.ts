@@ -41,9 +41,13 @@ export interface Holder {
   readonly held: Lock[];
 }
 
-/** Reader-writer lock with a fair queue: whoever asked first goes first, as the kernel's rwsem does without spinning. */
+/**
+ * Reader-writer lock with a fair queue: whoever asked first goes first, as the kernel's rwsem does without spinning.
+ * A holder may take it for reading again while it reads (the same object named twice in one call).
+ */
 export class Lock {
-  private owners = new Set<Holder>();
+  /** How often each holder has it. */
+  private readonly owners = new Map<Holder, number>();
   private exclusive = false;
   private readonly queue: { holder: Holder; exclusive: boolean }[] = [];
 
@@ -53,7 +57,9 @@ export class Lock {
 
   /** Takes the lock now, or queues the holder and returns false. Machine only. */
   acquire(holder: Holder, exclusive: boolean): boolean {
-    if (this.queue.length === 0 && this.admits(exclusive)) {
+    const again = this.owners.has(holder);
+    if (again && (exclusive || this.exclusive)) throw new Error('an operation waits for a lock that it holds');
+    if (again || (this.queue.length === 0 && this.admits(exclusive))) {
       this.grant(holder, exclusive);
       return true;
     }
@@ -66,14 +72,17 @@ export class Lock {
   }
 
   private grant(holder: Holder, exclusive: boolean): void {
-    this.owners.add(holder);
+    this.owners.set(holder, (this.owners.get(holder) ?? 0) + 1);
     this.exclusive = exclusive;
     holder.held.push(this);
   }
 
-  /** Gives the lock up and returns the holders that have it now instead. Machine only. */
+  /** Gives the lock up once and returns the holders that have it now instead. Machine only. */
   release(holder: Holder): Holder[] {
-    if (!this.owners.delete(holder)) throw new Error('a lock was released by an operation that does not hold it');
+    const times = this.owners.get(holder);
+    if (times === undefined) throw new Error('a lock was released by an operation that does not hold it');
+    if (times > 1) this.owners.set(holder, times - 1);
+    else this.owners.delete(holder);
     holder.held.splice(holder.held.lastIndexOf(this), 1);
     const woken: Holder[] = [];
     while (this.queue.length > 0 && this.admits(this.queue[0]!.exclusive)) {

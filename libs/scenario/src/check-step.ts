@@ -62,6 +62,8 @@ const TEXTS: ReadonlySet<string> = new Set([
 export class StepChecker {
   readonly problems: Problem[] = [];
   private readonly defined = new Set<string>();
+  /** Processes that have ended. */
+  private readonly ended = new Set<string>();
 
   constructor(
     private readonly source: Source,
@@ -71,6 +73,8 @@ export class StepChecker {
   check(step: RawStep, path: Path): void {
     const { action, args, expect = {} } = step;
     const at = [...path, action];
+    const process = step.process ?? this.processes[0]!;
+    this.alive(process, step.process === undefined ? path : [...path, 'process']);
     this.known(step.process, this.processes, [...path, 'process'], 'process');
     this.numbers(args, at);
     this.numbers(expect, [...path, 'expect']);
@@ -78,6 +82,16 @@ export class StepChecker {
     this.expectation(action, args, expect, [...path, 'expect']);
     this.companions(step, path);
     if (expect.errno === undefined) this.define(step);
+    if (action === 'exit') this.ended.add(process);
+  }
+
+  private alive(process: string, path: Path): void {
+    if (this.ended.has(process))
+      this.add(
+        path,
+        `process ${process} has ended in an earlier step`,
+        'Let another process do this, or move the step before the exit.',
+      );
   }
 
   private add(path: Path, what: string, hint: string, key = false): void {
@@ -123,11 +137,16 @@ export class StepChecker {
 
   private form(action: ActionName, args: unknown, path: Path): void {
     if (action === 'ioctl') this.ioctl(args as ActionArgs['ioctl'], path);
-    if (action === 'grant') this.known((args as ActionArgs['grant']).to, this.processes, [...path, 'to'], 'process');
+    if (action === 'grant') this.receiver((args as ActionArgs['grant']).to, [...path, 'to']);
     if (action === 'pwrite') this.exactlyOne(args, ['hex', 'text', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'pread') this.exactlyOne(args, ['length', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'write') this.exactlyOne(args, ['hex', 'text', 'fill', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'check') this.figures(args as ActionArgs['check'], path);
+  }
+
+  private receiver(name: string, path: Path): void {
+    this.known(name, this.processes, path, 'process');
+    this.alive(name, path);
   }
 
   private exactlyOne(args: unknown, keys: readonly string[], path: Path): void {

@@ -2,7 +2,7 @@
 export * from './environment.js';
 export { type Problem, problemText, ScenarioError } from './errors.js';
 export { findMachine, machineNames, readMachine } from './machine-file.js';
-export { headline, OPERATOR, readScenario, readScenarioFile } from './read.js';
+export { headline, readScenario, readScenarioFile } from './read.js';
 export {
   type HostMade,
   type Observer,

@@ -11,6 +11,7 @@ import { addressOf } from './actions/inspection.js';
 import { isActionName } from './actions/index.js';
 import { type RawStep, StepChecker } from './check-step.js';
 import type { CrashPlan } from './environment.js';
+import { OPERATOR } from './operator.js';
 import { type Problem, ScenarioError } from './errors.js';
 import { findMachineFor, machineNames } from './machine-file.js';
 import type { HostSpec, Num, ProcessSpec, Scenario, Step } from './scenario.js';
@@ -24,8 +25,6 @@ const DEFAULT_PROFILE = '6.12';
 const DEFAULT_DOWN = '200ms';
 const PAGE = 4096;
 const CAPS: Readonly<Record<string, number>> = { CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE };
-/** The client that makes the host; no process of a scenario may be taken for it. */
-export const OPERATOR = 'operator';
 
 interface RawProcess {
   readonly uid?: number;

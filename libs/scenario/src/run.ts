@@ -14,7 +14,7 @@ import type { Environment } from './environment.js';
 import { judge, type Mismatch } from './judge.js';
 import { iommuOf, readMachine } from './machine-file.js';
 import { resolvePath } from './paths.js';
-import { OPERATOR } from './read.js';
+import { OPERATOR } from './operator.js';
 import type { ActionArgs, ActionName, ProcessSpec, Scenario, Step } from './scenario.js';
 
 const PAGE = 4096;

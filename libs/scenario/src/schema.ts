@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import type { Problem } from './errors.js';
 import type { Path, Source } from './source.js';
-import { quoted, suggestion } from './words.js';
+import { nearest, quoted, suggestion } from './words.js';
 
 export const SCHEMA_FILE = new URL('../schema/scenario.schema.json', import.meta.url);
 
@@ -65,13 +65,26 @@ function isDetail(error: ErrorObject, all: readonly ErrorObject[]): boolean {
   return outermost !== undefined && error !== outermost;
 }
 
+/** Is what is missing there under a wrong name, or one of the actions, of which only one is needed? */
+function isMistyped(error: ErrorObject, all: readonly ErrorObject[]): boolean {
+  if (error.keyword !== 'required') return false;
+  if (error.schemaPath.includes('/oneOf/')) return true;
+  const missing = String(error.params['missingProperty']);
+  return all.some(
+    ({ keyword, instancePath, params }) =>
+      keyword === 'additionalProperties' &&
+      instancePath === error.instancePath &&
+      nearest(String(params['additionalProperty']), [missing]) !== undefined,
+  );
+}
+
 function inWords(error: ErrorObject, all: readonly ErrorObject[], source: Source): Problem[] {
   const path = pathOf(error.instancePath);
   const problem = (what: string, hint: string, at: Path = path, key = false): Problem[] => [
     source.problem(at, what, hint, key),
   ];
   if (error.keyword === 'oneOf') return actionCount(error, all, source, path);
-  if (error.propertyName !== undefined || isDetail(error, all)) return [];
+  if (error.propertyName !== undefined || isDetail(error, all) || isMistyped(error, all)) return [];
   const { params } = error;
   const meaning = describe(error);
   switch (error.keyword) {

@@ -73,7 +73,10 @@ export function quoted(text: string): string {
   return JSON.stringify(shown);
 }
 
-/** The nearest of some names to a mistyped one; undefined when none is near. */
+/** A shorter part of a name says nothing. */
+const LEAST_PART = 4;
+
+/** The nearest of some names to a mistyped or cut one; undefined when none is near. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -81,7 +84,9 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
     const far = distance(name.toLowerCase(), each.toLowerCase(), least);
     if (far < least) [best, least] = [each, far];
   }
-  return best;
+  return (
+    best ?? [...known].find((each) => name.length >= LEAST_PART && each.toLowerCase().includes(name.toLowerCase()))
+  );
 }
 
 /** How many letters must be added, removed or changed; `limit` or more when it is at least that. */

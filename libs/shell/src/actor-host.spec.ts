@@ -164,11 +164,11 @@ test('a journal that ends before what the lab has witnessed does not serve, and 
   await caller.call('pages', counterApi.add, { by: 1 });
   const { seq } = host.actor('pages')!;
   const lab = host.actor(LAB)!.machine.core as TestLabCore;
-  await until('the lab has witnessed it', () => lab.witnessed('pages') >= seq);
+  await until('the lab has witnessed it', () => lab.witnessed('pages') >= seq, 1500);
   host.kill('pages');
   writeFileSync(rig.fileOf('pages'), older);
   await host.revive('pages');
-  await until('it stops', () => rig.failures.length > 0);
+  await until('it stops', () => rig.failures.length > 0, 1500);
   expect(rig.failures[0]!.error.message).toMatch(/pages: .*tail is lost.*Restore the journal file from a copy/);
   expect(host.states()).toContainEqual({ address: 'pages', state: 'failed' });
 });

@@ -49,12 +49,19 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
     buses.push(b);
     return b;
   };
+  const extra: NatsServer[] = [];
+  const another = async (options = {}): Promise<NatsServer> => {
+    const started = await startNatsServer(options);
+    extra.push(started);
+    return started;
+  };
   beforeAll(async () => (server = await startNatsServer()));
   afterAll(() => server.stop());
   beforeEach(() => (rig = new Rig()));
   afterEach(async () => {
     await rig.stop();
     await Promise.all(buses.splice(0).map((b) => b.close()));
+    await Promise.all(extra.splice(0).map((s) => s.stop()));
   });
 
   test('actors in processes of their own finish an operation of two services', async () => {
@@ -107,9 +114,8 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
   });
 
   test('a server that allows too little is refused with the line to change', async () => {
-    const small = await startNatsServer({ config: 'max_payload: 65536' });
+    const small = await another({ config: 'max_payload: 65536' });
     await expect(bus('x', [], small.url)).rejects.toThrow(/at most 65536 bytes. Set max_payload to 1000000/);
-    await small.stop();
   });
 
   test.each([
@@ -120,7 +126,7 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
   });
 
   test('the server goes and comes back: frames sent meanwhile are dropped, requests are answered after it', async () => {
-    let own = await startNatsServer();
+    let own = await another();
     const events: BusEvent[] = [];
     await rig.host(await bus('lab', [], own.url), [LAB, 'pages']);
     const client = await bus('client', events, own.url);
@@ -130,12 +136,9 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
     await until('the loss was noticed', () => events.some((e) => e.kind === 'disconnected'));
     const answer = caller.call('pages', counterApi.add, { by: 1 });
     expect(client.dropped).toBeGreaterThan(0);
-    own = await startNatsServer({ port: Number(new URL(own.url).port) });
+    own = await another({ port: Number(new URL(own.url).port) });
     expect(await answer).toBe(2);
     expect(events.at(-1)).toEqual({ kind: 'connected' });
-    await rig.stop();
-    await Promise.all(buses.splice(0).map((b) => b.close()));
-    await own.stop();
   }, 20_000);
 
   describe('with permissions', () => {

@@ -19,6 +19,7 @@ import { JournalFull, readJournal } from './journal-file.js';
 import { chainHash, genesisHash, outputsDigest } from './journal-hash.js';
 import { checkSeal, sealJournal } from './journal-seal.js';
 import { type JournalOptions, openJournal, SqliteJournal } from './sqlite-journal.js';
+import { until } from './testing/rig.js';
 import { sampleOutputs, sampleRecord } from './testing/journal-samples.js';
 
 let dir: string;
@@ -334,19 +335,26 @@ const here = (name: string): string => fileURLToPath(new URL(`./testing/${name}`
 
 test('SIGKILL at any moment loses no acknowledged record', async () => {
   const file = join(dir, 'a.db');
+  const acks = join(dir, 'acks');
+  writeFileSync(acks, '');
   let acknowledged = 0;
-  for (let round = 0; round < 3; round++) {
-    const child = spawn(process.execPath, ['--import', here('run-ts.mjs'), here('journal-writer.ts'), file, 'process']);
-    let text = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      if (text.length > 2000 * (round + 1)) child.kill('SIGKILL');
-    });
+  for (let round = 1; round <= 3; round++) {
+    const child = spawn(process.execPath, [
+      '--import',
+      here('run-ts.mjs'),
+      here('journal-writer.ts'),
+      file,
+      'process',
+      acks,
+    ]);
+    const ended = new Promise((resolve) => child.on('close', resolve));
     let errors = '';
     child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
-    await new Promise((resolve) => child.on('close', resolve));
+    await until('it has written', () => errors !== '' || statSync(acks).size > 2000 * round, 15_000);
+    child.kill('SIGKILL');
+    await ended;
     expect(errors).toBe('');
-    acknowledged = Number(text.trimEnd().split('\n').at(-1));
+    acknowledged = Number(readFileSync(acks, 'utf8').split('\n').at(-2));
     // What was killed is read from the file and its WAL as they are, on a copy.
     for (const end of ['', '-wal'])
       if (existsSync(file + end)) copyFileSync(file + end, `${join(dir, 'copy.db')}${end}`);

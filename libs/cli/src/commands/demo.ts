@@ -1,7 +1,7 @@
 /** `vfiolab demo`: the main job from beginning to end, then replayed, then looked at in the middle. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RunEnd, Scenario } from '@vfiolab/scenario';
 import { type Command, type Context, FAILED, type Input, OK } from '../command.js';
@@ -17,7 +17,7 @@ export const DEMO_FILE = fileURLToPath(new URL('../../scenarios/demo.yaml', impo
 /** Where the earlier moment lies: here everything is mapped and the device is at work. */
 const MOMENT = 0.6;
 /** Services whose state says most about that moment, and how many lines of each are shown. */
-const SHOWN = ['pages', 'iommu', 'iommufd'];
+const SHOWN = ['device:0000:41:00_0', 'iommufd', 'pages'];
 const MOST_LINES = 8;
 
 interface Replays {
@@ -62,9 +62,10 @@ function printReplays(terminal: Terminal, { end, moment }: Replays): void {
 function printNext(terminal: Terminal, { dir, seconds }: FinishedRun, { moment }: Replays): void {
   terminal.out(`\nThe run took ${seconds.toFixed(2)} s and lies in ${dir}. What to try next:`);
   terminal.out(`  vfiolab replay ${dir} --until ${Math.floor(moment.last / 2)}`);
-  terminal.out('  vfiolab run libs/cli/scenarios/demo.yaml --seed 7      the same with lost messages and crashes');
-  terminal.out('  vfiolab campaign --seeds 1-100                         a hundred such runs');
-  terminal.out('  Copy libs/cli/scenarios/demo.yaml, change it, and run it: vfiolab run my.yaml');
+  const file = relative('.', DEMO_FILE);
+  terminal.out(`  vfiolab run ${file} --seed 7      the same with lost messages and crashes`);
+  terminal.out('  vfiolab campaign --seeds 1-100      a hundred such runs');
+  terminal.out(`  Copy ${file}, change it, and run it: vfiolab run my.yaml`);
 }
 
 /** `undefined`: nothing to compare with, because the run was embedded itself. */

@@ -30,7 +30,7 @@ const row = (group: string, f: PciFunction): string =>
   [
     group.padStart(5),
     f.bdf.padEnd(12),
-    hex(f.classCode === null ? null : f.classCode >> 8, 4),
+    hex(f.classCode === null ? null : f.classCode >> 8, 4).padEnd(5),
     `${hex(f.vendor, 4)}:${hex(f.device, 4)}`,
     f.driver ?? '-',
   ].join('  ');

@@ -1,4 +1,6 @@
 /** Actions on a process and its memory: mmap, munmap, write, read, setrlimit, status, exit, eventfd, wait. */
+import { LAB, labApi } from '@vfiolab/core';
+import { OPERATOR } from '../operator.js';
 import { answerOf, type Actions, doneOf, success } from './action.js';
 import { milliseconds, payloadBytes } from '../values.js';
 import { bytesInWords, hex, size } from '../words.js';
@@ -98,7 +100,9 @@ export const memoryActions = {
     calls: true,
     words: (call) => `kill(${call.process.name}, SIGKILL)`,
     run: async (call) => {
-      await call.process.exit();
+      const client = call.process.address;
+      // The process does not end itself: whoever is gone cannot ask again when the answer is lost.
+      await call.environment.link(OPERATOR).call(LAB, labApi.endClient, { client });
       call.files.forget(call.process);
       return success('gone');
     },

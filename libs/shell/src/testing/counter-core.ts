@@ -22,10 +22,10 @@ import {
 } from '@vfiolab/core';
 
 export const counterApi = api('counter', {
-  add: method(1, message({ by: num }), num),
+  add: method(1, message({ by: num }), num, { clients: true }),
   /** Adds here and at the partner, and answers the partner's sum. */
-  addBoth: method(2, message({ by: num }), num),
-  echo: method(3, bytes, bytes),
+  addBoth: method(2, message({ by: num }), num, { clients: true }),
+  echo: method(3, bytes, bytes, { clients: true }),
 });
 
 export class CounterCore implements Core {

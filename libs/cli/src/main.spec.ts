@@ -1,0 +1,219 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { simulate } from '@vfiolab/sim';
+import { DEMO_FILE } from './commands/demo.js';
+import { commands, main } from './main.js';
+import { type FakeEngine, fakeEngine, replayReport } from './testing/fake-engine.js';
+import { FakeTerminal } from './testing/fake-terminal.js';
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'vfiolab-cli-'));
+  writeFileSync(
+    join(dir, 'broken.yaml'),
+    'vfiolab: scenario/1\ntitle: t\nhost: { machine: nowhere }\nsteps: [{ opne: {} }]\n',
+  );
+  writeFileSync(join(dir, 'broken.lspci'), 'this is no lspci output\n');
+  writeFileSync(
+    join(dir, 'small.yaml'),
+    'vfiolab: scenario/1\ntitle: small\nhost: { machine: asus-fx505dt }\nsteps: [{ open: { path: /dev/iommu } }]\n',
+  );
+  writeFileSync(
+    join(dir, 'fails.yaml'),
+    'vfiolab: scenario/1\ntitle: fails\nhost: { machine: asus-fx505dt }\nsteps: [{ open: { path: /dev/nothing } }]\n',
+  );
+  mkdirSync(join(dir, 'run'));
+  writeFileSync(join(dir, 'run', 'run.json'), '{}');
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function run(line: readonly string[], engine: FakeEngine = fakeEngine()): Promise<Ran> {
+  const terminal = new FakeTerminal();
+  const code = await main(
+    line.map((word) => word.replace('DIR', dir)),
+    terminal,
+    engine,
+  );
+  return { code, ...terminal.written };
+}
+
+describe('help', () => {
+  test('the overview names every command', async () => {
+    const { code, out } = await run(['--help']);
+    expect(code).toBe(0);
+    for (const { name, summary } of commands) expect(out).toContain(`${name.padEnd(10)} ${summary}`);
+  });
+
+  test.each(commands.map(({ name }) => name))(
+    '%s --help shows usage, every option and the exit codes',
+    async (name) => {
+      const { code, out, err } = await run([name, '--help']);
+      const command = commands.find((each) => each.name === name)!;
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toMatch(new RegExp(`^vfiolab ${name}: `));
+      for (const option of [...Object.keys(command.options), 'json', 'help']) expect(out).toContain(`--${option}`);
+      expect(out).toContain('Exit codes: 0');
+    },
+  );
+});
+
+describe('wrong input exits with 2 and says what is wrong and what to do, before anything runs', () => {
+  const rows: [line: string[], says: RegExp][] = [
+    [[], /No command was given\.[^]*Usage: vfiolab COMMAND/],
+    [['dmeo'], /There is no command "dmeo"\. Did you mean demo\?/],
+    [['demo', 'x'], /"x" is one argument too many\. Usage: vfiolab demo/],
+    [['demo', '--nat'], /There is no option --nat\. Did you mean --nats\?/],
+    [['demo', '--out'], /--out/],
+    [['demo', '--out', 'DIR'], /--out: .* is not empty\. Name a folder that does not exist yet/],
+    [['demo', '--out', 'DIR/small.yaml'], /--out: .* is a file/],
+    [['run'], /SCENARIO is missing\. Usage: vfiolab run SCENARIO/],
+    [['run', 'DIR/nothing.yaml'], /nothing\.yaml:1:1: the file cannot be read/],
+    [['run', 'DIR/broken.yaml'], /broken\.yaml:4:11: steps\[0\]\.opne: unknown key "opne"\. Did you mean open\?/],
+    [
+      ['run', 'DIR/small.yaml', '--durability', 'forever'],
+      /--durability: "forever" is not known\. Use one of: process, power, none/,
+    ],
+    [['run', 'DIR/small.yaml', '--nats', 'localhost'], /--nats: "localhost" is no address\. Give nats:\/\/HOST:PORT/],
+    [['run', 'DIR/small.yaml', '--seed', '-1'], /seed/],
+    [['run', 'DIR/small.yaml', '--seed', 'one'], /--seed: "one" is no whole number/],
+    [['run', 'DIR/small.yaml', '--seed', '1', '--nats', 'auto'], /--seed and --nats exclude each other/],
+    [['run', 'DIR/small.yaml', '--seed', '1', '--out', 'x'], /--seed and --out exclude each other/],
+    [['replay'], /RUN is missing/],
+    [['replay', 'DIR/none'], /there is no run\.json\. Give the folder of a run that has ended/],
+    [['replay', 'DIR/run', '--until', '1.5'], /--until: "1\.5" is no whole number/],
+    [['groups'], /FILE is missing/],
+    [['groups', 'lambda-vector-wrx80'], /there is no such file or machine\. Did you mean lambda-vector-wrx80-a\?/],
+    [['groups', 'DIR'], /cannot be read/],
+    [['groups', 'DIR/broken.lspci'], /broken\.lspci: /],
+    [['campaign'], /--seeds is missing\. Give a range such as --seeds 1-100/],
+    [['campaign', '--seeds', '5-1'], /--seeds: "5-1" is no range/],
+    [['campaign', '--seeds', 'all'], /--seeds: "all" is no range/],
+    [['campaign', '--seeds', '1-2000000'], /2000000 seeds are too many\. Run at most 1000000/],
+    [['bench', 'cals'], /There is no benchmark "cals"\. Did you mean calls\?/],
+  ];
+  test.each(rows)('vfiolab %j', async (line, says) => {
+    const engine = fakeEngine();
+    const { code, out, err } = await run(line, engine);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^vfiolab: /);
+    expect(err).toMatch(says);
+    expect(engine.asked).toEqual([]);
+  });
+});
+
+test('with --json an error is one object on stdout too', async () => {
+  const { code, out } = await run(['groups', 'nowhere', '--json']);
+  expect(code).toBe(2);
+  expect(JSON.parse(out)).toEqual({ error: expect.stringContaining('nowhere') as unknown });
+});
+
+test('an engine that fails exits with 1', async () => {
+  const { code, err } = await run(
+    ['replay', 'DIR/run'],
+    fakeEngine({ replayRun: () => Promise.reject(new Error('pages.db is damaged')) }),
+  );
+  expect({ code, err }).toEqual({ code: 1, err: 'vfiolab: pages.db is damaged\n' });
+});
+
+describe('groups', () => {
+  test('--json is the partition', async () => {
+    const { code, out } = await run(['groups', 'lambda-vector-wrx80-a', '--json']);
+    const { groups } = JSON.parse(out) as { groups: string[][] };
+    expect(code).toBe(0);
+    expect(groups).toHaveLength(73);
+    expect(groups).toContainEqual(['0000:41:00.0', '0000:41:00.1']);
+  });
+  test('people see class, ids and driver', async () => {
+    const { out } = await run(['groups', 'lambda-vector-wrx80-a']);
+    expect(out).toMatch(/^ {3}21 {2}0000:41:00\.0 {2}0300 {3}10de:2230 {2}nvidia$/m);
+    expect(out).toContain('96 functions, 73 groups.');
+  });
+});
+
+describe('replay', () => {
+  test.each([
+    ['all hashes the same', replayReport(), 0, /state bb +same/],
+    ['a hash that differs', replayReport({ actors: [{ ...replayReport().actors[0]!, matches: false }] }), 1, /DIFFERS/],
+    ['a broken invariant', replayReport({ broken: ['I01'] }), 1, /record/],
+  ])('%s', async (_rule, report, code, says) => {
+    const ran = await run(['replay', 'DIR/run'], fakeEngine({ replayRun: () => Promise.resolve(report) }));
+    expect(ran.code).toBe(code);
+    expect(ran.out).toMatch(says);
+    expect(ran.err.includes('Broken invariant: I01')).toBe(report.broken.length > 0);
+  });
+  test('--until is passed on', async () => {
+    const seen: unknown[] = [];
+    const replayRun = (_dir: string, options: unknown) => (
+      seen.push(options),
+      Promise.resolve(replayReport({ until: 7 }))
+    );
+    const { out } = await run(['replay', 'DIR/run', '--until', '7', '--json'], fakeEngine({ replayRun }));
+    expect(seen).toEqual([{ until: 7 }]);
+    expect(JSON.parse(out)).toMatchObject({ ok: true, until: 7, last: 100 });
+  });
+});
+
+describe('with simulated hosts', () => {
+  const simulated = fakeEngine({ simulate });
+
+  test('run --seed tells every step and what went wrong on the way', async () => {
+    const { code, out } = await run(['run', 'DIR/small.yaml', '--seed', '3'], simulated);
+    expect(code).toBe(0);
+    expect(out).toContain('open("/dev/iommu", O_RDWR) = 3</dev/iommu>');
+    expect(out).toMatch(/Seed 3: .* s of virtual time, \d+ crashes; of \d+ messages/);
+  });
+
+  test('an unexpected answer exits with 1 and says which', async () => {
+    const { code, err } = await run(['run', 'DIR/fails.yaml', '--seed', '0'], simulated);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /fails\.yaml:4: step 1 \(main\): open\("\/dev\/nothing", O_RDWR\)\n {2}expected: success\n {2}got: {6}ENOENT/,
+    );
+  });
+
+  test('a campaign of good seeds exits with 0 and counts them', async () => {
+    const { code, out } = await run(
+      ['campaign', '--seeds', '1-3', '--scenario', 'DIR/small.yaml', '--json'],
+      simulated,
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ seeds: 3, violations: 0, failures: [] });
+  });
+
+  test('a scenario that fails without faults is no campaign', async () => {
+    const { code, err } = await run(['campaign', '--seeds', '1', '--scenario', 'DIR/fails.yaml'], simulated);
+    expect(code).toBe(2);
+    expect(err).toContain('The scenario fails though nothing goes wrong');
+  });
+
+  test('a seed that ends in another state, breaks an invariant or gets stuck is a failure with its faults', async () => {
+    const bad = fakeEngine({
+      simulate: async (scenario, { seed }) => {
+        const good = await simulate(scenario, { seed: 0 });
+        if (seed === 1)
+          return { ...good, end: { ...good.end, actors: good.end.actors.map((a) => ({ ...a, stateHash: 'x' })) } };
+        if (seed === 2) return { ...good, end: { ...good.end, broken: ['I01'] } };
+        if (seed === 3) throw new Error('seed 3: stuck');
+        return good;
+      },
+    });
+    const { code, out } = await run(['campaign', '--seeds', '1-4', '--scenario', 'DIR/small.yaml', '--json'], bad);
+    const { failures } = JSON.parse(out) as { failures: { seed: number; invariant: string }[] };
+    expect(code).toBe(1);
+    expect(new Set(failures.map(({ seed }) => seed))).toEqual(new Set([1, 2, 3]));
+    expect(failures.find(({ seed }) => seed === 1)!.invariant).toMatch(/ends in another state than in the calm run/);
+  });
+
+  test.each(['0', '7', '23'])('the demo scenario runs to its end under seed %s', async (seed) => {
+    const { code, err, out } = await run(['run', DEMO_FILE, '--seed', seed, '--json'], simulated);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(JSON.parse(out)).toMatchObject({ ok: true, failure: null, broken: [] });
+  });
+});

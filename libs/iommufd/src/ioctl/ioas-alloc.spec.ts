@@ -1,0 +1,19 @@
+import { IOMMU_IOAS_ALLOC } from '@vfiolab/uapi';
+import { bench } from '../testing/bench.js';
+
+it.each([
+  ['a flag', { flags: 1 }, {}, 'EOPNOTSUPP'],
+  ['a size one byte short', { size: 11 }, {}, 'EINVAL'],
+  ['a longer size with a zero tail', { size: 16 }, { tail: new Uint8Array(4) }, undefined],
+  ['a longer size with something in the tail', { size: 16 }, { tail: new Uint8Array([0, 0, 0, 1]) }, 'E2BIG'],
+  ['a size that ends in unreadable memory', { size: 4096 }, {}, 'EFAULT'],
+] as const)('%s', async (_why, fields, options, errno) => {
+  const b = await bench();
+  expect((await b.ioctl(IOMMU_IOAS_ALLOC, fields, options)).errno).toBe(errno);
+  expect(b.host.figures('iommufd').objects).toBe(errno ? 0 : 1);
+});
+
+it('ids are the lowest free from 1 and reused at once', async () => {
+  const b = await bench();
+  expect([await b.ioas(), await b.ioas(), await b.ioas()]).toEqual([1, 2, 3]);
+});
