@@ -211,7 +211,7 @@ describe('the journal', () => {
     net.start('b', new CounterCore());
     void net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
     net.settle();
-    expect(net.failures[0]?.message).toMatch(/a has heard more .* tail is lost/);
+    expect(net.failures[0]?.message).toMatch(/has heard more .* tail is lost/);
     expect(net.actors.get('b')!.state).toBe('failed');
   });
 });

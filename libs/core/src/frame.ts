@@ -75,6 +75,19 @@ export function withEpoch(frame: Uint8Array, epoch: number): Uint8Array {
   return copy;
 }
 
+const SEEN_AT = 32;
+
+/** A stored answer as it is said again: with what has been heard from its receiver by now. */
+export function withSeen(frame: Uint8Array, seen: number): Uint8Array {
+  const copy = frame.slice();
+  const high = Math.floor(seen / 4294967296);
+  for (let i = 0; i < 4; i++) {
+    copy[SEEN_AT + i] = seen >>> (8 * i);
+    copy[SEEN_AT + 4 + i] = high >>> (8 * i);
+  }
+  return copy;
+}
+
 /** Reads the header; throws `WireError` for anything that is not a frame. */
 export function decodeHeader(frame: Uint8Array): FrameHeader {
   if (frame.length > MAX_FRAME) throw new WireError(`frame of ${frame.length} bytes, at most ${MAX_FRAME}`);

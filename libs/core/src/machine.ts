@@ -24,6 +24,7 @@ import {
   REPLY,
   REQUEST,
   STATUS,
+  withSeen,
 } from './frame.js';
 import { call, type CallEffect, type Holder, type Lock, type Op, Signal } from './op.js';
 import { bootApi, MAX_INSPECT_LINES, type Registration } from './protocol/boot.js';
@@ -176,7 +177,8 @@ export class Machine {
       case 'new':
         return this.begin(input, h, session);
       case 'answered':
-        return this.output(input.from, admission.frame);
+        // Who has lost the tail of its journal asks under ids that it has used before: what we heard then tells it so.
+        return this.output(input.from, withSeen(admission.frame, this.heard.get(input.from) ?? 0));
       case 'fenced':
         return void this.refuse(input.from, h, STATUS.fenced);
       case 'overloaded':

@@ -27,14 +27,30 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   const iommu = IOMMU_KINDS.get(setup.iommu);
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
   try {
-    const topology = importTopology(text);
-    const groups = iommu.translates ? groupsOf(computeGroups(topology, { profile })) : new Map<number, IommuGroup>();
+    const { topology, partition } = readDescription(text, profile);
+    const groups = iommu.translates ? groupsOf(partition) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
     return { setup, iommu, topology, devices, groups, drivers: new DriverTable(topology.functions) };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
   }
+}
+
+interface Description {
+  readonly text: string;
+  readonly profile: KernelProfile;
+  readonly topology: Topology;
+  readonly partition: readonly Group[];
+}
+
+/** The description read last. A host that recovers reads its own again; remembering it changes nothing but the time. */
+let newest: Description | undefined;
+
+function readDescription(text: string, profile: KernelProfile): Description {
+  if (newest?.text === text && newest.profile === profile) return newest;
+  const topology = importTopology(text);
+  return (newest = { text, profile, topology, partition: computeGroups(topology, { profile }) });
 }
 
 const unknown = (field: string, value: string, known: readonly string[]): string =>

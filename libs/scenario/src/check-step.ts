@@ -9,10 +9,10 @@ import { type AnyIoctlDef, type AnyStruct, errnos, ioctlsByName, isErrno } from 
 import type { Problem } from './errors.js';
 import { addressOf } from './actions/inspection.js';
 import { actionOf } from './actions/index.js';
-import type { ActionArgs, ActionName, Buffer, Expect, FieldValue } from './scenario.js';
+import type { ActionArgs, ActionName, Buffer, Expect, FieldValue, Num } from './scenario.js';
 import type { Path, Source } from './source.js';
-import { kindOf, pointeeOf } from './struct-values.js';
-import { constantNames, constants, parseReference } from './values.js';
+import { type FieldKind, kindOf, pointeeOf } from './struct-values.js';
+import { constantNames, constants, parseLiteral, parseReference } from './values.js';
 import { quoted, suggestion } from './words.js';
 
 /** A step as the file has it, its action found. */
@@ -196,10 +196,25 @@ export class StepChecker {
           true,
         );
       else if (typeof raw === 'object') this.compound(name, raw, kindOf(field), at);
+      else this.fits(name, raw, kindOf(field), field.size, at);
     }
   }
 
-  private compound(name: string, raw: Exclude<FieldValue, number | string>, kind: string, path: Path): void {
+  /** A C assignment would cut the value off without a word. */
+  private fits(name: string, raw: Num, kind: FieldKind, bytes: number, path: Path): void {
+    if (kind === 'struct' || kind === 'bytes' || kind === 'numbers' || kind === 'u64s')
+      return this.add(
+        path,
+        'a number cannot stand here',
+        kind === 'struct' ? `${name} cannot be set in a scenario.` : `${name} takes a list or a buffer.`,
+      );
+    const value = typeof raw === 'number' ? BigInt(raw) : parseLiteral(raw);
+    const bits = BigInt(8 * bytes);
+    if (value !== undefined && (value >= 1n << bits || value < -(1n << (bits - 1n))))
+      this.add(path, `${String(raw)} does not fit into ${name}`, `The field has ${bits} bits.`);
+  }
+
+  private compound(name: string, raw: Exclude<FieldValue, number | string>, kind: FieldKind, path: Path): void {
     const pointee = pointeeOf(name);
     if (!isList(raw)) {
       if (kind !== 'u64' && kind !== 'bytes')

@@ -1,6 +1,6 @@
 /** The public list of @vfiolab/scenario. */
 export * from './environment.js';
-export { type Problem, problemText, ScenarioError } from './errors.js';
+export { type Problem, ScenarioError } from './errors.js';
 export { findMachine, machineNames, readMachine } from './machine-file.js';
 export { headline, readScenario, readScenarioFile } from './read.js';
 export {
@@ -12,5 +12,4 @@ export {
   type TranscriptEntry,
 } from './run.js';
 export type { ActionArgs, ActionName, Expect, HostSpec, Num, ProcessSpec, Scenario, Step } from './scenario.js';
-export { SCHEMA_FILE } from './schema.js';
-export { nearest, suggestion } from './words.js';
+export { suggestion } from './words.js';

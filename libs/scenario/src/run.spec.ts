@@ -284,6 +284,32 @@ describe('the first unexpected answer ends the run', () => {
     expect(result.failure).toMatchObject({ expected: 'an answer', got: 'no answer from groups' });
   });
 
+  test.each([
+    [
+      'a fill beyond what one message carries',
+      'write: { at: 0, fill: { length: 262145, value: 0 } }',
+      /262145 is 0x40001: this call takes 0 to 0x40000/,
+    ],
+    ['a negative address', 'munmap: { at: -1, length: 1 }', /-1 is -0x1: this call takes 0 to/],
+    ['an address beyond 2^53', 'munmap: { at: 0x20000000000000, length: 1 }', /this call takes 0 to 0x1fffffffffffff/],
+    [
+      'an offset behind the region',
+      'pread: { fd: 3, region: bar0, at: 0x10000000000, u8: 0 }',
+      /this call takes 0 to 0xffffffffff/,
+    ],
+  ])('%s is one, and nothing is sent', async (_rule, step, says) => {
+    const { result, environment } = await run([step]);
+    expect(result.failure!.got).toMatch(says);
+    expect(environment.methods).toEqual([]);
+  });
+
+  test('the largest fill is sent', async () => {
+    const sent: number[] = [];
+    const memWrite = ({ data }: { data: Uint8Array }) => (sent.push(data.length), ok(undefined));
+    await run(['write: { at: 0, fill: { length: 256KiB, value: 0 } }'], { 'pages.memWrite': memWrite });
+    expect(sent).toEqual([262144]);
+  });
+
   test('a mistake in our own code is none: it is thrown', async () => {
     await expect(
       run(['sysfs_read: { path: /sys/x }'], {

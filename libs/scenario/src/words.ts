@@ -79,7 +79,7 @@ const LEAST_PART = 4;
 /** The nearest of some names to a mistyped or cut one; undefined when none is near. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let least = Math.max(2, Math.floor(name.length / 3)) + 1;
+  let least = Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const each of known) {
     const far = distance(name.toLowerCase(), each.toLowerCase(), least);
     if (far < least) [best, least] = [each, far];
@@ -89,15 +89,19 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   );
 }
 
-/** How many letters must be added, removed or changed; `limit` or more when it is at least that. */
+/** How many letters must be added, removed, changed or swapped with the next; `limit` or more when it is at least that. */
 function distance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
+    for (let j = 1; j <= b.length; j++) {
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, changed, swapped ? before[j - 2]! + 1 : limit));
+    }
+    [before, row] = [row, next];
   }
   return row[b.length]!;
 }

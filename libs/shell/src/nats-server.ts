@@ -1,7 +1,7 @@
 /**
  * A NATS server of our own: on loopback, on a free port, in a folder that goes away with it.
  *
- * Rule: it never outlives the process that started it.
+ * Rule: it ends with the process that started it. Only a SIGKILL of that process, which nothing can catch, leaves it behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

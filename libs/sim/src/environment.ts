@@ -22,7 +22,7 @@ export class SimEnvironment implements Environment {
     link = new Link(
       {
         now: () => this.host.now(),
-        sleep: (ms) => new Promise((resolve) => this.host.agenda.after(ms, resolve)),
+        sleep: (ms) => new Promise((resolve) => this.host.agenda.after(ms, () => this.wake(resolve))),
         send: (to, frame) => this.host.clientSends(address, to, frame),
       },
       600_000,
@@ -51,10 +51,15 @@ export class SimEnvironment implements Environment {
         if (!(plan.at === 'request' ? request : answer) || --left > 0) return false;
         unwatch();
         this.host.crash(plan.service, plan.downMs);
-        this.host.agenda.after(plan.downMs + 1, resolve);
+        this.host.agenda.after(plan.downMs + 1, () => this.wake(resolve));
         return true;
       });
     });
+  }
+
+  private wake(resolve: () => void): void {
+    this.host.touch();
+    resolve();
   }
 
   async inspect(address: Address): Promise<{ lines: string[]; broken: string[]; figures: Record<string, number> }> {

@@ -37,6 +37,7 @@ export class SimHost {
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
   private entropyDraws = 0;
+  private touched = true;
 
   constructor(
     seed: number,
@@ -46,6 +47,17 @@ export class SimHost {
     this.network = new Network(this.agenda, this.dice, options, (from, to, frame) => this.arrive(from, to, frame));
     for (const service of SERVICES) this.place(service);
     this.tick();
+  }
+
+  /** A program has something to go on with. */
+  touch(): void {
+    this.touched = true;
+  }
+
+  takeTouched(): boolean {
+    const was = this.touched;
+    this.touched = false;
+    return was;
   }
 
   now(): number {
@@ -114,7 +126,10 @@ export class SimHost {
 
   private arrive(from: Address, to: Address, frame: Uint8Array): void {
     for (const watcher of this.watchers) if (watcher(from, to, frame, 'arriving')) return;
-    if (isClient(to)) return this.clients.get(to)?.(from, frame);
+    if (isClient(to)) {
+      this.touch();
+      return this.clients.get(to)?.(from, frame);
+    }
     const p = this.place(to);
     p?.actor?.receive(from, frame);
     this.mayCrash(to, 'received');

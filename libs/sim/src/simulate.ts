@@ -62,7 +62,7 @@ export async function drive<T>(host: SimHost, work: Promise<T>): Promise<T> {
   const finished = (): void => void (done = true);
   work.then(finished, finished);
   while (!done) {
-    await programsWait();
+    if (host.takeTouched()) await programsWait();
     if (done) break;
     if (!host.agenda.step() || host.agenda.now > PATIENCE_MS)
       throw new Stuck(`seed ${host.dice.seed}: stuck at ${host.agenda.now} ms`);
@@ -77,6 +77,11 @@ const programsWait = (): Promise<void> => new Promise((resolve) => setImmediate(
 /** Waits until no operation is in flight anywhere. */
 async function settle(host: SimHost): Promise<void> {
   do {
-    await new Promise<void>((resolve) => host.agenda.after(100, resolve));
+    await new Promise<void>((resolve) =>
+      host.agenda.after(100, () => {
+        host.touch();
+        resolve();
+      }),
+    );
   } while (host.busy);
 }

@@ -22,6 +22,8 @@ import { CrashTrigger } from './tap.js';
 export interface NatsOptions extends StartOptions {
   /** `auto`: a server of our own on loopback. */
   readonly url: string;
+  /** How long after the frame of a crash plan the process is killed, ms; default at once. Tests draw it at random. */
+  readonly killDelay?: () => number;
 }
 
 /** All services, each in its process. */
@@ -29,7 +31,13 @@ const PROCESSES = [...SERVICES.map(String), 'device'];
 const READY_MS = 30_000;
 const STOP_MS = 10_000;
 
-export async function startNats({ dir, durability, record = true, url }: NatsOptions): Promise<Environment> {
+export async function startNats({
+  dir,
+  durability,
+  record = true,
+  url,
+  killDelay = () => 0,
+}: NatsOptions): Promise<Environment> {
   if (durability === 'none')
     throw new Error(
       'durability none keeps no journal, and a killed service would come back empty: choose process or power',
@@ -40,7 +48,7 @@ export async function startNats({ dir, durability, record = true, url }: NatsOpt
   const processes = new ServiceProcesses(config);
   try {
     const bus = await NatsBus.connect({ ...config, url: config.nats!, name: 'vfiolab run' });
-    const env = new NatsEnvironment(dir, bus, processes, async () => {
+    const env = new NatsEnvironment(dir, bus, processes, killDelay, async () => {
       await bus.close();
       await server?.stop();
     });
@@ -145,6 +153,7 @@ class NatsEnvironment implements Environment {
     private readonly dir: string,
     private readonly bus: NatsBus,
     private readonly processes: ServiceProcesses,
+    private readonly killDelay: () => number,
     private readonly close: () => Promise<void>,
   ) {}
 
@@ -179,6 +188,7 @@ class NatsEnvironment implements Environment {
   }
 
   private async killAndRevive({ service, downMs }: CrashPlan): Promise<void> {
+    await sleep(this.killDelay());
     await this.processes.kill(serviceOf(service));
     await sleep(downMs);
     await this.processes.start(serviceOf(service));

@@ -32,6 +32,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
 export const replayReport = (change: Partial<ReplayReport> = {}): ReplayReport => ({
   title: 'test',
   last: 100,
+  inputs: 9,
   until: 100,
   broken: [],
   actors: [

@@ -82,9 +82,12 @@ export class Call {
     return evaluate(raw, this.variables);
   }
 
-  /** For offsets, lengths and addresses, which stay below 2^53 in every call but an ioctl. */
-  int(raw: Num): number {
-    return Number(this.num(raw));
+  /** For offsets, lengths and addresses, which are below 2^53 in every call but an ioctl; or below another bound. */
+  int(raw: Num, most = Number.MAX_SAFE_INTEGER): number {
+    const value = this.num(raw);
+    if (value < 0n || value > BigInt(most))
+      throw new Error(`${String(raw)} is ${hex(value)}: this call takes 0 to ${hex(BigInt(most))}`);
+    return Number(value);
   }
 
   /** A descriptor is 32 bits wide, with a sign. */

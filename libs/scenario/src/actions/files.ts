@@ -1,10 +1,11 @@
 /** Actions on open files and the file system: open, close, dup, grant, pread, pwrite, sysfs. */
+import { MAX_DMA } from '@vfiolab/core';
 import { answerOf, type Actions, type Answer, doneOf, success } from './action.js';
 import { littleEndian, payloadBytes, typedValue, WIDTHS } from '../values.js';
 import { bytesInWords, hex, quoted } from '../words.js';
 
-/** Where region `index` begins in a VFIO device's file. */
-const REGION_SHIFT = 40;
+/** Region `index` begins at `index` times this in a VFIO device's file. */
+const REGION_BYTES = 2 ** 40;
 const REGIONS: Readonly<Record<string, number>> = {
   bar0: 0,
   bar1: 1,
@@ -18,9 +19,8 @@ const REGIONS: Readonly<Record<string, number>> = {
 };
 
 const regionIndex = (region: string | number): number => (typeof region === 'number' ? region : REGIONS[region]!);
-/** Exact: 255 * 2^40 is below 2^53. */
-const fileOffset = (region: string | number, at: bigint): number =>
-  regionIndex(region) * 2 ** REGION_SHIFT + Number(at);
+/** Exact: 256 * 2^40 is below 2^53. */
+const fileOffset = (region: string | number, at: number): number => regionIndex(region) * REGION_BYTES + at;
 
 const textOf = (text: string): Answer => {
   const line = text.replace(/\n$/, '');
@@ -80,8 +80,8 @@ export const fileActions = {
     },
     run: async (call, { fd, region, at, length, ...register }) => {
       const typed = typedValue(register);
-      const bytes = typed ? WIDTHS[typed.type] : call.int(length!);
-      const read = await call.process.pread(call.fd(fd), fileOffset(region, call.num(at)), bytes);
+      const bytes = typed ? WIDTHS[typed.type] : call.int(length!, MAX_DMA);
+      const read = await call.process.pread(call.fd(fd), fileOffset(region, call.int(at, REGION_BYTES - 1)), bytes);
       return answerOf(read, (data) => readAnswer(data, typed !== undefined));
     },
     implied: (register) => {
@@ -99,7 +99,7 @@ export const fileActions = {
     },
     run: async (call, { fd, region, at, ...payload }) => {
       const bytes = payloadBytes(payload, call.variables);
-      const written = await call.process.pwrite(call.fd(fd), fileOffset(region, call.num(at)), bytes);
+      const written = await call.process.pwrite(call.fd(fd), fileOffset(region, call.int(at, REGION_BYTES - 1)), bytes);
       return answerOf(written, (count) => success(String(count), { ret: BigInt(count) }));
     },
   },

@@ -7,7 +7,15 @@ import type { Process } from '@vfiolab/client';
 import { type AnyIoctlDef, type Errno, type IoctlDef, ioctlsByName } from '@vfiolab/uapi';
 import { type Action, type Answer, type Call, type Fact, type Facts, failure, success } from './action.js';
 import type { ActionArgs } from '../scenario.js';
-import { bufferBytes, factInWords, factOf, fieldValues, givenInWords, type GivenFields } from '../struct-values.js';
+import {
+  MAX_BUFFER,
+  bufferBytes,
+  factInWords,
+  factOf,
+  fieldValues,
+  givenInWords,
+  type GivenFields,
+} from '../struct-values.js';
 
 type IoctlArgs = ActionArgs['ioctl'];
 
@@ -39,7 +47,7 @@ async function run(call: Call, { fd, name, in: fields = {}, tail, room }: IoctlA
   const before = copyOf(given);
   const options = {
     ...(tail && { tail: bufferBytes(tail, undefined, call.variables) }),
-    ...(room !== undefined && { room: call.int(room) }),
+    ...(room !== undefined && { room: call.int(room, MAX_BUFFER) }),
   };
   // The fields were checked against this very definition; its type is only known by name here.
   const after = await call.process.ioctl(call.fd(fd), def as IoctlDef, given as never, options);

@@ -1,5 +1,5 @@
 /** Actions on a process and its memory: mmap, munmap, write, read, setrlimit, status, exit, eventfd, wait. */
-import { LAB, labApi } from '@vfiolab/core';
+import { LAB, labApi, MAX_DMA } from '@vfiolab/core';
 import { OPERATOR } from '../operator.js';
 import { answerOf, type Actions, doneOf, success } from './action.js';
 import { milliseconds, payloadBytes } from '../values.js';
@@ -42,7 +42,7 @@ export const memoryActions = {
         : `memcpy(${call.at(at)}, ${bytesInWords(payloadBytes(payload, call.variables))})`,
     run: async (call, { at, fill, ...payload }) => {
       const bytes = fill
-        ? new Uint8Array(call.int(fill.length)).fill(fill.value)
+        ? new Uint8Array(call.int(fill.length, MAX_DMA)).fill(fill.value)
         : payloadBytes(payload, call.variables);
       return answerOf(await call.process.write(call.int(at), bytes), () => success('done'));
     },
@@ -52,7 +52,7 @@ export const memoryActions = {
     calls: true,
     words: (call, { at, length }) => `load(${call.at(at)}, ${size(call.num(length))})`,
     run: async (call, { at, length }) =>
-      answerOf(await call.process.read(call.int(at), call.int(length)), (data) =>
+      answerOf(await call.process.read(call.int(at), call.int(length, MAX_DMA)), (data) =>
         success(bytesInWords(data), { data, text: new TextDecoder().decode(data) }),
       ),
   },

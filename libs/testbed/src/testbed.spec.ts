@@ -1,0 +1,113 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readScenarioFile, runScenario, type Environment, type RunEnd } from '@vfiolab/scenario';
+import { startEmbedded } from './embedded.js';
+import { startNats } from './nats.js';
+import { replayRun } from './replay.js';
+import { journalsOf, readManifest, writeManifest } from './run-folder.js';
+
+const demo = readScenarioFile(fileURLToPath(new URL('../../cli/scenarios/demo.yaml', import.meta.url)));
+const tmp = mkdtempSync(join(tmpdir(), 'vfiolab-testbed-'));
+afterAll(() => rmSync(tmp, { recursive: true, force: true }));
+
+async function record(dir: string, env: Environment): Promise<RunEnd> {
+  const result = await runScenario(demo, env);
+  const end = await env.end();
+  expect(result.failure).toBeUndefined();
+  expect(end.broken).toEqual([]);
+  await writeManifest(dir, { title: demo.title, mode: env.mode as 'embedded', durability: 'process' }, end);
+  return end;
+}
+
+const states = (end: { actors: readonly { address: string; stateHash: string }[] }): [string, string][] =>
+  end.actors.map((a): [string, string] => [a.address, a.stateHash]).sort();
+
+describe('a recorded run', () => {
+  const dir = join(tmp, 'embedded');
+  let end: RunEnd;
+  beforeAll(async () => {
+    end = await record(dir, await startEmbedded({ dir, durability: 'process' }));
+  }, 60_000);
+
+  it('replays to equal hashes', async () => {
+    const report = await replayRun(dir);
+    expect(report.actors.every((a) => a.matches && a.expectedStateHash === a.stateHash)).toBe(true);
+    expect(states(report)).toEqual(states(end));
+    expect(report.broken).toEqual([]);
+  });
+
+  it('can be looked at at any moment, and moments are consistent', async () => {
+    const { last } = await replayRun(dir);
+    let before = 0;
+    for (const until of [0, 1, 2, ...Array.from({ length: 40 }, (_, i) => Math.floor((last * (i + 1)) / 40))]) {
+      const report = await replayRun(dir, { until });
+      expect(report.actors.every((a) => a.clock <= until)).toBe(true);
+      expect(report.inputs).toBeGreaterThanOrEqual(before);
+      before = report.inputs;
+    }
+    expect(before).toBe((await replayRun(dir)).inputs);
+  }, 60_000);
+
+  it('shows the guest memory while it was mapped, and not before', async () => {
+    const { last } = await replayRun(dir);
+    const pinned: number[] = [];
+    for (let until = 0; until <= last; until += Math.ceil(last / 60)) {
+      const { actors } = await replayRun(dir, { until });
+      const iommu = actors.find((a) => a.address === 'iommu')!;
+      pinned.push(iommu.lines.filter((l) => l.includes('domain')).length);
+    }
+    expect(Math.max(...pinned)).toBeGreaterThan(pinned[0]!);
+  }, 60_000);
+
+  it('is refused when any byte of a journal was flipped, and the file is named', async () => {
+    const journals = journalsOf(dir);
+    for (const { address } of readManifest(dir).actors) {
+      const file = journals.file(address);
+      const whole = readFileSync(file);
+      const size = statSync(file).size;
+      for (let i = 0; i < 12; i++) {
+        const at = Math.floor(((i + 0.37) * size) / 12);
+        const damaged = Buffer.from(whole);
+        damaged[at] = damaged[at]! ^ (1 << (i % 8));
+        writeFileSync(file, damaged);
+        await expect(replayRun(dir)).rejects.toThrow(file);
+      }
+      writeFileSync(file, whole);
+    }
+    await expect(replayRun(dir)).resolves.toBeDefined();
+  }, 60_000);
+
+  it.each([
+    ['is not there', undefined, 'no run.json'],
+    ['is no JSON', '{"format":', 'is not JSON'],
+    ['has another format', '{"format":"x"}', 'reads vfiolab-run/1'],
+    ['says nothing of the journals', '{"format":"vfiolab-run/1","actors":[{}]}', "field 'actors'"],
+  ])('whose manifest %s is an error that says so', async (_why, text, message) => {
+    const other = mkdtempSync(join(tmp, 'broken-'));
+    if (text !== undefined) writeFileSync(join(other, 'run.json'), text);
+    await expect(replayRun(other)).rejects.toThrow(message);
+  });
+
+  it('is never written over another', async () => {
+    await expect(startEmbedded({ dir, durability: 'process' })).rejects.toThrow('is not empty');
+  });
+
+  describe('on NATS, one process a service, the page store killed', () => {
+    it.each([0, 1, 4])(
+      'after up to %i ms: ends in the same state as embedded',
+      async (ms) => {
+        const nats = join(tmp, `nats-${ms}`);
+        const env = await startNats({
+          dir: nats,
+          durability: 'process',
+          url: 'auto',
+          killDelay: () => Math.random() * ms,
+        });
+        expect(states(await record(nats, env))).toEqual(states(end));
+      },
+      120_000,
+    );
+  });
+});
