@@ -85,6 +85,10 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
     [['run', 'DIR/small.yaml', '--seed', 'one'], /--seed: "one" is no whole number/],
     [['run', 'DIR/small.yaml', '--seed', '1', '--nats', 'auto'], /--seed and --nats exclude each other/],
     [['run', 'DIR/small.yaml', '--seed', '1', '--out', 'x'], /--seed and --out exclude each other/],
+    [
+      ['run', 'DIR/small.yaml', '--nats', 'auto', '--durability', 'none'],
+      /--nats and --durability none exclude each other/,
+    ],
     [['replay'], /RUN is missing/],
     [['replay', 'DIR/none'], /there is no run\.json\. Give the folder of a run that has ended/],
     [['replay', 'DIR/run', '--until', '1.5'], /--until: "1\.5" is no whole number/],

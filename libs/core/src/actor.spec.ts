@@ -193,6 +193,45 @@ describe('the journal', () => {
     expect(again.total).toBe(a.total);
   });
 
+  it('holds requests for a moment when a snapshot is overdue and operations are in flight, and lets them go on then', async () => {
+    const { net, a } = twoCounters({ snapshotEvery: 4 });
+    const slow = net.client.call('a', counterApi.addAt, { peer: 'b', n: 100 });
+    const late: Frame[] = [];
+    net.settle((f) => (f.from === 'b' ? (late.push(f), false) : true));
+    for (let i = 0; i < 8; i++) {
+      void net.client.call('a', counterApi.add, { n: 1 });
+      net.settle((f) => f.from !== 'b');
+    }
+    const before = a.total;
+    expect(before).toBeLessThan(8);
+    const held = net.client.call('a', counterApi.add, { n: 1 });
+    net.settle((f) => f.from !== 'b');
+    expect(a.total).toBe(before);
+    for (const f of late) net.deliver(f);
+    net.settle();
+    net.tick(1);
+    net.settle();
+    await expect(Promise.all([slow, held])).resolves.toBeDefined();
+    expect(a.total).toBe(100 + 8 + 1);
+    expect(net.journals.get('a')!.snapshot?.seq).toBeGreaterThan(8);
+  });
+
+  it('does not hold requests for ever: after a while they go on without a snapshot', async () => {
+    const { net, a } = twoCounters({ snapshotEvery: 2 });
+    void net.client.call('a', counterApi.waitFor, { atLeast: 50 });
+    for (let i = 0; i < 50; i++) {
+      void net.client.call('a', counterApi.add, { n: 1 });
+      net.settle();
+      net.tick(60);
+      net.settle();
+    }
+    for (let i = 0; i < 20; i++) {
+      net.tick(60);
+      net.settle();
+    }
+    expect(a.total).toBe(50);
+  });
+
   it('that ends before a record its witness saw stops the actor with a clear message', () => {
     const { net } = twoCounters();
     net.crash('a');

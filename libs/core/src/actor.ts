@@ -64,6 +64,8 @@ interface Received {
   readonly frame: Uint8Array;
 }
 
+/** Requests wait at most this long for a snapshot, ms; then they go on, and the snapshot comes later. */
+const HOLD_MS = 100;
 const NO_ENTROPY = new Uint8Array(0);
 const NO_BODY = new Uint8Array(0);
 const ENTROPY = 32;
@@ -81,6 +83,8 @@ export class Actor {
   private scheduled = false;
   private snapshotAt = 0;
   private witnessedSeq = 0;
+  /** Since when requests wait for a snapshot; 0 = they do not. */
+  private heldSince = 0;
   private outputsSinceRecord: readonly Output[] = [];
 
   constructor(
@@ -147,14 +151,41 @@ export class Actor {
   private turn(): void {
     this.scheduled = false;
     if (this.inbox.length === 0 || this.state === 'stopped' || this.state === 'failed') return;
+    const held = this.holdRequests();
     try {
-      this.takeInputs();
+      if (this.inbox.length > 0) this.takeInputs();
       this.release();
       this.maybeSnapshot();
     } catch (e) {
       this.fail(e instanceof Error ? e : new Error(String(e)));
     }
-    if (this.inbox.length > 0) this.schedule();
+    const more = this.inbox.length > 0;
+    this.inbox.push(...held);
+    // Held requests are looked at again when a reply comes, or with the next tick.
+    if (more || (held.length > 0 && this.heldSince === 0)) this.schedule();
+  }
+
+  /**
+   * When a snapshot is long overdue and operations are in flight, requests wait for a moment, so that those end. What is
+   * held is taken out of the inbox and handed back.
+   */
+  private holdRequests(): Received[] {
+    const { snapshotEvery } = this.limits;
+    const overdue = snapshotEvery > 0 && this.seq - this.snapshotAt >= 2 * snapshotEvery;
+    if (!overdue || this.machine.idle || this.state !== 'serving') {
+      this.heldSince = 0;
+      return [];
+    }
+    const now = this.ports.now();
+    if (this.heldSince === 0) this.heldSince = now;
+    if (now - this.heldSince > HOLD_MS) {
+      this.snapshotAt += snapshotEvery;
+      this.heldSince = 0;
+      return [];
+    }
+    const held = this.inbox.filter(({ frame }) => frame[0] === REQUEST);
+    this.inbox = this.inbox.filter(({ frame }) => frame[0] !== REQUEST);
+    return held;
   }
 
   /** Takes from the inbox what fits into one record. */
@@ -228,6 +259,7 @@ export class Actor {
       this.ports.send(to, pending.frame);
     }
     this.witness();
+    if (this.inbox.length > 0) this.schedule();
   }
 
   /** Tells the lab how far the journal is, at most once a tick. */

@@ -5,14 +5,14 @@
  * Rule: a step that passes can be run; only the host's answers decide then.
  */
 import * as api from '@vfiolab/core';
-import { type AnyIoctlDef, type AnyStruct, errnos, ioctlsByName, isErrno } from '@vfiolab/uapi';
+import { errnos, isErrno } from '@vfiolab/uapi';
+import { checkFields, checkIoctl, type GivenFields, type Report, structOf } from './check-ioctl.js';
 import type { Problem } from './errors.js';
 import { addressOf } from './actions/inspection.js';
 import { actionOf } from './actions/index.js';
-import type { ActionArgs, ActionName, Buffer, Expect, FieldValue, Num } from './scenario.js';
+import type { ActionArgs, ActionName, Expect } from './scenario.js';
 import type { Path, Source } from './source.js';
-import { type FieldKind, kindOf, pointeeOf } from './struct-values.js';
-import { constantNames, constants, parseLiteral, parseReference } from './values.js';
+import { constantNames, constants, parseReference } from './values.js';
 import { quoted, suggestion } from './words.js';
 
 /** A step as the file has it, its action found. */
@@ -48,6 +48,7 @@ function methodNames(value: unknown): string[] {
 
 /** Text in these fields is data, never a number. */
 const TEXTS: ReadonlySet<string> = new Set([
+  'errno',
   'text',
   'data',
   'path',
@@ -76,7 +77,7 @@ export class StepChecker {
     const process = step.process ?? this.processes[0]!;
     this.alive(process, step.process === undefined ? path : [...path, 'process']);
     this.known(step.process, this.processes, [...path, 'process'], 'process');
-    this.numbers(args, at);
+    if (action !== 'note') this.numbers(args, at);
     this.numbers(expect, [...path, 'expect']);
     this.form(action, args, at);
     this.expectation(action, args, expect, [...path, 'expect']);
@@ -93,6 +94,8 @@ export class StepChecker {
         'Let another process do this, or move the step before the exit.',
       );
   }
+
+  private readonly report: Report = (path, what, hint, key) => this.add(path, what, hint, key);
 
   private add(path: Path, what: string, hint: string, key = false): void {
     this.problems.push(this.source.problem(path, what, hint, key));
@@ -129,14 +132,13 @@ export class StepChecker {
           : suggestion(reference.name, [...this.defined]),
       );
     }
-    if (!/^[A-Z][A-Z0-9]*_/.test(text)) return;
     for (const name of constantNames(text))
       if (!constants.has(name))
         this.add(path, `there is no constant ${quoted(name)}`, suggestion(name, [...constants.keys()]));
   }
 
   private form(action: ActionName, args: unknown, path: Path): void {
-    if (action === 'ioctl') this.ioctl(args as ActionArgs['ioctl'], path);
+    if (action === 'ioctl') checkIoctl(args as ActionArgs['ioctl'], path, this.report);
     if (action === 'grant') this.receiver((args as ActionArgs['grant']).to, [...path, 'to']);
     if (action === 'pwrite') this.exactlyOne(args, ['hex', 'text', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'pread') this.exactlyOne(args, ['length', 'u8', 'u16', 'u32', 'u64'], path);
@@ -170,66 +172,6 @@ export class StepChecker {
         );
   }
 
-  private ioctl({ name, in: fields = {}, tail }: ActionArgs['ioctl'], path: Path): void {
-    const def = ioctlsByName.get(name);
-    if (!def) return this.known(name, [...ioctlsByName.keys()], [...path, 'name'], 'ioctl');
-    if (def.kind === 'struct') return this.fields(fields, def.struct, [...path, 'in']);
-    const hint = 'Leave `in` and `tail` out.';
-    if (def.arg !== 'none')
-      this.add(
-        [...path, 'name'],
-        `${name} takes a ${def.arg}, which a scenario cannot pass`,
-        'Use an ioctl with a struct, or with no argument.',
-      );
-    else if (Object.keys(fields).length > 0 || tail) this.add(path, `${name} takes no argument`, hint);
-  }
-
-  private fields(fields: Readonly<Record<string, FieldValue>>, struct: AnyStruct, path: Path): void {
-    for (const [name, raw] of Object.entries(fields)) {
-      const at = [...path, name];
-      const field = struct.fields[name];
-      if (!field)
-        this.add(
-          at,
-          `struct ${struct.name} has no field ${quoted(name)}`,
-          suggestion(name, Object.keys(struct.fields)),
-          true,
-        );
-      else if (typeof raw === 'object') this.compound(name, raw, kindOf(field), at);
-      else this.fits(name, raw, kindOf(field), field.size, at);
-    }
-  }
-
-  /** A C assignment would cut the value off without a word. */
-  private fits(name: string, raw: Num, kind: FieldKind, bytes: number, path: Path): void {
-    if (kind === 'struct' || kind === 'bytes' || kind === 'numbers' || kind === 'u64s')
-      return this.add(
-        path,
-        'a number cannot stand here',
-        kind === 'struct' ? `${name} cannot be set in a scenario.` : `${name} takes a list or a buffer.`,
-      );
-    const value = typeof raw === 'number' ? BigInt(raw) : parseLiteral(raw);
-    const bits = BigInt(8 * bytes);
-    if (value !== undefined && (value >= 1n << bits || value < -(1n << (bits - 1n))))
-      this.add(path, `${String(raw)} does not fit into ${name}`, `The field has ${bits} bits.`);
-  }
-
-  private compound(name: string, raw: Exclude<FieldValue, number | string>, kind: FieldKind, path: Path): void {
-    const pointee = pointeeOf(name);
-    if (!isList(raw)) {
-      if (kind !== 'u64' && kind !== 'bytes')
-        this.add(path, 'a buffer cannot stand here', `${name} is no pointer: give a number.`);
-      return;
-    }
-    const objects = raw.some((each) => typeof each === 'object');
-    if (objects && !(kind === 'u64' && pointee))
-      return this.add(path, 'structs cannot stand here', `${name} leads to no struct that is known: give a buffer.`);
-    if (!objects && kind !== 'numbers' && kind !== 'u64s' && raw.length > 0)
-      return this.add(path, 'a list of numbers cannot stand here', `${name} is no array.`);
-    if (objects)
-      raw.forEach((each, i) => this.fields(each as Readonly<Record<string, FieldValue>>, pointee!, [...path, i]));
-  }
-
   private expectation(action: ActionName, args: unknown, expect: Expect, path: Path): void {
     const allowed = ['errno', ...actionOf(action).facts];
     for (const key of Object.keys(expect))
@@ -237,16 +179,15 @@ export class StepChecker {
         this.add([...path, key], `${action} answers no ${key}`, suggestion(key, allowed), true);
     if (expect.errno !== undefined && !isErrno(expect.errno))
       this.known(expect.errno, errnos, [...path, 'errno'], 'errno');
-    const struct = structOf(action, args);
-    if (struct && expect['out'])
-      this.fields(expect['out'] as Readonly<Record<string, FieldValue>>, struct, [...path, 'out']);
+    const struct = action === 'ioctl' ? structOf(args as ActionArgs['ioctl']) : undefined;
+    if (struct && expect['out']) checkFields(expect['out'] as GivenFields, struct, [...path, 'out'], this.report);
   }
 
   /** `as`, `bind` and `crash`. */
   private companions({ action, args, as, bind, crash }: RawStep, path: Path): void {
     if (as !== undefined && !actionOf(action).named)
       this.add([...path, 'as'], `${action} answers nothing that could be named`, 'Leave `as` out.', true);
-    const struct = structOf(action, args);
+    const struct = action === 'ioctl' ? structOf(args as ActionArgs['ioctl']) : undefined;
     if (bind && !struct)
       this.add(
         [...path, 'bind'],
@@ -274,13 +215,4 @@ export class StepChecker {
       this.add([...path, 'service'], `${quoted(service)} names no device`, 'Write it as device:0000:41:00.0.');
     this.known(method, METHODS, [...path, 'method'], 'message');
   }
-}
-
-const isList = (raw: Exclude<FieldValue, number | string>): raw is Exclude<FieldValue, number | string | Buffer> =>
-  Array.isArray(raw);
-
-function structOf(action: ActionName, args: unknown): AnyStruct | undefined {
-  if (action !== 'ioctl') return undefined;
-  const def: AnyIoctlDef | undefined = ioctlsByName.get((args as ActionArgs['ioctl']).name);
-  return def?.kind === 'struct' ? def.struct : undefined;
 }

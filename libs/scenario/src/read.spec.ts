@@ -284,6 +284,9 @@ describe('a variable is set', () => {
   ] as const)('%s', (_rule, steps, count) => expect(problems(scenarioText(...steps))).toHaveLength(count));
 });
 
+test('a note is text, whatever it looks like', () =>
+  expect(problems(scenarioText("note: '$nobody'", 'note: NO_SUCH_CONSTANT'))).toEqual([]));
+
 test('a process does nothing after its exit', () => {
   const found = problems(
     scenarioText(

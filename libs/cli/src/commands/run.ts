@@ -45,6 +45,8 @@ async function inLab(input: Input, { terminal, engine, json }: Context, scenario
     durability: durabilityOf(input),
     nats: natsUrl(input.text('nats')),
   };
+  if (where.nats !== undefined && where.durability === 'none')
+    throw new UsageError('--nats and --durability none exclude each other: a killed process would come back empty.');
   const narrator = new Narrator(terminal, scenario);
   if (!json) narrator.begin();
   const run = await runInLab(engine, scenario, where, json ? {} : narrator);
