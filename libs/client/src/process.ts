@@ -19,6 +19,7 @@ import {
 } from '@vfiolab/uapi';
 import {
   type Address,
+  CallRefused,
   clientAddress,
   type FdArgument,
   GROUPS,
@@ -30,8 +31,10 @@ import {
   pagesApi,
   type Segment,
   serviceOf,
+  STATUS,
   sysApi,
 } from '@vfiolab/core';
+import { type Argument, bringArgument, capabilities, definitionOn, holding, readMemory } from './argument-memory.js';
 import { type Arguments, build, type Built, MAX_FETCH, segmentsOf } from './arguments.js';
 import type { Link } from './link.js';
 
@@ -88,8 +91,13 @@ export class Process {
 
   /** Ends the process, as exit or SIGKILL do: every service closes what it held. */
   async exit(): Promise<void> {
-    await this.link.call(LAB, labApi.endClient, { client: this.address });
     this.fds.clear();
+    try {
+      await this.link.call(LAB, labApi.endClient, { client: this.address });
+    } catch (e) {
+      // The answer was lost, and the repetition came from a client that has ended: that is what was asked for.
+      if (!(e instanceof CallRefused && e.status === STATUS.gone)) throw e;
+    }
   }
 
   // Files
@@ -120,6 +128,13 @@ export class Process {
     return this.link.call(owner, sysApi.close, { token });
   }
 
+  /** The capability behind an fd, for those who send calls themselves. Throws when there is none. */
+  fileOf(fd: number): { token: string; owner: Address } {
+    const file = this.fds.get(fd);
+    if (!file) throw new Error(`${this.name}: fd ${fd} is not open`);
+    return file;
+  }
+
   dup(fd: number): Result<number> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
@@ -127,12 +142,21 @@ export class Process {
     return ok(this.install(file));
   }
 
-  /** Hands the open file to another process, which gets an fd and a capability of its own. */
-  async grant(fd: number, to: Process): Promise<Result<number>> {
+  /**
+   * Hands the open file to another process, which gets a capability of its own under the lowest free fd, or under `as`.
+   * EBADF; EINVAL: `as` is taken; EOPNOTSUPP: an eventfd, which belongs to one process.
+   */
+  async grant(fd: number, to: Process, as?: number): Promise<Result<number>> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
+    if (file.kind === 'eventfd') return fail('EOPNOTSUPP');
+    if (as !== undefined && to.fds.has(as)) return fail('EINVAL');
     const granted = await this.link.call(file.owner, sysApi.grant, { token: file.token, to: to.address });
-    return granted.ok ? ok(to.install({ ...granted.value, owner: file.owner, users: 1 })) : granted;
+    if (!granted.ok) return granted;
+    const opened = { ...granted.value, owner: file.owner, users: 1 };
+    if (as === undefined) return ok(to.install(opened));
+    to.fds.set(as, opened);
+    return ok(as);
   }
 
   async pread(fd: number, offset: number, length: number): Promise<Result<Uint8Array>> {
@@ -170,6 +194,50 @@ export class Process {
     return { ret: reply.errno === 0 ? this.retOf(reply, fd) : -1, errno: errnoName(reply.errno) };
   }
 
+  /**
+   * ioctl(2) as the system call is: a request number, and an argument that is a number or an address. `scratch` is
+   * memory of the caller that lives for the call only and is changed in place; everything else is the process's own.
+   * A request that the file's kind does not know goes out with nothing but the scratch.
+   */
+  async ioctlAt(
+    fd: number,
+    request: number,
+    arg: number,
+    scratch: readonly Segment[],
+  ): Promise<{ ret: number; errno: Errno | undefined }> {
+    const file = this.fds.get(fd);
+    if (!file) return { ret: -1, errno: 'EBADF' };
+    const def = definitionOn(file.kind, request);
+    const argument: Argument = def
+      ? await bringArgument(this.link, def, arg, [...scratch])
+      : { segments: [...scratch], fdNumbers: [], returnsFile: false, fdAt: undefined };
+    const fds = capabilities(argument.fdNumbers, (number) => this.fds.get(number));
+    const reply = await this.send(fd, request, arg, argument.segments, fds, argument.returnsFile);
+    await this.writeBack(reply, argument.segments);
+    if (reply.errno !== 0) return { ret: -1, errno: errnoName(reply.errno) };
+    const ret = this.retOf(reply, fd);
+    if (!reply.file || argument.fdAt === undefined) return { ret, errno: undefined };
+    await this.putFd(argument.segments, arg + argument.fdAt, ret);
+    return { ret: 0, errno: undefined };
+  }
+
+  /** Puts the number of a new file where the argument has room for it. */
+  private async putFd(segments: readonly Segment[], va: number, fd: number): Promise<void> {
+    const data = new Uint8Array(4);
+    new DataView(data.buffer).setInt32(0, fd, true);
+    await this.writeBack({ errno: 0, ret: 0, writes: [{ va, bytes: data }], file: undefined }, segments);
+  }
+
+  /** What kind of file an fd is, as its service calls it; undefined when it is not open. */
+  kindOf(fd: number): string | undefined {
+    return this.fds.get(fd)?.kind;
+  }
+
+  /** Open fds, lowest first. */
+  get openFds(): number[] {
+    return [...this.fds.keys()].sort((a, b) => a - b);
+  }
+
   /** A new file becomes an fd of ours; it lives where the file that made it lives. */
   private retOf(reply: IoctlReply, fd: number): number {
     if (!reply.file) return reply.ret;
@@ -203,7 +271,7 @@ export class Process {
       const va = Number(range.va);
       if (range.access === 'pin' || range.length === 0n || holding(have, va)) continue;
       const length = Number(range.length < BigInt(MAX_FETCH) ? range.length : BigInt(MAX_FETCH));
-      const bytes = await this.link.call(PAGES, pagesApi.memRead, { va, length });
+      const bytes = await readMemory(this.link, va, length);
       if (bytes.ok) fetched.push({ va, writable: range.access !== 'in', bytes: bytes.value.slice() });
     }
     return fetched;
@@ -262,11 +330,20 @@ export class Process {
   }
 
   read(va: number, length: number): Promise<Result<Uint8Array>> {
-    return this.link.call(PAGES, pagesApi.memRead, { va, length });
+    return readMemory(this.link, va, length);
   }
 
   write(va: number, data: Uint8Array): Promise<Result<void>> {
     return this.link.call(PAGES, pagesApi.memWrite, { va, data });
+  }
+
+  mprotect(va: number, length: number, prot: number): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.mprotect, { va, length, prot });
+  }
+
+  /** setresuid(2) with one uid for all three: leaving root gives all capabilities up. */
+  setUid(uid: number): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.setuid, { uid });
   }
 
   setMemlock(bytes: number): Promise<Result<void>> {
@@ -323,6 +400,3 @@ export class Process {
     return this.link.call(GROUPS, groupsApi.listdir, { path });
   }
 }
-
-const holding = (segments: readonly Segment[], va: number): Segment | undefined =>
-  segments.find((s) => va >= s.va && va < s.va + s.bytes.length);

@@ -21,7 +21,15 @@ interface Waiting {
 }
 
 /** The receiver refused the call as such: not an errno of the kernel. */
-export class CallRefused extends Error {}
+export class CallRefused extends Error {
+  constructor(
+    message: string,
+    /** One of `STATUS`. */
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
 
 export class Caller {
   private readonly channels = new Map<Address, Channel<Waiting>>();
@@ -80,7 +88,7 @@ export class Caller {
     const waiting = this.channels.get(from)?.settle(h.id);
     if (!waiting) return;
     if (h.method === STATUS.ok) waiting.settle(waiting.method.reply.read(payloadOf(frame)));
-    else waiting.reject(new CallRefused(`${from} refused ${waiting.method.name}: ${refusal(h.method)}`));
+    else waiting.reject(new CallRefused(`${from} refused ${waiting.method.name}: ${refusal(h.method)}`, h.method));
     this.held.shift()?.();
   }
 

@@ -26,5 +26,5 @@ export { LabNatsServer } from './lab-nats-server.js';
 export { FAMILIES, SERVICE_OPTIONS, ServiceModule, type ServiceOptions } from './service-module.js';
 export { ConfigError, configFromEnvironment, type ShellConfig } from './shell-config.js';
 export { benchEmbedded } from './bench-embedded.js';
-export type { Load, Measured } from './bench-load.js';
+export { type Load, measure, type Measured } from './bench-load.js';
 export { benchNats, NATS_VARIANTS, type NatsVariant } from './bench-nats.js';

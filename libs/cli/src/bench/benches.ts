@@ -1,26 +1,15 @@
 /** The benchmarks that there are. Each measures its denominators in the same run. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Engine } from '../engine.js';
 import { DEMO_FILE } from '../commands/demo.js';
-import { loadScenario, runInLab } from '../run-scenario.js';
+import { loadScenario } from '../run-scenario.js';
 import { type Bench, type Figure, figure, medianTime } from './bench.js';
 import { DeviceLab } from './device-lab.js';
+import { ioctls, ioctlsOnNats, maps } from './ioctls.js';
+import { memory, translate } from './translate.js';
+import { transport } from './transport.js';
 
-const ROUNDS = 200;
 const HUGE_ROUNDS = 50;
 const GIB = 2 ** 30;
-
-/** A call that one service answers against one that four services work on. */
-async function calls(engine: Engine): Promise<Figure[]> {
-  return DeviceLab.use(engine, async (lab) => {
-    const va = await lab.memory(4096, 12);
-    const one = await medianTime(ROUNDS, () => lab.process.status());
-    const map = await medianTime(ROUNDS, () => lab.mapAndUnmap(va, 4096n));
-    return [figure('MAP + UNMAP of 4 KiB', map, 'us', 'one call to one service', one)];
-  });
-}
 
 /** Memory in large pages must cost by its runs, not by its size. */
 async function mapping(engine: Engine): Promise<Figure[]> {
@@ -37,18 +26,12 @@ async function mapping(engine: Engine): Promise<Figure[]> {
   });
 }
 
-/** How long it takes to see a run again. */
+/** How fast journals are read, checked and executed again, beside the run that wrote them. */
 async function replay(engine: Engine): Promise<Figure[]> {
-  const parent = mkdtempSync(join(tmpdir(), 'vfiolab-bench-'));
-  try {
-    const where = { dir: join(parent, 'run'), durability: 'process', nats: undefined } as const;
-    const { dir, seconds } = await runInLab(engine, loadScenario(DEMO_FILE), where, {});
-    const began = performance.now();
-    await engine.replayRun(dir);
-    return [figure('replay of the demo', (performance.now() - began) / 1000, 's', 'the demo itself', seconds)];
-  } finally {
-    rmSync(parent, { recursive: true, force: true });
-  }
+  const { inputs, runSeconds, replaySeconds } = await DeviceLab.recorded(engine, (lab) =>
+    maps(lab, { inFlight: 64, requests: 40_000 }),
+  );
+  return [figure('inputs replayed', inputs / replaySeconds, '1/s', 'inputs of the run itself', inputs / runSeconds)];
 }
 
 /** What faults cost a simulated run. */
@@ -68,7 +51,11 @@ async function simulation(engine: Engine): Promise<Figure[]> {
 }
 
 export const benches: readonly Bench[] = [
-  { name: 'calls', about: 'a call through four services against a call to one', run: calls },
+  { name: 'transport', about: 'request and reply over NATS: raw, stock Nest, ours', run: transport },
+  { name: 'ioctl', about: 'ioctls through one and three services in this process', run: ioctls },
+  { name: 'ioctl-nats', about: 'the same with one process a service on NATS', run: ioctlsOnNats },
+  { name: 'translate', about: 'one IOVA to its frame', run: translate },
+  { name: 'memory', about: 'what a mapped page costs', run: memory },
   { name: 'mapping', about: 'large memory against one page', run: mapping },
   { name: 'replay', about: 'seeing a run again against making it', run: replay },
   { name: 'simulation', about: 'a run with faults against one without', run: simulation },
