@@ -4,7 +4,7 @@
  * Words: a *codec* writes and reads one value; a *method* pairs the codec of its arguments with that of its reply.
  * Rule: a message's layout is the order of its keys in the declaration, so a declaration is never reordered.
  */
-import { errnoName, errnoNumber, type Result } from '@vfiolab/uapi';
+import { errnoName, errnoNumber, type Result, shapeReader, shapeWriter } from '@vfiolab/uapi';
 import { ByteReader, ByteWriter, WireError } from './bytes.js';
 
 export interface Codec<T> {
@@ -24,8 +24,8 @@ export const u64: Codec<bigint> = { write: (w, v) => w.u64(v), read: (r) => r.u6
 export const bool: Codec<boolean> = { write: (w, v) => w.bool(v), read: (r) => r.bool() };
 export const str: Codec<string> = { write: (w, v) => w.str(v), read: (r) => r.str() };
 export const bytes: Codec<Uint8Array> = { write: (w, v) => w.bytes(v), read: (r) => r.bytes() };
-/** An fd capability: 16 unguessable bytes, as 32 hex digits in memory. */
-export const token: Codec<string> = str;
+/** An fd capability: 16 bytes. */
+export const token: Codec<string> = { write: (w, v) => w.token(v), read: (r) => r.token() };
 export const nothing: Codec<void> = { write: () => undefined, read: () => undefined };
 
 export const list = <T>(item: Codec<T>): Codec<T[]> => ({
@@ -59,17 +59,16 @@ type ValueOfShape<S> = { [K in keyof S]: S[K] extends Codec<infer T> ? T : never
 
 export function message<S extends Record<string, Codec<any>>>(shape: S): Codec<ValueOfShape<S>> {
   const keys = Object.keys(shape);
-  const codecs = Object.values(shape) as unknown as Codec<unknown>[];
-  return {
-    write: (w, v) => {
-      for (let i = 0; i < keys.length; i++) codecs[i]!.write(w, (v as Record<string, unknown>)[keys[i]!]);
-    },
-    read: (r) => {
-      const out: Record<string, unknown> = {};
-      for (let i = 0; i < keys.length; i++) out[keys[i]!] = codecs[i]!.read(r);
-      return out as ValueOfShape<S>;
-    },
-  };
+  const codecs = Object.values(shape) as Codec<unknown>[];
+  const write = shapeWriter<ByteWriter>(
+    keys,
+    codecs.map((c) => (w: ByteWriter, v: never) => c.write(w, v)),
+  );
+  const read = shapeReader<ByteReader>(
+    keys,
+    codecs.map((c) => (r: ByteReader) => c.read(r)),
+  );
+  return { write, read: (r) => read(r, 0) as ValueOfShape<S> };
 }
 
 /** Either a value or an errno, as every system call answers. */

@@ -1,13 +1,13 @@
 /**
  * Open files of a service, behind capabilities.
  *
- * Words: a *token* is the capability: 128 random bits, as 32 hex digits, bound to one client. Several tokens may name one
+ * Words: a *token* is the capability: 128 random bits, bound to one client. Several tokens may name one
  * open file (grants).
  * Rule: a token in the wrong hands is worth nothing: every look-up names the client that uses it. A file closes with its
  * last token.
  */
 import type { Address } from './address.js';
-import { type ByteReader, type ByteWriter, hex } from './bytes.js';
+import { type ByteReader, type ByteWriter, tokenOf } from './bytes.js';
 
 export interface Opened<F> {
   readonly file: F;
@@ -26,7 +26,7 @@ export class FileTable<F extends { readonly id: number }> {
   open(client: Address, file: F, entropy: Uint8Array): string | undefined {
     const mine = this.tokensOf.get(client) ?? new Set();
     if (mine.size >= MAX_FILES_PER_CLIENT) return undefined;
-    const token = hex(entropy.subarray(0, 16));
+    const token = tokenOf(entropy);
     this.put(token, client, file);
     return token;
   }
@@ -69,14 +69,14 @@ export class FileTable<F extends { readonly id: number }> {
 
   encode(w: ByteWriter): void {
     w.list(this.byToken, ([token, { file, client }]) => {
-      w.str(token);
+      w.token(token);
       w.str(client);
       w.num(file.id);
     });
   }
 
   decode(r: ByteReader, fileOf: (id: number) => F): void {
-    for (const [token, client, id] of r.list(() => [r.str(), r.str(), r.num()] as const))
+    for (const [token, client, id] of r.list(() => [r.token(), r.str(), r.num()] as const))
       this.put(token, client, fileOf(id));
   }
 }

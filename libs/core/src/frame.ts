@@ -39,19 +39,20 @@ export interface FrameHeader {
   readonly deadline: number;
 }
 
-const scratch = new ByteWriter(4096);
+/** Frames are pieces of slabs: most are small, and live about as long as their neighbours. */
+const scratch = new ByteWriter(16384);
 
 export function encodeFrame<T>(h: FrameHeader, body: Codec<T>, value: T): Uint8Array {
   const w = scratch.reset();
   writeHeader(w, h);
   body.write(w, value);
-  return w.take();
+  return w.detach();
 }
 
 export function encodeEmptyFrame(h: FrameHeader): Uint8Array {
   const w = scratch.reset();
   writeHeader(w, h);
-  return w.take();
+  return w.detach();
 }
 
 function writeHeader(w: ByteWriter, h: FrameHeader): void {
@@ -91,18 +92,29 @@ export function withSeen(frame: Uint8Array, seen: number): Uint8Array {
 /** Reads the header; throws `WireError` for anything that is not a frame. */
 export function decodeHeader(frame: Uint8Array): FrameHeader {
   if (frame.length > MAX_FRAME) throw new WireError(`frame of ${frame.length} bytes, at most ${MAX_FRAME}`);
-  const r = new ByteReader(frame);
-  const kind = r.u8();
+  if (frame.length < FRAME_HEADER) throw new WireError(`frame of ${frame.length} bytes, at least ${FRAME_HEADER}`);
+  const kind = frame[0]!;
   if (kind < REQUEST || kind > EVENT) throw new WireError(`frame kind ${kind}`);
-  const flags = r.u8();
-  const method = r.u16();
-  const epoch = r.u32();
-  const id = r.num();
-  const floor = r.num();
-  const clock = r.num();
-  const seen = r.num();
-  const deadline = r.num();
-  return { kind, flags, method, epoch, id, floor, clock, seen, deadline };
+  return {
+    kind,
+    flags: frame[1]!,
+    method: frame[2]! | (frame[3]! << 8),
+    epoch: u32At(frame, 4),
+    id: numAt(frame, 8),
+    floor: numAt(frame, 16),
+    clock: numAt(frame, 24),
+    seen: numAt(frame, SEEN_AT),
+    deadline: numAt(frame, 40),
+  };
+}
+
+const u32At = (b: Uint8Array, at: number): number =>
+  (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
+
+function numAt(b: Uint8Array, at: number): number {
+  const high = u32At(b, at + 4);
+  if (high >= 0x200000) throw new WireError('number of 2^53 or more');
+  return high * 4294967296 + u32At(b, at);
 }
 
 export const payloadOf = (frame: Uint8Array): ByteReader => new ByteReader(frame, FRAME_HEADER);

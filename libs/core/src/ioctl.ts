@@ -28,11 +28,10 @@ import type { FdArgument, IoctlArgs, IoctlReply, MemoryWrite, NewFile, Segment }
 /** The caller's memory as the message carries it. Writes are collected for the reply, and seen by later reads. */
 export class SegmentMemory implements UserMemory {
   readonly writes: MemoryWrite[] = [];
-  private readonly segments: Segment[];
+  /** Segments that were written to, as they are now. */
+  private own: Segment[] | undefined;
 
-  constructor(segments: readonly Segment[]) {
-    this.segments = [...segments];
-  }
+  constructor(private readonly came: readonly Segment[]) {}
 
   read(va: bigint, length: number): Uint8Array | undefined {
     const at = Number(va);
@@ -44,18 +43,28 @@ export class SegmentMemory implements UserMemory {
     const at = Number(va);
     const s = this.holding(at, bytes.length);
     if (!s?.writable) return false;
-    // The message itself stays as it came: it may be sent again, and it is what the journal holds.
-    const own = s.bytes.slice();
-    own.set(bytes, at - s.va);
-    this.segments[this.segments.indexOf(s)] = { ...s, bytes: own };
-    this.writes.push({ va: at, bytes: bytes.slice() });
+    const target = this.ownCopy(s);
+    target.bytes.set(bytes, at - s.va);
+    this.writes.push({ va: at, bytes: target.bytes.subarray(at - s.va, at - s.va + bytes.length) });
     return true;
   }
 
-  private holding(at: number, length: number): Segment | undefined {
-    for (const s of this.segments) if (at >= s.va && at + length <= s.va + s.bytes.length) return s;
-    return undefined;
+  /** The message itself stays as it came: it may be sent again, and it is what the journal holds. */
+  private ownCopy(s: Segment): Segment {
+    if (this.own?.includes(s)) return s;
+    const copy = { ...s, bytes: s.bytes.slice() };
+    (this.own ??= []).push(copy);
+    return copy;
   }
+
+  private holding(at: number, length: number): Segment | undefined {
+    return (this.own && find(this.own, at, length)) ?? find(this.came, at, length);
+  }
+}
+
+function find(segments: readonly Segment[], at: number, length: number): Segment | undefined {
+  for (const s of segments) if (at >= s.va && at + length <= s.va + s.bytes.length) return s;
+  return undefined;
 }
 
 /** One ioctl on its way through a handler. `F` is the open file it was made on. */

@@ -46,18 +46,18 @@ export interface Holder {
  * A holder may take it for reading again while it reads (the same object named twice in one call).
  */
 export class Lock {
-  /** How often each holder has it. */
-  private readonly owners = new Map<Holder, number>();
+  /** How often it is held, by all holders together; each holder keeps its own list. */
+  private held = 0;
   private exclusive = false;
   private readonly queue: { holder: Holder; exclusive: boolean }[] = [];
 
   get idle(): boolean {
-    return this.owners.size === 0;
+    return this.held === 0;
   }
 
   /** Takes the lock now, or queues the holder and returns false. Machine only. */
   acquire(holder: Holder, exclusive: boolean): boolean {
-    const again = this.owners.has(holder);
+    const again = this.held > 0 && holder.held.includes(this);
     if (again && (exclusive || this.exclusive)) throw new Error('an operation waits for a lock that it holds');
     if (again || (this.queue.length === 0 && this.admits(exclusive))) {
       this.grant(holder, exclusive);
@@ -68,22 +68,29 @@ export class Lock {
   }
 
   private admits(exclusive: boolean): boolean {
-    return this.owners.size === 0 || (!exclusive && !this.exclusive);
+    return this.held === 0 || (!exclusive && !this.exclusive);
   }
 
   private grant(holder: Holder, exclusive: boolean): void {
-    this.owners.set(holder, (this.owners.get(holder) ?? 0) + 1);
+    this.held++;
     this.exclusive = exclusive;
     holder.held.push(this);
   }
 
   /** Gives the lock up once and returns the holders that have it now instead. Machine only. */
-  release(holder: Holder): Holder[] {
-    const times = this.owners.get(holder);
-    if (times === undefined) throw new Error('a lock was released by an operation that does not hold it');
-    if (times > 1) this.owners.set(holder, times - 1);
-    else this.owners.delete(holder);
-    holder.held.splice(holder.held.lastIndexOf(this), 1);
+  release(holder: Holder): readonly Holder[] {
+    const { held } = holder;
+    if (held[held.length - 1] === this) held.pop();
+    else {
+      const at = held.lastIndexOf(this);
+      if (at < 0) throw new Error('a lock was released by an operation that does not hold it');
+      held.splice(at, 1);
+    }
+    this.held--;
+    return this.queue.length === 0 ? NOBODY : this.wake();
+  }
+
+  private wake(): Holder[] {
     const woken: Holder[] = [];
     while (this.queue.length > 0 && this.admits(this.queue[0]!.exclusive)) {
       const next = this.queue.shift()!;
@@ -93,6 +100,8 @@ export class Lock {
     return woken;
   }
 }
+
+const NOBODY: readonly Holder[] = [];
 
 export function* lockWrite(lock: Lock): Op<void> {
   yield { kind: 'lock', lock, exclusive: true };

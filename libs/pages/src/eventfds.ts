@@ -135,7 +135,7 @@ export class Eventfds {
       w.u32(event.holds);
       if (view === 'meaning') return;
       w.num(event.id);
-      w.str(event.token);
+      w.token(event.token);
     });
     if (view === 'snapshot') this.files.encode(w);
   }
@@ -148,7 +148,7 @@ export class Eventfds {
       open: r.bool(),
       holds: r.u32(),
       id: r.num(),
-      token: r.str(),
+      token: r.token(),
     }));
     for (const event of rows) this.counters.set(event.id, event);
     this.files.decode(r, (id) => this.counters.get(id)!);

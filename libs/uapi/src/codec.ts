@@ -9,6 +9,8 @@
  * Everything is little endian. u64, s64 and pointers are bigint, narrower integers are number.
  */
 
+import { shapeReader } from './shape.js';
+
 export interface Field<T> {
   readonly offset: number;
   readonly size: number;
@@ -33,8 +35,10 @@ export interface Struct<F extends Fields> {
   readonly size: number;
   readonly fields: F;
   readonly flexible: FlexibleArray | undefined;
-  /** `fields` as a list, so that decoding does not enumerate keys each time. */
+  /** `fields` as a list. */
   readonly entries: readonly (readonly [string, Field<unknown>])[];
+  /** Reads all fields of a struct that starts at byte `at`. */
+  readonly read: (bytes: Uint8Array, at: number) => Record<string, unknown>;
 }
 
 export type AnyStruct = Struct<Fields>;
@@ -53,7 +57,17 @@ export function struct<const F extends Fields>(
   for (const [key, field] of Object.entries(fields)) {
     if (field.offset + field.size > size) throw new RangeError(`struct ${name}: field ${key} ends behind byte ${size}`);
   }
-  return { name, size, fields, flexible, entries: Object.entries(fields) };
+  const readers = Object.values(fields).map(
+    (field) => (bytes: Uint8Array, at: number) => field.read(bytes, at + field.offset) as unknown,
+  );
+  return {
+    name,
+    size,
+    fields,
+    flexible,
+    entries: Object.entries(fields),
+    read: shapeReader(Object.keys(fields), readers),
+  };
 }
 
 export const flexible = (name: string, offset: number, element: AnyStruct): FlexibleArray => ({
@@ -64,9 +78,7 @@ export const flexible = (name: string, offset: number, element: AnyStruct): Flex
 
 /** Reads a struct at byte `at`. Bytes past the end of `bytes` read as zero. */
 export function decode<F extends Fields>(layout: Struct<F>, bytes: Uint8Array, at = 0): StructOf<Struct<F>> {
-  const out: Record<string, unknown> = {};
-  for (const [name, field] of layout.entries) out[name] = field.read(bytes, at + field.offset);
-  return out as StructOf<Struct<F>>;
+  return layout.read(bytes, at) as StructOf<Struct<F>>;
 }
 
 /** A struct's image: named fields set, everything else zero. With `into`, the image is placed there at byte `at`. */

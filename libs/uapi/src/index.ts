@@ -50,6 +50,7 @@ export type {
 } from './ioctl.js';
 export { findRow, indexTable, ioctl, plainIoctl, POWERPC_IOC_NONE } from './ioctl.js';
 export { bitmapBytes } from './metadata.js';
+export { shapeReader, shapeWriter } from './shape.js';
 export type { UserMemory } from './user-memory.js';
 export { copyIn, copyOut, isZeroed, PAGE_SIZE, readUserS32, readUserString } from './user-memory.js';
 export type { OpenIoctl } from './entry.js';
