@@ -181,12 +181,12 @@ describe('the journal', () => {
 
   it('may begin with a snapshot, which is taken when nothing is in flight', async () => {
     const { net, a } = twoCounters({ snapshotEvery: 3 });
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 100; i++) {
       void net.client.call('a', counterApi.add, { n: 1 });
       net.settle();
     }
     expect(net.journals.get('a')!.snapshot).toBeDefined();
-    expect(net.journals.get('a')!.records.length).toBeLessThan(4);
+    expect(net.journals.get('a')!.records.length).toBeLessThan(30);
     net.crash('a');
     const again = new CounterCore();
     net.start('a', again);

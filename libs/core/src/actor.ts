@@ -66,6 +66,8 @@ interface Received {
 
 /** Requests wait at most this long for a snapshot, ms; then they go on, and the snapshot comes later. */
 const HOLD_MS = 100;
+/** The journal grows by this many times the last snapshot before the next one. */
+const SNAPSHOT_FACTOR = 4;
 const NO_ENTROPY = new Uint8Array(0);
 const NO_BODY = new Uint8Array(0);
 const ENTROPY = 32;
@@ -82,6 +84,8 @@ export class Actor {
   private inboxBytes = 0;
   private scheduled = false;
   private snapshotAt = 0;
+  private snapshotBytes = 0;
+  private bytesSinceSnapshot = 0;
   private witnessedSeq = 0;
   /** Since when requests wait for a snapshot; 0 = they do not. */
   private heldSince = 0;
@@ -171,8 +175,7 @@ export class Actor {
    */
   private holdRequests(): Received[] {
     const { snapshotEvery } = this.limits;
-    const overdue = snapshotEvery > 0 && this.seq - this.snapshotAt >= 2 * snapshotEvery;
-    if (!overdue || this.machine.idle || this.state !== 'serving') {
+    if (!this.snapshotDue(2 * snapshotEvery) || this.machine.idle || this.state !== 'serving') {
       this.heldSince = 0;
       return [];
     }
@@ -217,7 +220,9 @@ export class Actor {
     }));
     const seq = this.seq + inputs.length;
     const { journal } = this.ports;
-    journal.append({ seq, body: journal.keepsNothing ? NO_BODY : encodeInputs(inputs, now) }, this.outputsSinceRecord);
+    const body = journal.keepsNothing ? NO_BODY : encodeInputs(inputs, now);
+    journal.append({ seq, body }, this.outputsSinceRecord);
+    this.bytesSinceSnapshot += body.length;
     this.seq = seq;
     for (const input of inputs) this.machine.step(input);
   }
@@ -270,10 +275,17 @@ export class Actor {
     this.ports.send(LAB, encodeFrame(this.header(EVENT, bootApi.witness.id), bootApi.witness.args, head));
   }
 
+  /**
+   * A snapshot is due after so many inputs, and when the journal has grown by several times the size of the last one:
+   * writing snapshots never costs more than a part of writing the journal.
+   */
+  private snapshotDue(inputs: number): boolean {
+    if (inputs === 0 || this.ports.journal.keepsNothing) return false;
+    return this.seq - this.snapshotAt >= inputs && this.bytesSinceSnapshot >= SNAPSHOT_FACTOR * this.snapshotBytes;
+  }
+
   private maybeSnapshot(): void {
-    const { snapshotEvery } = this.limits;
-    if (snapshotEvery === 0 || this.seq - this.snapshotAt < snapshotEvery || !this.machine.idle) return;
-    this.snapshot();
+    if (this.snapshotDue(this.limits.snapshotEvery) && this.machine.idle) this.snapshot();
   }
 
   /** Where the journal is now. */
@@ -289,6 +301,8 @@ export class Actor {
     this.machine.encode(w);
     this.ports.journal.saveSnapshot({ seq: this.seq, state: w.take() });
     this.snapshotAt = this.seq;
+    this.snapshotBytes = w.length;
+    this.bytesSinceSnapshot = 0;
   }
 
   /** Stops at once, as a crash would: nothing is written or sent any more. */
