@@ -26,18 +26,30 @@ export const FLAG_ENTROPY = 1;
 export const STATUS = { ok: 0, expired: 1, overloaded: 2, badRequest: 3, fenced: 4, forbidden: 5, gone: 6 } as const;
 
 export interface FrameHeader {
-  readonly kind: number;
-  readonly flags: number;
+  kind: number;
+  flags: number;
   /** Method of a request or event, status of a reply. */
-  readonly method: number;
-  readonly epoch: number;
-  readonly id: number;
-  readonly floor: number;
-  readonly clock: number;
+  method: number;
+  epoch: number;
+  id: number;
+  floor: number;
+  clock: number;
   /** The highest clock that the sender has heard from the receiver. */
-  readonly seen: number;
-  readonly deadline: number;
+  seen: number;
+  deadline: number;
 }
+
+export const emptyHeader = (): FrameHeader => ({
+  kind: 0,
+  flags: 0,
+  method: 0,
+  epoch: 0,
+  id: 0,
+  floor: 0,
+  clock: 0,
+  seen: 0,
+  deadline: 0,
+});
 
 /** Frames are pieces of slabs: most are small, and live about as long as their neighbours. */
 const scratch = new ByteWriter(16384);
@@ -89,23 +101,29 @@ export function withSeen(frame: Uint8Array, seen: number): Uint8Array {
   return copy;
 }
 
-/** Reads the header; throws `WireError` for anything that is not a frame. */
-export function decodeHeader(frame: Uint8Array): FrameHeader {
+/**
+ * Reads the header, into a given object where allocation counts; throws `WireError` for anything that is not a frame, and
+ * then nothing was read.
+ */
+export function decodeHeader(frame: Uint8Array, into: FrameHeader = emptyHeader()): FrameHeader {
   if (frame.length > MAX_FRAME) throw new WireError(`frame of ${frame.length} bytes, at most ${MAX_FRAME}`);
   if (frame.length < FRAME_HEADER) throw new WireError(`frame of ${frame.length} bytes, at least ${FRAME_HEADER}`);
   const kind = frame[0]!;
   if (kind < REQUEST || kind > EVENT) throw new WireError(`frame kind ${kind}`);
-  return {
-    kind,
-    flags: frame[1]!,
-    method: frame[2]! | (frame[3]! << 8),
-    epoch: u32At(frame, 4),
-    id: numAt(frame, 8),
-    floor: numAt(frame, 16),
-    clock: numAt(frame, 24),
-    seen: numAt(frame, SEEN_AT),
-    deadline: numAt(frame, 40),
-  };
+  const id = numAt(frame, 8);
+  const floor = numAt(frame, 16);
+  const clock = numAt(frame, 24);
+  const seen = numAt(frame, SEEN_AT);
+  into.deadline = numAt(frame, 40);
+  into.kind = kind;
+  into.flags = frame[1]!;
+  into.method = frame[2]! | (frame[3]! << 8);
+  into.epoch = u32At(frame, 4);
+  into.id = id;
+  into.floor = floor;
+  into.clock = clock;
+  into.seen = seen;
+  return into;
 }
 
 const u32At = (b: Uint8Array, at: number): number =>

@@ -18,6 +18,7 @@ import {
   encodeFrame,
   EVENT,
   FLAG_ENTROPY,
+  emptyHeader,
   type FrameHeader,
   MAX_FRAME,
   payloadOf,
@@ -94,6 +95,9 @@ export class Machine {
   registration: Registration | undefined;
   private instance = '';
   out: Output[] = [];
+  /** One header each way, filled anew for every frame: frames are handled one at a time, and headers are not kept. */
+  private readonly incoming = emptyHeader();
+  private readonly outgoing = emptyHeader();
   private readonly sessions = new Map<Address, Session>();
   private readonly channels = new Map<Address, Channel<Waiter>>();
   private readonly ops = new Set<Running>();
@@ -147,9 +151,9 @@ export class Machine {
 
   /** Takes one input and runs until everything waits again. Malformed input changes nothing but the clock. */
   step(input: Input): void {
-    let header: FrameHeader;
+    const header = this.incoming;
     try {
-      header = decodeHeader(input.frame);
+      decodeHeader(input.frame, header);
     } catch (e) {
       if (e instanceof WireError) return;
       throw e;
@@ -203,10 +207,11 @@ export class Machine {
     }
     const { row, args } = status;
     const req: Request = { from: input.from, now: input.now, entropy: input.entropy };
+    const { id } = h;
     const done = (value: unknown): void => {
-      const frame = encodeFrame(this.header(input.from, REPLY, STATUS.ok, h.id), row.method.reply, value);
+      const frame = encodeFrame(this.header(input.from, REPLY, STATUS.ok, id), row.method.reply, value);
       if (frame.length > MAX_FRAME) throw new Error(`${row.method.name}: a reply of ${frame.length} bytes`);
-      session.answer(h.id, frame);
+      session.answer(id, frame);
       this.output(input.from, frame);
     };
     const answer = row.handle(req, args);
@@ -289,7 +294,7 @@ export class Machine {
 
   private run(): void {
     for (;;) {
-      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
+      if (Signal.anyRaised) for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
       const next = this.ready.shift();
       if (!next) return;
       this.resume(next[0], next[1]);
@@ -322,10 +327,12 @@ export class Machine {
   private send(op: Running, { to, method, args }: CallEffect): void {
     const channel = this.channel(to);
     if (channel.full) throw new Error(`${op.name}: more than a window of calls to ${to}`);
-    const flags = method.entropy ? FLAG_ENTROPY : 0;
-    const frame = channel.send({ op, reply: method.reply }, (id, floor) =>
-      encodeFrame({ ...this.header(to, REQUEST, method.id, id), flags, floor }, method.args, args),
-    );
+    const frame = channel.send({ op, reply: method.reply }, (id, floor) => {
+      const header = this.header(to, REQUEST, method.id, id);
+      header.flags = method.entropy ? FLAG_ENTROPY : 0;
+      header.floor = floor;
+      return encodeFrame(header, method.args, args);
+    });
     if (frame.length > MAX_FRAME) throw new Error(`${method.name}: a request of ${frame.length} bytes`);
     this.output(to, frame);
   }
@@ -337,8 +344,16 @@ export class Machine {
   }
 
   private header(to: Address, kind: number, method: number, id: number): FrameHeader {
-    const seen = this.heard.get(to) ?? 0;
-    return { kind, flags: 0, method, epoch: this.epoch, id, floor: 0, clock: this.clock, seen, deadline: 0 };
+    const h = this.outgoing;
+    h.kind = kind;
+    h.flags = 0;
+    h.method = method;
+    h.epoch = this.epoch;
+    h.id = id;
+    h.floor = 0;
+    h.clock = this.clock;
+    h.seen = this.heard.get(to) ?? 0;
+    return h;
   }
 
   private output(to: Address, frame: Uint8Array): void {

@@ -46,6 +46,10 @@ export interface Holder {
  * A holder may take it for reading again while it reads (the same object named twice in one call).
  */
 export class Lock {
+  /** The effects that an operation yields for this lock, made once. */
+  readonly reading: LockEffect = { kind: 'lock', lock: this, exclusive: false };
+  readonly writing: LockEffect = { kind: 'lock', lock: this, exclusive: true };
+  readonly unlocking: UnlockEffect = { kind: 'unlock', lock: this };
   /** How often it is held, by all holders together; each holder keeps its own list. */
   private held = 0;
   private exclusive = false;
@@ -104,13 +108,13 @@ export class Lock {
 const NOBODY: readonly Holder[] = [];
 
 export function* lockWrite(lock: Lock): Op<void> {
-  yield { kind: 'lock', lock, exclusive: true };
+  yield lock.writing;
 }
 export function* lockRead(lock: Lock): Op<void> {
-  yield { kind: 'lock', lock, exclusive: false };
+  yield lock.reading;
 }
 export function* unlock(lock: Lock): Op<void> {
-  yield { kind: 'unlock', lock };
+  yield lock.unlocking;
 }
 
 /** A condition that ops wait for. Whoever makes it true calls `raise`; woken ops look again, as after any wake-up. */
@@ -135,8 +139,11 @@ export class Signal {
   /** Signals raised since the machine last looked. One machine steps at a time, so one set serves all. */
   private static readonly pending = new Set<Signal>();
 
+  static get anyRaised(): boolean {
+    return Signal.pending.size > 0;
+  }
+
   static takeRaised(): Holder[] {
-    if (Signal.pending.size === 0) return [];
     const woken: Holder[] = [];
     for (const s of Signal.pending) woken.push(...s.raised.splice(0));
     Signal.pending.clear();

@@ -12,8 +12,8 @@ export interface Entry<V> {
 }
 
 interface Chunk<V> {
-  readonly keys: number[];
-  readonly values: V[];
+  keys: number[];
+  values: V[];
 }
 
 const CHUNK_MAX = 64;
@@ -32,11 +32,16 @@ function countUpTo(keys: readonly number[], key: number): number {
   return low;
 }
 
-/** As `splice`, which is slower by far on arrays this short because it makes another one. */
-function insertAt<T>(list: T[], at: number, item: T): void {
+/**
+ * The list with an item more. As `splice`, which is slower by far on arrays this short because it makes another one. One
+ * key becomes two in an array of two: `push` would make room for 17, and most maps have no more than two keys.
+ */
+function inserted<T>(list: T[], at: number, item: T): T[] {
+  if (list.length === 1) return at === 0 ? [item, list[0]!] : [list[0]!, item];
   list.push(item);
   for (let i = list.length - 1; i > at; i--) list[i] = list[i - 1]!;
   list[at] = item;
+  return list;
 }
 
 function removeAt<T>(list: T[], at: number): void {
@@ -44,8 +49,11 @@ function removeAt<T>(list: T[], at: number): void {
   list.pop();
 }
 
+/** Shared by all empty maps; never written to. */
+const NO_CHUNKS: never[] = [];
+
 export class OrderedMap<V> {
-  private readonly chunks: Chunk<V>[] = [];
+  private chunks: Chunk<V>[] = NO_CHUNKS;
   private count = 0;
 
   get size(): number {
@@ -95,7 +103,7 @@ export class OrderedMap<V> {
     const c = Math.max(this.chunkFor(key), 0);
     const chunk = this.chunks[c];
     if (chunk === undefined) {
-      this.chunks.push({ keys: [key], values: [value] });
+      this.chunks = [{ keys: [key], values: [value] }];
       this.count = 1;
       return;
     }
@@ -104,8 +112,8 @@ export class OrderedMap<V> {
       chunk.values[after - 1] = value;
       return;
     }
-    insertAt(chunk.keys, after, key);
-    insertAt(chunk.values, after, value);
+    chunk.keys = inserted(chunk.keys, after, key);
+    chunk.values = inserted(chunk.values, after, value);
     this.count++;
     if (chunk.keys.length > CHUNK_MAX) this.halve(c);
   }
@@ -159,7 +167,7 @@ export class OrderedMap<V> {
   }
 
   clear(): void {
-    this.chunks.length = 0;
+    this.chunks = NO_CHUNKS;
     this.count = 0;
   }
 }
