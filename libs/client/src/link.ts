@@ -51,8 +51,8 @@ export class Link {
   }
 
   receive(from: Address, frame: Uint8Array): void {
+    if (frame[0] !== EVENT) return this.caller.receive(from, frame);
     const h = decodeHeader(frame);
-    if (h.kind !== EVENT) return this.caller.receive(from, frame);
     if (h.method !== pagesApi.eventfdReady.id) return;
     const { token } = pagesApi.eventfdReady.args.read(payloadOf(frame));
     for (const wake of this.readable.get(token)?.splice(0) ?? []) wake();

@@ -253,9 +253,15 @@ export class ByteReader {
     return s;
   }
 
-  list<T>(each: () => T): T[] {
+  /** The length of a list; items have at least a byte each. */
+  count(): number {
     const n = this.u32();
     if (n > this.remaining) throw new WireError(`list of ${n} items in ${this.remaining} bytes`);
+    return n;
+  }
+
+  list<T>(each: () => T): T[] {
+    const n = this.count();
     const out: T[] = [];
     for (let i = 0; i < n; i++) out.push(each());
     return out;

@@ -6,7 +6,7 @@
  */
 import type { Address } from './address.js';
 import type { AnyMethod, Method } from './codec.js';
-import { decodeHeader, encodeFrame, FLAG_ENTROPY, payloadOf, REPLY, REQUEST, STATUS } from './frame.js';
+import { decodeHeader, emptyHeader, encodeFrame, FLAG_ENTROPY, payloadOf, REPLY, REQUEST, STATUS } from './frame.js';
 import { Channel } from './session.js';
 
 export interface CallerPorts {
@@ -34,6 +34,7 @@ export class CallRefused extends Error {
 export class Caller {
   private readonly channels = new Map<Address, Channel<Waiting>>();
   private clock = 0;
+  private readonly incoming = emptyHeader();
   /** Requests that wait because a window is full. */
   private readonly held: (() => void)[] = [];
 
@@ -82,7 +83,7 @@ export class Caller {
 
   /** Takes a reply; repetitions are ignored. */
   receive(from: Address, frame: Uint8Array): void {
-    const h = decodeHeader(frame);
+    const h = decodeHeader(frame, this.incoming);
     if (h.clock > this.clock) this.clock = h.clock;
     if (h.kind !== REPLY || h.method === STATUS.overloaded) return;
     const waiting = this.channels.get(from)?.settle(h.id);

@@ -33,7 +33,12 @@ export const list = <T>(item: Codec<T>): Codec<T[]> => ({
     w.u32(v.length);
     for (const x of v) item.write(w, x);
   },
-  read: (r) => r.list(() => item.read(r)),
+  read: (r) => {
+    const n = r.count();
+    const out: T[] = [];
+    for (let i = 0; i < n; i++) out.push(item.read(r));
+    return out;
+  },
 });
 
 export const optional = <T>(item: Codec<T>): Codec<T | undefined> => ({

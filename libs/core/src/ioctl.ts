@@ -12,7 +12,9 @@ import {
   errnoNumber,
   type IoctlDef,
   type KernelProfile,
+  fail,
   ok,
+  type OpenIoctl,
   openIoctl,
   type Result,
   type StructOf,
@@ -22,7 +24,7 @@ import {
 import type { Address } from './address.js';
 import type { Request } from './core.js';
 import { isOp } from './core.js';
-import type { Op } from './op.js';
+import type { Lock, Op } from './op.js';
 import type { FdArgument, IoctlArgs, IoctlReply, MemoryWrite, NewFile, Segment } from './protocol/sys.js';
 
 /** The caller's memory as the message carries it. Writes are collected for the reply, and seen by later reads. */
@@ -45,16 +47,24 @@ export class SegmentMemory implements UserMemory {
     if (!s?.writable) return false;
     const target = this.ownCopy(s);
     target.bytes.set(bytes, at - s.va);
-    this.writes.push({ va: at, bytes: target.bytes.subarray(at - s.va, at - s.va + bytes.length) });
+    this.wrote(target, at - s.va, at - s.va + bytes.length);
     return true;
   }
 
   /** The message itself stays as it came: it may be sent again, and it is what the journal holds. */
-  private ownCopy(s: Segment): Segment {
+  ownCopy(s: Segment): Segment {
     if (this.own?.includes(s)) return s;
-    const copy = { ...s, bytes: s.bytes.slice() };
-    (this.own ??= []).push(copy);
+    const known = this.own?.find((o) => o.va === s.va && o.bytes.length === s.bytes.length);
+    if (known) return known;
+    const copy = { va: s.va, writable: s.writable, bytes: s.bytes.slice() };
+    if (this.own) this.own.push(copy);
+    else this.own = [copy];
     return copy;
+  }
+
+  /** Notes that bytes [from, end) of one of our copies were written. */
+  wrote(copy: Segment, from: number, end: number): void {
+    this.writes.push({ va: copy.va + from, bytes: copy.bytes.subarray(from, end) });
   }
 
   private holding(at: number, length: number): Segment | undefined {
@@ -117,9 +127,93 @@ export const failed = (errno: Errno): IoctlReply => ({
   file: undefined,
 });
 
+/** An ioctl from its message to its reply. */
+class Answering<F> implements IoctlCall<F> {
+  private memory: SegmentMemory | undefined;
+  private opened: OpenIoctl<AnyStruct> | undefined;
+  private newFile: NewFile | undefined;
+  /** The segment that is the whole struct, when the caller's struct is exactly the kernel's: nothing needs to be copied. */
+  private readonly exact: Segment | undefined;
+
+  constructor(
+    private readonly def: IoctlDef,
+    profile: KernelProfile,
+    readonly file: F,
+    readonly req: Request,
+    private readonly args: IoctlArgs,
+  ) {
+    this.exact = exactStruct(def, profile, args);
+  }
+
+  get client(): Address {
+    return this.req.from;
+  }
+  get arg(): bigint {
+    return BigInt(this.args.arg);
+  }
+  get fds(): readonly FdArgument[] {
+    return this.args.fds;
+  }
+  get user(): SegmentMemory {
+    return (this.memory ??= new SegmentMemory(this.args.segments));
+  }
+  get userSize(): number {
+    return this.exact ? sizeWord(this.exact.bytes) : this.opened!.userSize;
+  }
+
+  /** The length rules, and the struct. */
+  open(profile: KernelProfile): Result<StructOf<AnyStruct>> {
+    if (this.exact) return ok(this.def.struct.read(this.exact.bytes, 0));
+    const opened = openIoctl(this.def, profile, this.arg, this.user);
+    if (!opened.ok) return opened;
+    this.opened = opened.value;
+    return ok(opened.value.cmd);
+  }
+
+  respond(fields: Partial<StructOf<AnyStruct>>): Result<void> {
+    if (this.exact) return this.respondInPlace(this.exact, fields);
+    writeFields(this.def.struct, this.opened!.bytes, fields);
+    return closeIoctl(this.def, this.opened!, this.arg, this.user);
+  }
+
+  private respondInPlace(struct: Segment, fields: Partial<StructOf<AnyStruct>>): Result<void> {
+    const { copyBack } = this.def;
+    if (copyBack === 'none') return ok(undefined);
+    if (!struct.writable) return fail('EFAULT');
+    const own = this.user.ownCopy(struct);
+    writeFields(this.def.struct, own.bytes, fields);
+    const [from, to] = copyBack === 'struct' ? [0, this.def.struct.size] : copyBack;
+    this.user.wrote(own, from, Math.min(to, own.bytes.length));
+    return ok(undefined);
+  }
+
+  returnFile(file: NewFile): void {
+    this.newFile = file;
+  }
+
+  reply(r: IoctlResult): IoctlReply {
+    const writes = this.memory ? this.memory.writes : NO_WRITES;
+    if (r.ok) return { errno: 0, ret: r.value, writes, file: this.newFile };
+    return { errno: errnoNumber(r.errno), ret: 0, writes, file: undefined };
+  }
+}
+
+const NO_WRITES: MemoryWrite[] = [];
+const sizeWord = (b: Uint8Array): number => (b[0]! | (b[1]! << 8) | (b[2]! << 16) | (b[3]! << 24)) >>> 0;
+
+/** The common case: the caller's struct has exactly the size that this kernel knows and takes whole. */
+function exactStruct(def: IoctlDef, profile: KernelProfile, { arg, segments }: IoctlArgs): Segment | undefined {
+  const form = def.forms[profile];
+  const s = segments[0];
+  if (!form || s?.va !== arg || s.bytes.length < form.size || form.size !== def.struct.size) return undefined;
+  const size = sizeWord(s.bytes);
+  if (form.tail === 'zero') return size === form.size ? s : undefined;
+  return form.size === form.minSize && !form.extension && size >= form.size ? s : undefined;
+}
+
 /**
- * Answers one ioctl by its row. Plain handlers answer at once; the others go on as operations.
- * A number without a row is not for this function.
+ * Answers one ioctl by its row. Plain handlers answer at once; the others go on as operations, which hold `during`, the
+ * lock that keeps the open file open. A number without a row is not for this function.
  */
 export function answerIoctl<F>(
   found: AnyIoctlRow<F>,
@@ -127,36 +221,16 @@ export function answerIoctl<F>(
   file: F,
   req: Request,
   args: IoctlArgs,
+  during?: Lock,
 ): IoctlReply | Op<IoctlReply> {
-  const user = new SegmentMemory(args.segments);
-  const arg = BigInt(args.arg);
-  const opened = openIoctl(found.ioctl, profile, arg, user);
-  if (!opened.ok) return failed(opened.errno);
-  let newFile: NewFile | undefined;
-  const call: IoctlCall<F> = {
-    file,
-    req,
-    client: req.from,
-    arg,
-    user,
-    fds: args.fds,
-    userSize: opened.value.userSize,
-    respond: (fields) => {
-      writeFields(found.ioctl.struct, opened.value.bytes, fields);
-      return closeIoctl(found.ioctl, opened.value, arg, user);
-    },
-    returnFile: (made) => {
-      newFile = made;
-    },
-  };
-  const reply = (r: IoctlResult): IoctlReply =>
-    r.ok
-      ? { errno: 0, ret: r.value, writes: user.writes, file: newFile }
-      : { errno: errnoNumber(r.errno), ret: 0, writes: user.writes, file: undefined };
-  const result = found.execute(call, opened.value.cmd);
-  return isOp(result) ? finishLater(result as Op<IoctlResult>, reply) : reply(result);
+  const call = new Answering(found.ioctl, profile, file, req, args);
+  const cmd = call.open(profile);
+  if (!cmd.ok) return failed(cmd.errno);
+  const result = found.execute(call, cmd.value);
+  return isOp(result) ? finishLater(result as Op<IoctlResult>, call, during) : call.reply(result);
 }
 
-function* finishLater(op: Op<IoctlResult>, reply: (r: IoctlResult) => IoctlReply): Op<IoctlReply> {
-  return reply(yield* op);
+function* finishLater<F>(op: Op<IoctlResult>, call: Answering<F>, during: Lock | undefined): Op<IoctlReply> {
+  if (during) yield during.reading;
+  return call.reply(yield* op);
 }

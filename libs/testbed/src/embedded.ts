@@ -49,7 +49,7 @@ class TappedBus implements Bus {
     this.inner.send(from, to, frame);
   }
   private passes(from: Address, to: Address, frame: Uint8Array): boolean {
-    for (const tap of this.taps) if (tap(from, to, frame)) return false;
+    if (this.taps.size > 0) for (const tap of this.taps) if (tap(from, to, frame)) return false;
     return true;
   }
 }
