@@ -204,7 +204,7 @@ describe('MSI (trace b051, in its order)', () => {
         { flags: 36, index: MSI, count: 1 },
         { tail: Uint8Array.of(99, 0, 0, 0), fds },
       ).errno;
-    expect([set([]), set([{ fd: 99, token: 'x', owner: 'iommufd' }]), set([eventFd(99, 'no-eventfd')])]).toEqual([
+    expect([set([]), set([{ fd: 99, token: 'x', owner: 'iommufd' }]), set([eventFd(99, 'no-event')])]).toEqual([
       'EBADF',
       'EINVAL',
       'EINVAL',

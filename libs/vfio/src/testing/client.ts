@@ -37,6 +37,9 @@ export interface IoctlOutcome<S extends AnyStruct> {
 export const iommufdFd = (fd = 3): FdArgument => ({ fd, token: 'ifd', owner: IOMMUFD });
 export const eventFd = (fd: number, token: string): FdArgument => ({ fd, token, owner: PAGES });
 
+/** Tests name files by short words; a capability has eight units. */
+const named = (fd: FdArgument): FdArgument => ({ ...fd, token: fd.token.padEnd(8) });
+
 export class Client {
   constructor(
     readonly h: Harness,
@@ -61,7 +64,7 @@ export class Client {
     image.set(encode(def.struct, { ...fields, argsz: o.argsz ?? size + tail.length } as never));
     image.set(tail, size);
     const segments = [{ va: ARG, writable: !o.readOnly, bytes: image.subarray(0, o.present ?? size + tail.length) }];
-    const args = { token, cmd: def.nr, arg: ARG, segments, fds: [...(o.fds ?? [])] };
+    const args = { token, cmd: def.nr, arg: ARG, segments, fds: (o.fds ?? []).map(named) };
     const pending = this.h.start(sysApi.ioctl, args, this.address);
     return () => outcome(def, image, pending);
   }

@@ -26,7 +26,7 @@ export class World {
     [iommufdApi.unbind.name, () => void this.bound--],
     [iommufdApi.attach.name, ({ pt }) => ok({ pt: pt + 10 })],
     [iommufdApi.detach.name, () => undefined],
-    [pagesApi.eventfdHold.name, ({ token }) => this.holdEvent(token)],
+    [pagesApi.eventfdHold.name, ({ token }) => this.holdEvent(token.trimEnd())],
     [pagesApi.eventfdDrop.name, ({ event }) => this.dropEvent(event)],
     [pagesApi.eventfdSignal.name, ({ event }) => this.signal(event)],
     [iommuApi.dma.name, (args) => this.dma(args)],
