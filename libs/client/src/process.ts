@@ -16,6 +16,7 @@ import {
   type PlainIoctlDef,
   type Result,
   type StructOf,
+  VFIO_DEVICE_GET_REGION_INFO,
 } from '@vfiolab/uapi';
 import {
   type Address,
@@ -27,23 +28,31 @@ import {
   type IoctlReply,
   LAB,
   labApi,
+  MMAP_PROT_WRITE,
   PAGES,
   pagesApi,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
   type Segment,
   serviceOf,
   STATUS,
+  streamApi,
   sysApi,
 } from '@vfiolab/core';
 import { type Argument, bringArgument, capabilities, definitionOn, holding, readMemory } from './argument-memory.js';
 import { type Arguments, build, type Built, MAX_FETCH, segmentsOf } from './arguments.js';
+import { checkMapping, DeviceMappings, regionIndexOf } from './device-mappings.js';
 import type { Link } from './link.js';
 
 interface OpenFile {
   readonly token: string;
   readonly owner: Address;
   readonly kind: string;
-  /** fd numbers that share it (dup). */
+  /** fd numbers and mappings that share it (dup, mmap). */
   users: number;
+  /** Where the next read or write of a device's file begins; shared by all users. */
+  position?: number;
 }
 
 /** What an ioctl answered: `out` is the struct after the call, also when it failed. */
@@ -73,9 +82,16 @@ export interface Credentials {
 export const ROOT: Credentials = { uid: 0, caps: 0xff, memlock: 8 * 1024 * 1024 };
 
 const EMPTY = new Uint8Array(0);
+/** Files without a poll operation: the VFS calls them readable and writable (traces a002, b010). */
+const ALWAYS_READY: ReadonlySet<string> = new Set(['device', 'iommufd', 'container', 'group']);
+/** Files without read and write operations (trace a002). */
+const UNREADABLE: ReadonlySet<string> = new Set(['iommufd', 'container', 'group']);
+/** How often a waiting poll looks again. */
+const POLL_EVERY_MS = 5;
 
 export class Process {
   private readonly fds = new Map<number, OpenFile>();
+  private readonly devices = new DeviceMappings<OpenFile>();
   readonly address: Address;
 
   constructor(
@@ -92,6 +108,7 @@ export class Process {
   /** Ends the process, as exit or SIGKILL do: every service closes what it held. */
   async exit(): Promise<void> {
     this.fds.clear();
+    this.devices.clear();
     try {
       await this.link.call(LAB, labApi.endClient, { client: this.address });
     } catch (e) {
@@ -122,6 +139,11 @@ export class Process {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
     this.fds.delete(fd);
+    return this.release(file);
+  }
+
+  /** One user less; the last one closes the file. */
+  private async release(file: OpenFile): Promise<Result<void>> {
     if (--file.users > 0) return ok(undefined);
     const { owner, token } = file;
     if (file.kind === 'eventfd') return this.link.call(PAGES, pagesApi.eventfdClose, { token });
@@ -325,8 +347,57 @@ export class Process {
     return this.link.call(PAGES, pagesApi.mmap, { va, length, prot, pageShift });
   }
 
-  munmap(va: number, length: number): Promise<Result<void>> {
-    return this.link.call(PAGES, pagesApi.munmap, { va, length });
+  /** What is mapped of devices in the range goes too, and with it what held their files open. */
+  async munmap(va: number, length: number): Promise<Result<void>> {
+    const gone = this.devices.remove(va, length);
+    for (const { file } of gone) await this.release(file);
+    return gone.length > 0 ? ok(undefined) : this.link.call(PAGES, pagesApi.munmap, { va, length });
+  }
+
+  /** mmap of a device's file, shared; `offset` is that of a region (index * 2^40) or a page in it. EBADF, EINVAL, ENODEV. */
+  async mapDevice(fd: number, offset: number, length: number, { prot = 3, va = 0 } = {}): Promise<Result<number>> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    if (file.kind !== 'device') return fail('ENODEV');
+    const region = await this.ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, { index: regionIndexOf(offset) });
+    if (region.errno !== undefined) return fail('EINVAL');
+    const fits = checkMapping(region.out, offset, length);
+    if (!fits.ok) return fits;
+    const mapped = this.devices.add({ va, length, file, offset, prot });
+    if (mapped.ok) file.users++;
+    return mapped;
+  }
+
+  /**
+   * Loads of exactly `width` bytes, one after another. EFAULT: nothing is mapped there (SIGSEGV); EIO: the device does not
+   * answer there (SIGBUS).
+   */
+  async load(va: number, width: number, count = 1): Promise<Result<Uint8Array>> {
+    const device = this.devices.holding(va, width * count);
+    if (!device) return this.read(va, width * count);
+    const { owner, token } = device.file;
+    const all = new Uint8Array(width * count);
+    for (let at = 0; at < all.length; at += width) {
+      const offset = device.offset + (va - device.va) + at;
+      const bytes = await this.link.call(owner, sysApi.pread, { token, offset, length: width });
+      if (!bytes.ok) return bytes;
+      all.set(bytes.value, at);
+    }
+    return ok(all);
+  }
+
+  /** Stores of exactly `width` bytes, one after another. EFAULT, EIO as `load`. */
+  async store(va: number, width: number, data: Uint8Array): Promise<Result<void>> {
+    const device = this.devices.holding(va, data.length);
+    if (!device) return this.write(va, data);
+    if ((device.prot & MMAP_PROT_WRITE) === 0) return fail('EFAULT');
+    const { owner, token } = device.file;
+    for (let at = 0; at < data.length; at += width) {
+      const offset = device.offset + (va - device.va) + at;
+      const written = await this.link.call(owner, sysApi.pwrite, { token, offset, data: data.slice(at, at + width) });
+      if (!written.ok) return written;
+    }
+    return ok(undefined);
   }
 
   read(va: number, length: number): Promise<Result<Uint8Array>> {
@@ -379,6 +450,48 @@ export class Process {
       const left = until - this.link.ports.now();
       if (value.ok || value.errno !== 'EAGAIN' || left <= 0) return value;
       await this.link.mayBeReadable(this.fds.get(fd)!.token, Math.min(left, 50));
+    }
+  }
+
+  // Files that are read and written from front to back
+
+  /** read(2), which never waits here: EAGAIN when there is nothing to read. EBADF; EINVAL: such files cannot be read. */
+  async readFile(fd: number, length: number): Promise<Result<Uint8Array>> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    if (file.kind !== 'device')
+      return UNREADABLE.has(file.kind)
+        ? fail('EINVAL')
+        : this.link.call(file.owner, streamApi.read, { token: file.token, length });
+    const bytes = await this.pread(fd, file.position ?? 0, length);
+    if (bytes.ok) file.position = (file.position ?? 0) + bytes.value.length;
+    return bytes;
+  }
+
+  /** write(2); errnos as `readFile`. */
+  async writeFile(fd: number, data: Uint8Array): Promise<Result<number>> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    if (file.kind !== 'device')
+      return UNREADABLE.has(file.kind)
+        ? fail('EINVAL')
+        : this.link.call(file.owner, streamApi.write, { token: file.token, data });
+    const written = await this.pwrite(fd, file.position ?? 0, data);
+    if (written.ok) file.position = (file.position ?? 0) + written.value;
+    return written;
+  }
+
+  /** Waits at most `ms` for one of the wanted events (POLL*), and answers those that are there; 0: none in time. */
+  async pollWait(fd: number, wanted: number, ms: number): Promise<Result<number>> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    if (ALWAYS_READY.has(file.kind)) return ok(wanted & (POLLIN | POLLOUT));
+    const { ports } = this.link;
+    for (const until = ports.now() + ms; ; await ports.sleep(Math.min(POLL_EVERY_MS, until - ports.now()))) {
+      const events = await this.link.call(file.owner, streamApi.poll, { token: file.token });
+      if (!events.ok) return events;
+      const met = events.value & (wanted | POLLHUP);
+      if (met !== 0 || ports.now() >= until) return ok(met);
     }
   }
 

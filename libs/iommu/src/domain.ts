@@ -2,21 +2,50 @@
  * Paging domains and their numbers.
  *
  * Words: a *domain* is a page table that groups can be attached to; its id is the lowest free one from 1 on, because 0
- * stands for blocking.
+ * stands for blocking. A *nested* domain is the user's own table on top of one: nothing is ever mapped in it here.
  * Rule: an id is given out again only after the DMAs of the domain that had it have landed.
  */
+import { DOMAIN_DIRTY_TRACKING } from '@vfiolab/core';
+import { endPageOf, type Format, topLevelOf } from './formats.js';
 import { InFlight } from './in-flight.js';
+import type { Nested } from './nested.js';
 import { PageTable } from './page-table.js';
+
+/** What a domain is made of. `flags`: DOMAIN_* of the protocol. */
+export interface DomainKind {
+  readonly format: Format;
+  readonly flags: number;
+  readonly nested?: Nested;
+}
 
 export class Domain {
   readonly inFlight = new InFlight();
+  readonly format: Format;
+  readonly flags: number;
+  readonly nested: Nested | undefined;
+  /** One past the last granule that can be mapped. */
+  readonly endPage: number;
+  readonly topLevel: number;
   /** Groups attached now. */
   attached = 0;
+  /** Dirty bits are being collected. */
+  tracking = false;
 
   constructor(
     readonly id: number,
     readonly table: PageTable,
-  ) {}
+    { format, flags, nested }: DomainKind,
+  ) {
+    this.format = format;
+    this.flags = flags;
+    this.nested = nested;
+    this.endPage = nested ? 0 : endPageOf(format);
+    this.topLevel = topLevelOf(format);
+  }
+
+  get tracksDirty(): boolean {
+    return (this.flags & DOMAIN_DIRTY_TRACKING) !== 0;
+  }
 }
 
 /** The domains of a host, by id. */
@@ -31,14 +60,14 @@ export class Domains {
   constructor(private readonly maxTables?: number) {}
 
   /** A new domain with the lowest free id below `limit`, or undefined when there is none. */
-  make(limit: number): Domain | undefined {
+  make(limit: number, kind: DomainKind): Domain | undefined {
     while (this.byId.has(this.lowest) || this.draining.has(this.lowest)) this.lowest++;
-    return this.lowest < limit ? this.restore(this.lowest) : undefined;
+    return this.lowest < limit ? this.restore(this.lowest, kind) : undefined;
   }
 
   /** A domain with a known id. */
-  restore(id: number): Domain {
-    const domain = new Domain(id, new PageTable(this.maxTables));
+  restore(id: number, kind: DomainKind): Domain {
+    const domain = new Domain(id, new PageTable(this.maxTables), kind);
     this.byId.set(id, domain);
     return domain;
   }

@@ -1,10 +1,12 @@
 import { BLOCKING, KERNEL } from '@vfiolab/core';
+import { formatOf } from './formats.js';
 import { Domains } from './domain.js';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { MAX_FAULTS, MAX_FUNCTIONS, Unit } from './unit.js';
 
 const A = '0000:00:03.0';
 const B = '0000:00:04.0';
+const VTD = { format: formatOf('intel-vtd')!, flags: 0 };
 
 function host(): { unit: Unit; domains: Domains } {
   const unit = new Unit();
@@ -13,7 +15,7 @@ function host(): { unit: Unit; domains: Domains } {
     { bdf: A, group: 1 },
     { bdf: B, group: 2 },
   ]);
-  const domain = domains.make(10)!;
+  const domain = domains.make(10, VTD)!;
   domain.table.map(1, 1, 1, 3);
   unit.group(1).attached = domain.id;
   domain.attached = 1;
@@ -50,7 +52,7 @@ test.each([
     /I03: .* beyond its aperture/,
   ],
   ['a PTE without permission', ({ domains }: Host) => domains.get(1)!.table.map(2, 1, 1, 0), /I03: .* no permission/],
-  ['a freed domain that never drained', ({ domains }: Host) => domains.retire(domains.make(10)!), /I04: domain 2/],
+  ['a freed domain that never drained', ({ domains }: Host) => domains.retire(domains.make(10, VTD)!), /I04: domain 2/],
   [
     'more faults than are kept',
     ({ unit }: Host) => {

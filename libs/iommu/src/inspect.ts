@@ -5,7 +5,6 @@
  */
 import { BLOCKING, KERNEL } from '@vfiolab/core';
 import type { Domain, Domains } from './domain.js';
-import { GRANULE } from './formats.js';
 import { IOVA_LIMIT } from './page-table.js';
 import { attachmentName, type Group, MAX_FAULTS, type Unit } from './unit.js';
 
@@ -13,6 +12,7 @@ import { attachmentName, type Group, MAX_FAULTS, type Unit } from './unit.js';
 export function checkUnit(unit: Unit, domains: Domains): string[] {
   const users = new Map<number, number>();
   for (const { attached } of unit.groups.values()) users.set(attached, (users.get(attached) ?? 0) + 1);
+  for (const id of unit.pasidDomains()) users.set(id, (users.get(id) ?? 0) + 1);
   return [
     ...unit.sortedGroups().flatMap((g) => checkGroup(g, unit, domains)),
     ...unit
@@ -23,7 +23,7 @@ export function checkUnit(unit: Unit, domains: Domains): string[] {
           : [`I08: ${bdf} is not in its group ${group.id}`]),
         ...(faults.length > MAX_FAULTS ? [`${bdf} keeps ${faults.length} faults`] : []),
       ]),
-    ...domains.sorted().flatMap((d) => checkDomain(d, users.get(d.id) ?? 0, unit.windows.endPage)),
+    ...domains.sorted().flatMap((d) => checkDomain(d, users.get(d.id) ?? 0, domains)),
     ...domains.drainingIds().map((id) => `I04: domain ${id} is freed and never drained`),
   ];
 }
@@ -37,10 +37,15 @@ function checkGroup({ id, members, attached }: Group, unit: Unit, domains: Domai
   return out;
 }
 
-function checkDomain({ id, table, attached, inFlight }: Domain, users: number, endPage: number): string[] {
-  const out = table.check().map((problem) => `I03: domain ${id}: ${problem}`);
+function checkDomain(
+  { id, table, attached, inFlight, endPage, nested, format }: Domain,
+  users: number,
+  all: Domains,
+): string[] {
+  const out = table.check(format.takesNoPermission).map((problem) => `I03: domain ${id}: ${problem}`);
   if (users !== attached) out.push(`domain ${id} counts ${attached} groups, ${users} are attached`);
   if (inFlight.size > 0) out.push(`I05: domain ${id} waits for ${inFlight.size} DMAs that nobody runs`);
+  if (nested && !all.get(nested.parent)) out.push(`I30: nested domain ${id} has lost its parent ${nested.parent}`);
   if (!table.isFree(endPage, IOVA_LIMIT - endPage)) out.push(`I03: domain ${id} maps beyond its aperture`);
   return out;
 }
@@ -70,5 +75,5 @@ export function describeUnit(unit: Unit, domains: Domains): string[] {
   ];
 }
 
-const describeDomain = ({ id, table, attached }: Domain): string =>
-  `domain ${id}: ${table.mapped * GRANULE} bytes mapped, ${table.tables} tables, ${attached} groups attached`;
+const describeDomain = ({ id, table, attached, format }: Domain): string =>
+  `domain ${id}: ${table.mapped * 2 ** format.granule} bytes mapped, ${table.tables} tables, ${attached} groups attached`;

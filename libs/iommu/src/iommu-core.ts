@@ -10,28 +10,36 @@ import {
   type ByteReader,
   type ByteWriter,
   type Core,
+  DOMAIN_DIRTY_TRACKING,
+  type HardwareInfo,
   implement,
   iommuApi,
   KERNEL,
+  MAX_DIRTY,
   MAX_RUNS,
   methodTable,
   type Op,
+  type ReplyOf,
   type ReservedRegion,
   type Run,
   type Span,
   type View,
   type ArgsOf,
   type DomainInfo,
+  type UserData,
 } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
+import { markDirtyBits, readDirty } from './dirty.js';
 import { Dma } from './dma.js';
 import { type Domain, Domains } from './domain.js';
-import { GRANULE_BITS } from './formats.js';
+import { type Format, NO_INFO } from './formats.js';
+import { knownMockFlags, MOCK_NO_DIRTY, mockFormatFor, mockInfo, movePasid } from './mock.js';
+import { invalidate, invalidateDevices, nestedOf } from './nested.js';
 import { FRAME_LIMIT } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
-import { type Group, Unit } from './unit.js';
+import { type Group, type IommuFunction, Unit } from './unit.js';
 
 export interface IommuLimits {
   /** Domain ids, 0 included; the kind's own number when left out. */
@@ -55,6 +63,20 @@ export class IommuCore implements Core {
       unmap: (_req, { domains, spans }) => this.unmap(domains, spans),
       dma: (_req, args) => this.dma.start(args),
       faults: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.faults ?? [])],
+      hardwareInfo: (_req, { bdf }) => this.hardwareInfo(bdf),
+      lookup: (_req, args) => this.lookup(args),
+      dirtyTracking: (_req, { domain, enable }) => this.dirtyTracking(domain, enable),
+      dirtyRead: (_req, args) => this.dirtyRead(args),
+      dirtyMark: (_req, args) => this.dirtyMark(args),
+      nestedAlloc: (_req, args) => this.nestedAlloc(args),
+      invalidate: (_req, args) => this.invalidate(args),
+      mockAdd: (_req, { flags }) => this.mockAdd(flags),
+      mockRemove: (_req, { bdf }) => this.unit.removeMock(bdf),
+      mockCache: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.mock?.cache ?? [])],
+      pasidAttach: (_req, args) => this.pasidAttach(args),
+      pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.mock?.pasids.get(pasid) ?? BLOCKING,
+      invalidateDevices: (_req, args) => this.invalidateDevices(args),
+      mockIotlb: (_req, { domain }) => [...(this.domains.get(domain)?.nested?.iotlb ?? [])],
     }),
   );
   private readonly unit = new Unit();
@@ -90,21 +112,112 @@ export class IommuCore implements Core {
   }
 
   /** EINVAL: no such device. ENODEV: nothing translates for it. EOPNOTSUPP: flags (b091, c007). ENOSPC: no id left. */
-  private domainAlloc({ bdf, flags }: Args<'domainAlloc'>): Result<DomainInfo> {
-    const { format } = this.unit;
-    if (!this.unit.functions.has(bdf)) return fail('EINVAL');
-    if (!format) return fail('ENODEV');
-    if ((flags & ~format.flags) !== 0) return fail('EOPNOTSUPP');
-    const domain = this.domains.make(this.limits.domainIds ?? format.domainIds);
+  private domainAlloc({ bdf, flags, data }: Args<'domainAlloc'>): Result<DomainInfo> {
+    const device = this.unit.functions.get(bdf);
+    const own = this.unit.formatOf(bdf);
+    if (!device) return fail('EINVAL');
+    if (!own) return fail('ENODEV');
+    const chosen = data ? formatFor(device, data) : ok(own);
+    if (!chosen.ok) return chosen;
+    const format = chosen.value;
+    if ((flags & ~format.flags) !== 0 || !fits(device, flags)) return fail('EOPNOTSUPP');
+    const domain = this.domains.make(this.limits.domainIds ?? format.domainIds, { format, flags });
     if (!domain) return fail('ENOSPC');
-    return ok({ domain: domain.id, granule: GRANULE_BITS, first: 0n, last: format.last, pageSizes: format.pageSizes });
+    const { granule, first, last, pageSizes } = format;
+    return ok({ domain: domain.id, granule, first, last, pageSizes });
   }
 
-  /** EINVAL: no such domain. EBUSY: a group is attached. */
+  /** EOPNOTSUPP: the driver has no such data. EINVAL: parent, length. EFAULT. ENOSPC. */
+  private nestedAlloc({ bdf, parent: parentId, data, known }: Args<'nestedAlloc'>): Result<{ domain: number }> {
+    const format = this.unit.formatOf(bdf);
+    const parent = this.domains.get(parentId);
+    if (!format || this.unit.functions.get(bdf)?.mock === undefined) return fail('EOPNOTSUPP');
+    const nested = nestedOf(data, parent?.nested ? undefined : parent?.id, known);
+    if (!nested.ok) return nested;
+    const domain = this.domains.make(format.domainIds, { format, flags: 0, nested: nested.value });
+    return domain ? ok({ domain: domain.id }) : fail('ENOSPC');
+  }
+
+  private invalidate({ domain: id, ...array }: Args<'invalidate'>): ReplyOf<typeof iommuApi.invalidate> {
+    const nested = this.domains.get(id)?.nested;
+    if (!nested) return { done: 0, outcome: fail('EINVAL') };
+    const { done, errno } = invalidate(nested, array);
+    return { done, outcome: errno ? fail(errno) : ok(undefined) };
+  }
+
+  private hardwareInfo(bdf: string): HardwareInfo {
+    const mock = this.unit.functions.get(bdf)?.mock;
+    if (mock) return mockInfo(mock.flags);
+    return { ...(this.unit.format?.info ?? NO_INFO), capabilities: 0n, maxPasidLog2: 0 };
+  }
+
+  /** A PASID of the device to a domain, or to BLOCKING. EINVAL: no such PASID or domain; ENOMEM: the mock's made-up failure. */
+  private pasidAttach({ bdf, pasid, domain: to }: Args<'pasidAttach'>): Result<void> | Op<Result<void>> {
+    const mock = this.unit.functions.get(bdf)?.mock;
+    const next = this.domains.get(to);
+    if (!mock || pasid >= mock.pasidEnd || (to !== BLOCKING && !next)) return fail('EINVAL');
+    const old = mock.pasids.get(pasid) ?? BLOCKING;
+    const moved = movePasid(mock, pasid, old, to);
+    if (!moved.ok) return moved;
+    const from = this.domains.get(old);
+    if (from) from.attached--;
+    if (next) next.attached++;
+    return landed(from);
+  }
+
+  private invalidateDevices({ devices, ...array }: Args<'invalidateDevices'>): ReplyOf<typeof iommuApi.invalidate> {
+    const caches = new Map(devices.map(({ virtId, bdf }) => [virtId, this.unit.functions.get(bdf)?.mock?.cache ?? []]));
+    const { done, errno } = invalidateDevices(caches, array);
+    return { done, outcome: errno ? fail(errno) : ok(undefined) };
+  }
+
+  /** EINVAL: unknown flags, or a real IOMMU is active (SURPRISES 49). */
+  private mockAdd(flags: number): Result<{ bdf: string; group: number }> {
+    const made = knownMockFlags(flags) ? this.unit.addMock(flags) : undefined;
+    return made ? ok({ bdf: made.bdf, group: made.group.id }) : fail('EINVAL');
+  }
+
+  private lookup({ domain, iova, count }: Args<'lookup'>): Run[] {
+    const table = this.domains.get(domain)?.table;
+    const runs: { frame: number; count: number }[] = [];
+    for (let i = 0; table && i < count && runs.length < MAX_RUNS; i++) {
+      const frame = table.lookup(iova + i);
+      if (frame < 0) break;
+      const last = runs[runs.length - 1];
+      if (last && last.frame + last.count === frame) last.count++;
+      else runs.push({ frame, count: 1 });
+    }
+    return runs;
+  }
+
+  /** Starting is a clean slate, also when it had been started (semantics C5.2). EOPNOTSUPP: made without dirty tracking. */
+  private dirtyTracking(id: number, enable: boolean): Result<void> {
+    const domain = this.domains.get(id);
+    if (!domain?.tracksDirty) return fail('EOPNOTSUPP');
+    if (enable) domain.table.clearAllDirty();
+    domain.tracking = enable;
+    return ok(undefined);
+  }
+
+  private dirtyRead({ domain: id, iova, count, clear }: Args<'dirtyRead'>): Uint8Array | Op<Uint8Array> {
+    const domain = this.domains.get(id);
+    if (!domain || count > MAX_DIRTY) return new Uint8Array(0);
+    if (!domain.tracking) return new Uint8Array(Math.ceil(count / 8));
+    const bitmap = readDirty(domain.table, iova, count, clear);
+    return clear ? flushed(domain, bitmap) : bitmap;
+  }
+
+  /** EINVAL: no such domain, or it does not track. */
+  private dirtyMark({ domain: id, first, bitmap }: Args<'dirtyMark'>): Result<number> {
+    const domain = this.domains.get(id);
+    return domain?.tracking ? ok(markDirtyBits(domain.table, first, bitmap)) : fail('EINVAL');
+  }
+
+  /** EINVAL: no such domain. EBUSY: a group is attached, or a nested domain stands on it. */
   private domainFree(id: number): Result<void> | Op<Result<void>> {
     const domain = this.domains.get(id);
     if (!domain) return fail('EINVAL');
-    if (domain.attached > 0) return fail('EBUSY');
+    if (domain.attached > 0 || this.domains.sorted().some((d) => d.nested?.parent === id)) return fail('EBUSY');
     this.domains.retire(domain);
     return this.reclaim(domain);
   }
@@ -115,10 +228,15 @@ export class IommuCore implements Core {
     return ok(undefined);
   }
 
-  /** Answers when translations of the old domain are used up. EINVAL: not the devices of one group, no such domain. */
+  /**
+   * Answers when translations of the old domain are used up. EINVAL: not the devices of one group, no such domain, or one
+   * that a device does not fit.
+   */
   private attach(bdfs: readonly string[], to: number): Result<void> | Op<Result<void>> {
     const group = this.unit.wholeGroup(bdfs);
     if (!group || (to > BLOCKING ? !this.domains.get(to) : to !== BLOCKING && to !== KERNEL)) return fail('EINVAL');
+    const next = this.domains.get(to);
+    if (next && group.members.some((bdf) => !fits(this.unit.functions.get(bdf)!, next.flags))) return fail('EINVAL');
     const from = this.domains.get(group.attached);
     this.moveGroup(group, to);
     return landed(from);
@@ -134,7 +252,7 @@ export class IommuCore implements Core {
   }
 
   private reservedRegions(bdf: string): ReservedRegion[] {
-    return this.unit.functions.has(bdf) ? [...(this.unit.format?.reserved ?? [])] : [];
+    return this.unit.functions.has(bdf) ? [...(this.unit.formatOf(bdf)?.reserved ?? [])] : [];
   }
 
   /**
@@ -143,8 +261,15 @@ export class IommuCore implements Core {
    */
   private map({ domains: ids, iova, runs, prot }: Args<'map'>): Result<void> {
     const domains = this.domains.getAll(ids);
-    const count = this.countOf(iova, runs);
-    if (!domains || count < 0 || prot === 0 || (prot & ~(READ | WRITE)) !== 0) return fail('EINVAL');
+    const count = countOf(runs);
+    if (
+      !domains ||
+      domains.some((d) => iova + count > d.endPage) ||
+      count < 0 ||
+      domains.some((d) => prot === 0 && !d.format.takesNoPermission) ||
+      (prot & ~(READ | WRITE)) !== 0
+    )
+      return fail('EINVAL');
     if (domains.some((d) => !d.table.isFree(iova, count))) return fail('EEXIST');
     for (const [i, domain] of domains.entries()) {
       if (mapRuns(domain, iova, runs, prot)) continue;
@@ -152,13 +277,6 @@ export class IommuCore implements Core {
       return fail('ENOMEM');
     }
     return ok(undefined);
-  }
-
-  /** Granules of the runs together, or -1 when one of them or their IOVA cannot be. */
-  private countOf(iova: number, runs: readonly Run[]): number {
-    if (runs.length > MAX_RUNS || runs.some((r) => r.count < 1 || r.frame + r.count > FRAME_LIMIT)) return -1;
-    const count = runs.reduce((sum, r) => sum + r.count, 0);
-    return iova + count <= this.unit.windows.endPage ? count : -1;
   }
 
   /** Domains that do not exist have nothing to clear. */
@@ -170,9 +288,28 @@ export class IommuCore implements Core {
   }
 }
 
-function mapRuns({ table }: Domain, iova: number, runs: readonly Run[], prot: number): boolean {
+/** Granules of the runs together, or -1 when one of them cannot be. */
+function countOf(runs: readonly Run[]): number {
+  if (runs.length > MAX_RUNS || runs.some((r) => r.count < 1 || r.frame + r.count > FRAME_LIMIT)) return -1;
+  return runs.reduce((sum, r) => sum + r.count, 0);
+}
+
+/** May the device be attached to a domain with these flags? A domain that collects dirty bits wants one that reports them. */
+const fits = ({ mock }: IommuFunction, flags: number): boolean =>
+  (flags & DOMAIN_DIRTY_TRACKING) === 0 || mock === undefined || (mock.flags & MOCK_NO_DIRTY) === 0;
+
+/** The format that the driver's data asks for. EOPNOTSUPP, EINVAL, EFAULT. */
+const formatFor = ({ mock }: IommuFunction, data: UserData): Result<Format> =>
+  mock ? mockFormatFor(data) : fail('EOPNOTSUPP');
+
+function* flushed(domain: Domain, bitmap: Uint8Array): Op<Uint8Array> {
+  yield* domain.inFlight.flush();
+  return bitmap;
+}
+
+function mapRuns({ table, topLevel }: Domain, iova: number, runs: readonly Run[], prot: number): boolean {
   for (const { frame, count } of runs) {
-    if (!table.map(iova, frame, count, prot)) return false;
+    if (!table.map(iova, frame, count, prot, topLevel)) return false;
     iova += count;
   }
   return true;

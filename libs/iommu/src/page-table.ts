@@ -79,6 +79,20 @@ export class PageTable {
     return (this.pool.flags[this.foundEntry]! & WRITE) !== 0;
   }
 
+  get foundDirty(): boolean {
+    return (this.pool.flags[this.foundEntry]! & DIRTY) !== 0;
+  }
+
+  /** Clears the dirty bit of the leaf behind a granule, if there is one. */
+  clearDirty(iova: number): void {
+    if (this.lookup(iova) >= 0) this.pool.flags[this.foundEntry]! &= ~DIRTY;
+  }
+
+  /** Clears every dirty bit. */
+  clearAllDirty(): void {
+    this.pool.clearFlags(DIRTY);
+  }
+
   /** Sets the dirty bit of the leaf behind a granule; a large leaf is dirty as a whole (semantics C5.2). */
   markDirty(iova: number): void {
     if (this.lookup(iova) < 0) throw new Error(`granule ${iova} is not mapped and cannot be dirty`);
@@ -134,14 +148,14 @@ export class PageTable {
     if (this.root >= 0) visitLeaves(this.pool, this.root, this.depth - 1, 0, visit);
   }
 
-  /** Broken rules of the table itself, in words: counts that disagree with the entries, tables that leak. */
-  check(): string[] {
+  /** Broken rules of the table itself, in words: counts that disagree with the entries, tables that leak. `emptyPermission`: leaves may allow nothing. */
+  check(emptyPermission = false): string[] {
     const problems: string[] = [];
     let granules = 0;
     this.forEachLeaf((iova, frame, level, flags) => {
       granules += SPAN[level]!;
       if (iova % SPAN[level]! !== 0 || frame % SPAN[level]! !== 0) problems.push(`leaf at ${iova} is not aligned`);
-      if ((flags & (READ | WRITE)) === 0) problems.push(`leaf at ${iova} has no permission`);
+      if ((flags & (READ | WRITE)) === 0 && !emptyPermission) problems.push(`leaf at ${iova} has no permission`);
     });
     if (granules !== this.mappedGranules) problems.push(`${this.mappedGranules} granules counted, ${granules} found`);
     const reached = this.root < 0 ? 0 : checkTables(this.pool, this.root, this.depth - 1, problems);

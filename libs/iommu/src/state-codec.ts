@@ -5,13 +5,39 @@
  * ids nor frames nor leaf sizes, which depend on who came first.
  */
 import { type ByteReader, ByteWriter, type FaultRecord, faultRecord, i32, str, u32, WireError } from '@vfiolab/core';
+import { dirtyRuns } from './dirty.js';
 import type { Domain, Domains } from './domain.js';
+import { formatOf } from './formats.js';
 import { decodeTable, encodePermissions, encodeTable } from './runs.js';
+import type { MockDevice } from './mock.js';
 import { type IommuFunction, MAX_FAULTS, type Unit } from './unit.js';
 
-function encodeFunction(w: ByteWriter, { bdf, group, faults }: IommuFunction): void {
+/** Domains of PASIDs are told by who is attached (`label`), not by their numbers. */
+function encodeMock(w: ByteWriter, { flags, cache, pasids, failNext }: MockDevice): void {
+  w.u32(flags);
+  w.list(cache, (slot) => w.u32(slot));
+  w.bool(failNext);
+  w.list(
+    [...pasids].sort(([a], [b]) => a - b),
+    ([pasid, domain]) => {
+      w.u32(pasid);
+      w.u32(domain);
+    },
+  );
+}
+
+function decodeMock(r: ByteReader, unit: Unit, bdf: string, group: number): void {
+  const { mock } = unit.restoreMock(bdf, group, r.u32());
+  r.list(() => r.u32()).forEach((slot, i) => (mock!.cache[i] = slot));
+  mock!.failNext = r.bool();
+  r.list(() => mock!.pasids.set(r.u32(), r.u32()));
+}
+
+function encodeFunction(w: ByteWriter, { bdf, group, faults, mock }: IommuFunction): void {
   str.write(w, bdf);
   u32.write(w, group.id);
+  w.bool(mock !== undefined);
+  if (mock) encodeMock(w, mock);
   w.list(faults, (fault: FaultRecord) => faultRecord.write(w, fault));
 }
 
@@ -22,30 +48,51 @@ export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): voi
     i32.write(w, attached);
   });
   w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f));
-  w.list(domains.sorted(), ({ id, table }) => {
-    w.u32(id);
-    encodeTable(w, table);
+  w.list(domains.sorted(), (domain) => {
+    w.u32(domain.id);
+    encodeKind(w, domain);
+    encodeTable(w, domain.table);
   });
+}
+
+function encodeKind(w: ByteWriter, { format, flags, tracking, nested }: Domain): void {
+  w.str(format.name);
+  w.u32(flags);
+  w.bool(tracking);
+  w.u32(nested?.parent ?? 0);
+  w.list(nested?.iotlb ?? [], (slot) => w.u32(slot));
+}
+
+/** Answers the domain, whose table follows. */
+function decodeDomain(r: ByteReader, domains: Domains): Domain {
+  const [id, name, flags, tracking, parent] = [r.u32(), r.str(), r.u32(), r.bool(), r.u32()];
+  const iotlb = r.list(() => r.u32());
+  const format = formatOf(name);
+  if (!format) throw new WireError(`domain ${id} of format ${name}`);
+  const domain = domains.restore(id, { format, flags, ...(parent > 0 && { nested: { parent, iotlb } }) });
+  domain.tracking = tracking;
+  return domain;
 }
 
 /** Into a fresh unit without domains. */
 export function decodeState(r: ByteReader, unit: Unit, domains: Domains): void {
   unit.become(r.str());
-  r.list(() => {
-    const group = unit.group(r.u32());
-    group.attached = i32.read(r);
-  });
+  const attachments = r.list(() => [r.u32(), i32.read(r)] as const);
+  for (const [id] of attachments) unit.group(id);
   r.list(() => decodeFunction(r, unit));
-  r.list(() => decodeTable(r, domains.restore(r.u32()).table));
+  for (const [id, attached] of attachments) unit.group(id).attached = attached;
+  r.list(() => decodeTable(r, decodeDomain(r, domains).table));
   for (const { attached } of unit.groups.values()) {
     const domain = domains.get(attached);
     if (domain) domain.attached++;
   }
+  for (const id of unit.pasidDomains()) domains.get(id)!.attached++;
 }
 
 function decodeFunction(r: ByteReader, unit: Unit): void {
-  const bdf = r.str();
-  unit.place(bdf, r.u32());
+  const [bdf, group, mock] = [r.str(), r.u32(), r.bool()];
+  if (mock) decodeMock(r, unit, bdf, group);
+  else unit.place(bdf, group);
   const faults = r.list(() => faultRecord.read(r));
   if (faults.length > MAX_FAULTS) throw new WireError(`${faults.length} faults of ${bdf}`);
   faults.forEach((fault) => unit.record(fault));
@@ -65,9 +112,9 @@ export function encodeMeaning(w: ByteWriter, unit: Unit, domains: Domains): void
     i32.write(w, labels.get(attached) ?? attached);
   });
   w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f));
-  w.list(used, ({ table }) => encodePermissions(w, table));
+  w.list(used, (domain) => encodeWhatUsersSee(w, domain));
   const idle = domains.sorted().filter((d) => !labels.has(d.id));
-  w.list(idle.map(permissionBytes).sort(byBytes), (bytes) => w.raw(bytes));
+  w.list(idle.map(seenBytes).sort(byBytes), (bytes) => w.raw(bytes));
 }
 
 function attachedDomains(unit: Unit, domains: Domains): Domain[] {
@@ -75,9 +122,17 @@ function attachedDomains(unit: Unit, domains: Domains): Domain[] {
   return [...new Set(found.filter((d): d is Domain => d !== undefined))];
 }
 
-function permissionBytes({ table }: Domain): Uint8Array {
-  const w = new ByteWriter();
+/** Permissions, and for domains that collect dirty bits those too; a nested domain's IOTLB. */
+function encodeWhatUsersSee(w: ByteWriter, { table, tracksDirty, tracking, nested }: Domain): void {
   encodePermissions(w, table);
+  w.bool(tracking);
+  w.list(nested?.iotlb ?? [], (slot) => w.u32(slot));
+  w.list(tracksDirty ? dirtyRuns(table) : [], ({ iova, count }) => (w.num(iova), w.num(count)));
+}
+
+function seenBytes(domain: Domain): Uint8Array {
+  const w = new ByteWriter();
+  encodeWhatUsersSee(w, domain);
   return w.take();
 }
 

@@ -51,6 +51,11 @@ export class TablePool {
     return this.fresh++;
   }
 
+  /** Takes these flags from every entry. */
+  clearFlags(flags: number): void {
+    for (let entry = 0; entry < this.fresh * ENTRIES; entry++) this.flags[entry]! &= ~flags;
+  }
+
   /** Takes an empty table back. */
   give(table: number): void {
     if (this.live[table] !== 0) throw new Error(`page table ${table} is freed with ${this.live[table]} entries`);

@@ -5,7 +5,7 @@
  * Rule: all or nothing. The first byte that may not be touched refuses the whole DMA, and nothing is marked dirty (I01).
  */
 import type { DmaPiece } from '@vfiolab/core';
-import { type Format, GRANULE, GRANULE_BITS } from './formats.js';
+import { endPageOf, type Format, GRANULE, GRANULE_BITS } from './formats.js';
 import type { PageTable } from './page-table.js';
 
 export interface Refusal {
@@ -25,7 +25,7 @@ const pageOf = (iova: bigint): number => Number(iova >> BigInt(GRANULE_BITS));
 
 /** Only hardware MSI windows swallow DMAs; in a software one the doorbell is mapped like any page (semantics C2). */
 export const windowsOf = (format: Format): Windows => ({
-  endPage: pageOf(format.last) + 1,
+  endPage: endPageOf(format),
   msi: format.reserved.filter((r) => r.type === 'msi').map((r) => [pageOf(r.start), pageOf(r.last)] as const),
 });
 

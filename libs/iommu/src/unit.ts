@@ -7,6 +7,7 @@
  */
 import { type ArgsOf, BLOCKING, type FaultRecord, type iommuApi, KERNEL } from '@vfiolab/core';
 import { type Format, formatOf } from './formats.js';
+import { MAX_MOCKS, MOCK_GROUPS, mockDevice, type MockDevice, mockFormat, mockName } from './mock.js';
 import { type Windows, windowsOf } from './translate.js';
 
 /** Fault records kept for each function; the oldest goes first. */
@@ -25,6 +26,8 @@ export interface IommuFunction {
   group: Group;
   /** Oldest first. */
   readonly faults: FaultRecord[];
+  /** Undefined for a function of the machine. */
+  readonly mock?: MockDevice;
 }
 
 type Functions = ArgsOf<typeof iommuApi.setup>['functions'];
@@ -63,6 +66,38 @@ export class Unit {
     else this.functions.set(bdf, { bdf, group, faults: [] });
   }
 
+  /** A new mock device, blocked in a group of its own. Undefined: an IOMMU is active, or there are too many. */
+  addMock(flags: number): IommuFunction | undefined {
+    if (this.format) return undefined;
+    let n = 0;
+    while (this.functions.has(mockName(n))) n++;
+    return n < MAX_MOCKS ? this.restoreMock(mockName(n), MOCK_GROUPS + n, flags) : undefined;
+  }
+
+  restoreMock(bdf: string, groupId: number, flags: number): IommuFunction {
+    const group = this.group(groupId);
+    group.members.push(bdf);
+    group.attached = BLOCKING;
+    const made: IommuFunction = { bdf, group, faults: [], mock: mockDevice(flags) };
+    this.functions.set(bdf, made);
+    return made;
+  }
+
+  /** Forgets a mock device, which nothing is attached to. */
+  removeMock(bdf: string): void {
+    const found = this.functions.get(bdf);
+    if (!found?.mock || found.group.attached > BLOCKING || found.mock.pasids.size > 0)
+      throw new Error(`${bdf} is no mock device at rest`);
+    this.functions.delete(bdf);
+    this.leave(found);
+  }
+
+  /** How the device's IOMMU translates; undefined: nothing does. */
+  formatOf(bdf: string): Format | undefined {
+    const mock = this.functions.get(bdf)?.mock;
+    return mock ? mockFormat(mock.flags) : this.format;
+  }
+
   /** The group whose members are exactly these, each named once; undefined for any other list. */
   wholeGroup(bdfs: readonly string[]): Group | undefined {
     const group = this.functions.get(bdfs[0] ?? '')?.group;
@@ -87,6 +122,11 @@ export class Unit {
 
   sortedGroups(): Group[] {
     return [...this.groups.values()].sort((a, b) => a.id - b.id);
+  }
+
+  /** The domain of every attached PASID. */
+  pasidDomains(): number[] {
+    return [...this.functions.values()].flatMap(({ mock }) => [...(mock?.pasids.values() ?? [])]);
   }
 
   sortedFunctions(): IommuFunction[] {

@@ -6,13 +6,14 @@
  */
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { BLOCKING, call, IOMMU, iommuApi, lockWrite, type Op, unlock } from '@vfiolab/core';
-import { type BoundDevice, type Context, type Igroup, isHwpt, isIoas } from './context.js';
+import { type BoundDevice, type Context, type Igroup, isHwpt, isIoas, isNested } from './context.js';
 import { abortHwpt, makeHwpt, type PagingHwpt, putHwpt } from './hwpt.js';
+import type { Hwpt } from './nested-hwpt.js';
 import type { Ioas } from './ioas.js';
 import { hold, type IommufdObject, isAnyObject } from './objects.js';
 
 /** Moves the device to a HWPT: the HWPT it leaves, if any, is to be put by the caller. */
-type Move = (device: BoundDevice, hwpt: PagingHwpt) => Op<Result<PagingHwpt | undefined>>;
+type Move = (device: BoundDevice, hwpt: Hwpt) => Op<Result<Hwpt | undefined>>;
 
 /** Attach or, when the device is attached, replace. Answers the id of the HWPT. ENOENT, EINVAL, EADDRINUSE, ENOMEM, EFAULT. */
 export function* changePt(context: Context, device: BoundDevice, ptId: number): Op<Result<number>> {
@@ -20,6 +21,8 @@ export function* changePt(context: Context, device: BoundDevice, ptId: number): 
   if (!pt.ok) return pt;
   const replacing = device.attached;
   const moved = yield* moveTo(context, device, pt.value, replacing ? replace : attach);
+  // Not held longer than this: whoever called may have to destroy what he just named.
+  yield* unlock(pt.value.shortTerm);
   if (!moved.ok) return moved;
   if (!replacing) device.users++;
   if (moved.value.left) yield* putHwpt(context, moved.value.left);
@@ -27,12 +30,12 @@ export function* changePt(context: Context, device: BoundDevice, ptId: number): 
 }
 
 interface Moved {
-  readonly hwpt: PagingHwpt;
-  readonly left: PagingHwpt | undefined;
+  readonly hwpt: Hwpt;
+  readonly left: Hwpt | undefined;
 }
 
 function* moveTo(context: Context, device: BoundDevice, pt: IommufdObject, move: Move): Op<Result<Moved>> {
-  if (isHwpt(pt)) {
+  if (isHwpt(pt) || isNested(pt)) {
     const left = yield* move(device, pt);
     return left.ok ? ok({ hwpt: pt, left: left.value }) : left;
   }
@@ -66,7 +69,7 @@ function* moveToIoas(context: Context, device: BoundDevice, ioas: Ioas, move: Mo
 }
 
 /** First attachment of the device. EINVAL when a sibling is attached elsewhere. */
-function* attach(device: BoundDevice, hwpt: PagingHwpt): Op<Result<undefined>> {
+function* attach(device: BoundDevice, hwpt: Hwpt): Op<Result<undefined>> {
   const { igroup } = device;
   yield* lockWrite(igroup.lock);
   const done = yield* attachLocked(device, igroup, hwpt);
@@ -74,14 +77,15 @@ function* attach(device: BoundDevice, hwpt: PagingHwpt): Op<Result<undefined>> {
   return done;
 }
 
-function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: PagingHwpt): Op<Result<undefined>> {
+function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Result<undefined>> {
   if (igroup.hwpt && igroup.hwpt !== hwpt) return fail('EINVAL');
-  const reserved = yield* enforceReserved(hwpt.ioas, device.bdf);
+  const { ioas } = hwpt.paging;
+  const reserved = yield* enforceReserved(ioas, device.bdf);
   if (!reserved.ok) return reserved;
   if (igroup.attached.length === 0) {
-    const moved = yield* moveGroup(igroup, hwpt.domain.domain);
+    const moved = yield* moveGroup(igroup, hwpt.domainId);
     if (!moved.ok) {
-      hwpt.ioas.unreserve(device.bdf);
+      ioas.unreserve(device.bdf);
       return moved;
     }
     igroup.hwpt = hwpt;
@@ -92,7 +96,7 @@ function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: PagingHwpt): O
 }
 
 /** The whole group moves; on failure the old attachment is as it was (C1.3). */
-function* replace(device: BoundDevice, hwpt: PagingHwpt): Op<Result<PagingHwpt | undefined>> {
+function* replace(device: BoundDevice, hwpt: Hwpt): Op<Result<Hwpt | undefined>> {
   const { igroup } = device;
   yield* lockWrite(igroup.lock);
   const left = yield* replaceLocked(device, igroup, hwpt);
@@ -100,19 +104,20 @@ function* replace(device: BoundDevice, hwpt: PagingHwpt): Op<Result<PagingHwpt |
   return left;
 }
 
-function* replaceLocked(device: BoundDevice, igroup: Igroup, hwpt: PagingHwpt): Op<Result<PagingHwpt | undefined>> {
+function* replaceLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Result<Hwpt | undefined>> {
   const old = igroup.hwpt;
   if (!old || !device.attached) return fail('EINVAL');
   if (old === hwpt) return ok(undefined);
-  const otherIoas = old.ioas !== hwpt.ioas;
-  const reserved = otherIoas ? yield* reserveGroup(igroup, hwpt.ioas) : ok(undefined);
+  const [from, to] = [old.paging.ioas, hwpt.paging.ioas];
+  const reserved = from !== to ? yield* reserveGroup(igroup, to) : ok(undefined);
   if (!reserved.ok) return reserved;
-  const moved = yield* moveGroup(igroup, hwpt.domain.domain);
+  const moved = yield* moveGroup(igroup, hwpt.domainId);
   if (!moved.ok) {
-    if (otherIoas) unreserveGroup(igroup, hwpt.ioas);
+    if (from !== to) unreserveGroup(igroup, to);
     return moved;
   }
-  if (otherIoas) unreserveGroup(igroup, old.ioas);
+  if (from !== to) unreserveGroup(igroup, from);
+  old.fault?.drop(device, old);
   igroup.hwpt = hwpt;
   hwpt.users += igroup.attached.length;
   old.users -= igroup.attached.length - 1;
@@ -132,13 +137,14 @@ export function* detach(context: Context, device: BoundDevice): Op<void> {
 function* leave(device: BoundDevice): Op<void> {
   const { igroup, bdf } = device;
   yield* lockWrite(igroup.lock);
-  const { ioas } = igroup.hwpt!;
+  const hwpt = igroup.hwpt!;
   igroup.attached.splice(igroup.attached.indexOf(device), 1);
   if (igroup.attached.length === 0) {
     yield* moveGroup(igroup, BLOCKING);
     igroup.hwpt = undefined;
+    hwpt.fault?.drop(device, hwpt);
   }
-  ioas.unreserve(bdf);
+  hwpt.paging.ioas.unreserve(bdf);
   yield* unlock(igroup.lock);
 }
 

@@ -1,5 +1,14 @@
 /** Invariants of a context, checked from both sides (spec numbers I28, I30, I32, I33, I36, I14). */
-import { type BoundDevice, type Context, isDevice, isHwpt, isIoas } from './context.js';
+import {
+  type BoundDevice,
+  type Context,
+  isAccess,
+  isDevice,
+  isFaultQueue,
+  isHwpt,
+  isIoas,
+  isNested,
+} from './context.js';
 import { areaLength, type Ioas, pageOffset } from './ioas.js';
 import type { IommufdObject } from './objects.js';
 import { overlaps } from './spans.js';
@@ -19,8 +28,13 @@ function checkUsers(c: Context, o: IommufdObject): string[] {
 }
 
 function holders(c: Context, o: IommufdObject): number {
-  if (isIoas(o)) return c.objects.all().filter((h) => isHwpt(h) && h.ioas === o).length;
-  if (isHwpt(o)) return attachedTo(c, o.id).length;
+  const all = c.objects.all();
+  const nested = (parent: IommufdObject): number => all.filter((h) => isNested(h) && h.parent === parent).length;
+  if (isIoas(o)) return all.filter((h) => (isHwpt(h) || isAccess(h)) && h.ioas === o).length;
+  if (isHwpt(o) || isNested(o)) return attachedTo(c, o.id).length + nested(o);
+  if (isFaultQueue(o))
+    return (o.fileOpen ? 1 : 0) + all.filter((h) => (isHwpt(h) || isNested(h)) && h.fault === o).length;
+  if (isAccess(o)) return 1;
   return isDevice(o) ? 1 + (o.attached ? 1 : 0) : 0;
 }
 
@@ -33,12 +47,16 @@ function checkAuto(c: Context, id: number, auto: boolean): string[] {
 
 function checkIoas(ioas: Ioas): string[] {
   const broken: string[] = [];
+  const pinned = ioas.accesses.flatMap((access) => access.items.flatMap((item) => item.slices));
   const at = (v: bigint): string => `IOAS ${ioas.id}, IOVA 0x${v.toString(16)}`;
   if (ioas.alignment !== ioas.wantedAlignment()) broken.push(`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}`);
   for (const a of ioas.areas) {
     if (ioas.reserved.some((r) => overlaps(r, a))) broken.push(`I28: ${at(a.start)} is mapped and reserved`);
     if ((a.start | areaLength(a) | pageOffset(a)) & (ioas.alignment - 1n))
       broken.push(`I30: ${at(a.start)} is misaligned`);
+    const byAccesses = pinned.filter((slice) => slice.area === a).length;
+    if (a.accesses !== byAccesses)
+      broken.push(`I20: ${at(a.start)} counts ${a.accesses} slices of accesses, they have ${byAccesses}`);
     if (a.state === 'live' && a.covers < Math.min(1, ioas.hwpts.length))
       broken.push(`I03: ${at(a.start)} is in no domain`);
     if (ioas.hwpts.length === 0 && a.covers > 0) broken.push(`I20: ${at(a.start)} is pinned without a domain`);

@@ -2,12 +2,17 @@
  * One open of /dev/iommu.
  *
  * Words: an *igroup* is an IOMMU group as this context sees it: made when its first device is bound, gone with the last.
- * Rule: the context lives while its file is open or a device is bound to it (semantics E4).
+ * A *mock* device is one of the kernel's self-test; it belongs to the context and goes with it.
+ * Rule: the context lives while its file is open, a device is bound to it, or a file made by it is open (semantics E4).
  */
 import { Lock, RLIMIT_USER } from '@vfiolab/core';
-import { ObjectTable, type IommufdObject } from './objects.js';
+import type { Access } from './access.js';
+import type { FaultQueue } from './fault-queue.js';
 import type { Ioas } from './ioas.js';
 import type { PagingHwpt } from './hwpt.js';
+import type { Hwpt, NestedHwpt } from './nested-hwpt.js';
+import { ObjectTable, type IommufdObject } from './objects.js';
+import type { MockObject } from './selftest/mock-object.js';
 
 export interface Igroup {
   readonly id: number;
@@ -15,7 +20,7 @@ export interface Igroup {
   readonly members: readonly string[];
   /** Held while attachments of the group change. */
   readonly lock: Lock;
-  hwpt: PagingHwpt | undefined;
+  hwpt: Hwpt | undefined;
   /** Attached devices, in the order in which they came. */
   attached: BoundDevice[];
   bound: number;
@@ -31,6 +36,7 @@ export class BoundDevice implements IommufdObject {
   constructor(
     readonly bdf: string,
     readonly igroup: Igroup,
+    readonly mock = false,
   ) {}
 
   get attached(): boolean {
@@ -45,13 +51,16 @@ export class Context {
   readonly running = new Lock();
   rlimitMode = RLIMIT_USER;
   fileOpen = true;
+  /** Open files of accesses and queues. */
+  openFiles = 0;
+  /** What the VFIO compatibility ioctls act on. */
+  compatIoas: Ioas | undefined;
 
   constructor(readonly id: number) {}
 
-  get boundDevices(): number {
-    let n = 0;
-    for (const g of this.igroups.values()) n += g.bound;
-    return n;
+  /** Nobody can reach the context any more. */
+  get abandoned(): boolean {
+    return !this.fileOpen && this.openFiles === 0 && !this.objects.all().some((o) => isDevice(o) && !o.mock);
   }
 
   igroup(id: number, members: readonly string[]): Igroup {
@@ -66,4 +75,8 @@ export class Context {
 
 export const isIoas = (o: IommufdObject): o is Ioas => o.type === 'ioas';
 export const isHwpt = (o: IommufdObject): o is PagingHwpt => o.type === 'hwpt';
+export const isNested = (o: IommufdObject): o is NestedHwpt => o.type === 'nested';
 export const isDevice = (o: IommufdObject): o is BoundDevice => o.type === 'device';
+export const isAccess = (o: IommufdObject): o is Access => o.type === 'access';
+export const isFaultQueue = (o: IommufdObject): o is FaultQueue => o.type === 'fault';
+export const isMockObject = (o: IommufdObject): o is MockObject => o.type === 'selftest';

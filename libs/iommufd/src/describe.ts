@@ -1,5 +1,5 @@
 /** A context for people: one line an object. */
-import { type Context, isDevice, isHwpt, isIoas } from './context.js';
+import { type Context, isAccess, isDevice, isFaultQueue, isHwpt, isIoas, isMockObject, isNested } from './context.js';
 import { areaLength } from './ioas.js';
 import type { IommufdObject } from './objects.js';
 
@@ -14,6 +14,10 @@ function describeObject(o: IommufdObject): string {
     for (const a of o.areas) bytes += areaLength(a);
     return `IOAS: ${o.areas.size} areas, 0x${bytes.toString(16)} bytes, ${o.hwpts.length} domains`;
   }
+  if (isNested(o)) return `nested HWPT on HWPT ${o.parent.id}, ${o.users - 1} devices`;
+  if (isAccess(o)) return `access of ${o.ioas ? `IOAS ${o.ioas.id}` : 'nothing'}, ${o.items.length} pinned ranges`;
+  if (isFaultQueue(o)) return `fault queue: ${o.waiting.length} groups wait, ${o.delivered.size} are delivered`;
+  if (isMockObject(o)) return `mock device ${o.device.bdf}, DEVICE ${o.device.id}`;
   if (isHwpt(o)) return `HWPT of IOAS ${o.ioas.id}${o.auto ? ' (auto)' : ''}, ${o.users - 1} devices`;
   return isDevice(o) ? `DEVICE ${o.bdf}, ${o.attached ? `on HWPT ${o.igroup.hwpt!.id}` : 'not attached'}` : o.type;
 }

@@ -6,12 +6,20 @@
  * Rule: a domain is in its IOAS's list only while it holds exactly what the IOAS maps (invariant I03).
  */
 import { type Fail, fail, ok, type Result } from '@vfiolab/uapi';
-import { call, type DomainInfo, IOMMU, iommuApi, Lock, lockWrite, type Op, unlock } from '@vfiolab/core';
+import { call, type DomainInfo, IOMMU, iommuApi, Lock, lockWrite, type Op, unlock, type UserData } from '@vfiolab/core';
 import type { Context, BoundDevice } from './context.js';
 import { clear, fillArea, unpinArea } from './fill.js';
+import type { FaultQueue } from './fault-queue.js';
 import type { Area, Ioas } from './ioas.js';
+import { dismantleNested, type Hwpt } from './nested-hwpt.js';
 import type { IommufdObject } from './objects.js';
 import { U64_MAX } from './spans.js';
+
+/** `flags` of IOMMU_HWPT_ALLOC. */
+export const NEST_PARENT = 1;
+export const DIRTY_TRACKING = 2;
+export const FAULT_ID_VALID = 4;
+export const PASID_COMPATIBLE = 8;
 
 export class PagingHwpt implements IommufdObject {
   readonly type = 'hwpt';
@@ -19,11 +27,25 @@ export class PagingHwpt implements IommufdObject {
   users = 1;
   readonly shortTerm = new Lock();
   auto = false;
+  fault: FaultQueue | undefined;
 
   constructor(
     readonly ioas: Ioas,
     readonly domain: DomainInfo,
+    /** Flags it was made with, without FAULT_ID_VALID. */
+    readonly flags = 0,
+    /** Over a mock domain of the self-test. */
+    readonly mock = false,
   ) {}
+
+  /** Number at the iommu service. */
+  get domainId(): number {
+    return this.domain.domain;
+  }
+
+  get paging(): this {
+    return this;
+  }
 
   get owner(): string {
     return `hwpt:${this.id}`;
@@ -46,11 +68,11 @@ export function* makeHwpt(
   device: BoundDevice,
   flags: number,
   first?: FirstAttach,
+  data?: UserData,
 ): Op<Result<PagingHwpt>> {
-  if (flags !== 0) return fail('EOPNOTSUPP');
-  const domain = yield* call(IOMMU, iommuApi.domainAlloc, { bdf: device.bdf, flags });
+  const domain = yield* call(IOMMU, iommuApi.domainAlloc, { bdf: device.bdf, flags, data });
   if (!domain.ok) return domain;
-  const hwpt = new PagingHwpt(ioas, domain.value);
+  const hwpt = new PagingHwpt(ioas, domain.value, flags, device.mock);
   const id = context.objects.reserve(hwpt);
   if (!id.ok) return yield* giveUp(hwpt, id);
   ioas.users++;
@@ -94,8 +116,8 @@ function* addDomainLocked(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
     ioas.unreserve(hwpt.owner);
     return filled;
   }
-  ioas.alignment = alignment;
   ioas.hwpts.push(hwpt);
+  ioas.alignment = ioas.wantedAlignment();
   return ok(undefined);
 }
 
@@ -128,19 +150,25 @@ function* dropCover(ioas: Ioas, area: Area): Op<void> {
 }
 
 /** Destroys a HWPT that others can see. Nothing is attached to it any more. Never fails. */
-export function* destroyHwpt(context: Context, hwpt: PagingHwpt): Op<void> {
+export function* destroyHwpt(context: Context, hwpt: Hwpt): Op<void> {
   context.objects.remove(hwpt);
   yield* dismantle(hwpt);
 }
 
 /** Destroys a HWPT that was never finalized. */
-export function* abortHwpt(context: Context, hwpt: PagingHwpt): Op<void> {
+export function* abortHwpt(context: Context, hwpt: Hwpt): Op<void> {
   yield* dismantle(hwpt);
   context.objects.abort(hwpt);
 }
 
+function* dismantle(hwpt: Hwpt): Op<void> {
+  if (hwpt.type === 'nested') yield* dismantleNested(hwpt);
+  else yield* dismantlePaging(hwpt);
+  if (hwpt.fault) hwpt.fault.users--;
+}
+
 /** Takes the domain out of its IOAS, then frees it. */
-function* dismantle(hwpt: PagingHwpt): Op<void> {
+function* dismantlePaging(hwpt: PagingHwpt): Op<void> {
   const { ioas } = hwpt;
   yield* lockWrite(ioas.domainsLock);
   ioas.hwpts.splice(ioas.hwpts.indexOf(hwpt), 1);
@@ -155,7 +183,7 @@ function* dismantle(hwpt: PagingHwpt): Op<void> {
 }
 
 /** A user of the HWPT is gone; an auto HWPT without devices goes too. */
-export function* putHwpt(context: Context, hwpt: PagingHwpt): Op<void> {
+export function* putHwpt(context: Context, hwpt: Hwpt): Op<void> {
   hwpt.users--;
-  if (hwpt.auto && hwpt.users === 1) yield* destroyHwpt(context, hwpt);
+  if (hwpt.type === 'hwpt' && hwpt.auto && hwpt.users === 1) yield* destroyHwpt(context, hwpt);
 }

@@ -8,6 +8,7 @@
  */
 import { type Errno, fail, ok, PAGE_SIZE, type Result } from '@vfiolab/uapi';
 import { Lock } from '@vfiolab/core';
+import type { Access } from './access.js';
 import type { PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
 import { holes, type IovaSpan, overlaps, SpanSet, U64_MAX } from './spans.js';
@@ -38,10 +39,12 @@ export interface Area extends IovaSpan {
   state: AreaState;
   /** How often the pages service was asked to cover its slots: once a domain. */
   covers: number;
+  /** Slices of it that accesses have pinned. */
+  accesses: number;
 }
 
 export interface Reserved extends IovaSpan {
-  /** A device's BDF, or `hwpt:<id>` for a domain's aperture. */
+  /** A device's BDF, `hwpt:<id>` for a domain's aperture, or `test` for the self-test's. */
   readonly owner: string;
 }
 
@@ -61,6 +64,7 @@ export class Ioas implements IommufdObject {
   reserved: Reserved[] = [];
   allowed: IovaSpan[] = [];
   hwpts: PagingHwpt[] = [];
+  accesses: Access[] = [];
   alignment = 1n;
   hugePages = true;
 
@@ -141,10 +145,11 @@ export class Ioas implements IommufdObject {
     return ok(undefined);
   }
 
-  /** Alignment as the domains and options want it now. */
+  /** Alignment as the domains, accesses and options want it now. */
   wantedAlignment(extra?: PagingHwpt): bigint {
     const hwpts = extra ? [...this.hwpts, extra] : this.hwpts;
-    return hwpts.reduce((a, h) => max(a, 1n << BigInt(h.domain.granule)), this.hugePages ? 1n : PAGE);
+    const byDomains = hwpts.reduce((a, h) => max(a, 1n << BigInt(h.domain.granule)), this.hugePages ? 1n : PAGE);
+    return this.accesses.reduce((a, access) => max(a, access.alignment), byDomains);
   }
 
   /** EADDRINUSE when an area is not a multiple of the new, larger alignment. */

@@ -4,17 +4,13 @@
  * Rule: an ioctl and the last close exclude each other (a running call holds its file, as fdget does); a context goes when
  * its file is closed and no device is bound to it.
  */
-import { fail, type KernelProfile, ok, refuseUnknown, type Result } from '@vfiolab/uapi';
+import { fail, isKernelProfile, type KernelProfile, ok, refuseUnknown, type Result } from '@vfiolab/uapi';
 import {
   answerIoctl,
   type ByteReader,
   type ByteWriter,
-  call,
   type Core,
   failed,
-  FileTable,
-  GROUPS,
-  groupsApi,
   implement,
   type IoctlArgs,
   type IoctlReply,
@@ -30,19 +26,26 @@ import {
   type Op,
   type Request,
   SegmentMemory,
+  streamApi,
   type Surroundings,
   sysApi,
   unlock,
   type View,
 } from '@vfiolab/core';
 import { changePt, detach } from './attach.js';
+import { bindDevice, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
-import { BoundDevice, Context, isDevice } from './context.js';
-import { destroyObject } from './ioctl/destroy.js';
+import { answerPlain } from './compat/plain.js';
+import { type BoundDevice, Context, isDevice } from './context.js';
+import { describeContext } from './describe.js';
+import type { FaultQueue } from './fault-queue.js';
 import type { IommufdFile } from './ioctl/call.js';
+import { destroyObject } from './ioctl/destroy.js';
 import { iommufdTable } from './ioctl-table.js';
 import type { Store } from './ioas.js';
-import { describeContext } from './describe.js';
+import { type OpenFile, OpenFiles } from './open-files.js';
+import { flagsOf, type ProfileFlags } from './profile-flags.js';
+import { destroyAccess } from './selftest/access-ops.js';
 import { decodeContext, encodeContext } from './state.js';
 
 interface Bound {
@@ -53,12 +56,14 @@ interface Bound {
 export class IommufdCore implements Core {
   readonly service = 'iommufd';
   readonly methods: MethodTable;
-  private readonly files = new FileTable<IommufdFile>();
+  private readonly files = new OpenFiles();
   private readonly contexts = new Map<number, Context>();
   private nextContext = 1;
+  private flags: ProfileFlags;
   private surroundings!: Surroundings;
 
-  constructor(private readonly profile: KernelProfile = '6.12') {
+  constructor(profile: KernelProfile = '6.12') {
+    this.flags = flagsOf(profile);
     this.methods = methodTable(
       implement(sysApi, {
         open: (req, { path }) => this.open(req, path),
@@ -70,7 +75,13 @@ export class IommufdCore implements Core {
         grant: (req, { token, to }) => this.grant(req, token, to),
         clientGone: (req, { client }) => this.clientGone(req.from, client),
       }),
+      implement(streamApi, {
+        read: (req, { token, length }) => onQueue(this.files.get(token, req.from), (queue) => queue.read(length)),
+        write: (req, { token, data }) => onQueue(this.files.get(token, req.from), (queue) => queue.write(data)),
+        poll: (req, { token }) => onQueue(this.files.get(token, req.from), (queue) => ok(queue.poll())),
+      }),
       implement(iommufdApi, {
+        setup: (_req, { profile: name }) => this.setup(name),
         bind: (_req, args) => this.bind(args.token, args.client, args.bdf),
         unbind: (_req, args) => this.unbind(args),
         attach: (_req, args) => this.attach(args, args.pt),
@@ -83,26 +94,35 @@ export class IommufdCore implements Core {
     this.surroundings = surroundings;
   }
 
+  private setup(profile: string): Result<void> {
+    if (!isKernelProfile(profile)) return fail('EINVAL');
+    this.flags = flagsOf(profile);
+    return ok(undefined);
+  }
+
   private open(req: Request, path: string): Result<NewFile> {
     if (path !== '/dev/iommu') return fail('ENXIO');
     const context = new Context(this.nextContext);
-    const token = this.files.open(req.from, { id: context.id, context }, req.entropy);
-    if (token === undefined) return fail('EMFILE');
-    this.contexts.set(this.nextContext++, context);
-    return ok({ token, kind: 'iommufd' });
+    const opened = this.files.open(req, { kind: 'iommufd', context });
+    if (opened.ok) this.contexts.set(this.nextContext++, context);
+    return opened;
   }
 
   private *close(client: string, token: string): Op<Result<void>> {
     const closed = this.files.close(token, client);
-    if (!closed) return fail('EBADF');
-    if (closed.last) yield* this.lastClose(closed.file.context);
+    if (!closed.ok) return closed;
+    if (closed.value) yield* this.lastClose(closed.value);
     return ok(undefined);
   }
 
-  private *lastClose(context: Context): Op<void> {
+  private *lastClose(file: OpenFile): Op<void> {
+    const { context } = file;
     yield* lockWrite(context.running);
-    context.fileOpen = false;
-    if (context.boundDevices === 0) yield* this.release(context);
+    if (file.kind === 'iommufd') context.fileOpen = false;
+    else if (file.kind === 'iommufd-access') yield* destroyAccess(context, file.object);
+    else closeQueue(file.object);
+    if (file.kind !== 'iommufd') context.openFiles--;
+    if (context.abandoned) yield* this.release(context);
     yield* unlock(context.running);
   }
 
@@ -119,18 +139,23 @@ export class IommufdCore implements Core {
   private ioctl(req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {
     const file = this.files.get(args.token, req.from);
     if (!file) return failed('EBADF');
+    if (file.kind !== 'iommufd') return failed('ENOTTY');
+    const { context } = file;
+    const called = { context, files: this.files, flags: this.flags };
+    const answer = answerPlain(context, args.cmd, args.arg);
+    if (answer === undefined) return this.withStruct(called, req, args);
+    return isOp(answer) ? holdingFile(context, answer as Op<IoctlReply>) : answer;
+  }
+
+  private withStruct(called: IommufdFile, req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {
     const found = iommufdTable.get(args.cmd);
     if (!found) return failed(refuseUnknown(args.cmd, BigInt(args.arg), new SegmentMemory(args.segments)));
-    const answer = answerIoctl(found, this.profile, file, req, args);
-    return isOp(answer) ? holdingFile(file.context, answer as Op<IoctlReply>) : answer;
+    return answerIoctl(found, this.flags.profile, called, req, args, called.context.running);
   }
 
   private grant(req: Request, token: string, to: string): Result<NewFile> {
-    const file = this.files.get(token, req.from);
-    if (!file) return fail('EBADF');
-    if (!isClient(to)) return fail('EINVAL');
-    const granted = this.files.open(to, file, req.entropy);
-    return granted === undefined ? fail('EMFILE') : ok({ token: granted, kind: 'iommufd' });
+    if (!this.files.get(token, req.from)) return fail('EBADF');
+    return isClient(to) ? this.files.grant(req, token, to) : fail('EINVAL');
   }
 
   private *clientGone(from: string, client: string): Op<void> {
@@ -142,31 +167,19 @@ export class IommufdCore implements Core {
   private *bind(token: string, client: string, bdf: string): Op<Result<Bound>> {
     const file = this.files.get(token, client);
     if (!file) return fail('EBADF');
+    if (file.kind !== 'iommufd') return fail('EBADFD');
     const { context } = file;
     yield* lockRead(context.running);
-    const claimed = yield* call(GROUPS, groupsApi.claimDma, { bdf, context: context.id });
-    if (!claimed.ok) return claimed;
-    const device = new BoundDevice(bdf, context.igroup(claimed.value.group, claimed.value.members));
-    const id = context.objects.reserve(device);
-    if (!id.ok) {
-      yield* call(GROUPS, groupsApi.releaseDma, { bdf, context: context.id });
-      return id;
-    }
-    device.igroup.bound++;
-    context.objects.finalize(device);
-    return ok({ context: context.id, device: id.value });
+    const bound = yield* bindDevice(context, bdf);
+    return bound.ok ? ok({ context: context.id, device: bound.value.id }) : bound;
   }
 
   private *unbind({ context: contextId, device: id }: Bound): Op<void> {
     const found = this.find({ context: contextId, device: id });
     if (!found) return;
     const { context, device } = found;
-    yield* detach(context, device);
-    yield* lockWrite(device.shortTerm);
-    context.objects.remove(device);
-    if (--device.igroup.bound === 0) context.igroups.delete(device.igroup.id);
-    yield* call(GROUPS, groupsApi.releaseDma, { bdf: device.bdf, context: context.id });
-    if (context.fileOpen || context.boundDevices > 0) return;
+    yield* unbindDevice(context, device);
+    if (!context.abandoned) return;
     yield* lockWrite(context.running);
     if (this.contexts.get(contextId) === context) yield* this.release(context);
   }
@@ -194,6 +207,7 @@ export class IommufdCore implements Core {
     const contexts = [...this.contexts.values()].sort((a, b) => a.id - b.id);
     w.list(contexts, (c) => encodeContext(w, c, view));
     if (view === 'meaning') return;
+    w.str(this.flags.profile);
     w.num(this.nextContext);
     this.files.encode(w);
   }
@@ -201,8 +215,9 @@ export class IommufdCore implements Core {
   decode(r: ByteReader): void {
     const stores = new Map<number, Store>();
     for (const c of r.list(() => decodeContext(r, stores))) this.contexts.set(c.id, c);
+    this.flags = flagsOf(r.str() as KernelProfile);
     this.nextContext = r.num();
-    this.files.decode(r, (id) => ({ id, context: this.contexts.get(id)! }));
+    this.files.decode(r, this.contexts);
   }
 
   check(): string[] {
@@ -218,6 +233,17 @@ export class IommufdCore implements Core {
   describe(): string[] {
     return [...this.contexts.values()].flatMap(describeContext);
   }
+}
+
+/** Files that are streams: EBADF: not open; EINVAL: another kind of file. */
+function onQueue<T>(file: OpenFile | undefined, act: (queue: FaultQueue) => Result<T>): Result<T> {
+  if (!file) return fail('EBADF');
+  return file.kind === 'iommufd-fault' ? act(file.object) : fail('EINVAL');
+}
+
+function closeQueue(queue: FaultQueue): void {
+  queue.fileOpen = false;
+  queue.users--;
 }
 
 function* holdingFile(context: Context, op: Op<IoctlReply>): Op<IoctlReply> {

@@ -7,6 +7,8 @@ import { fail, ok, type Result } from '@vfiolab/uapi';
 import { call, lockRead, type Op, PAGES, pagesApi, unlock } from '@vfiolab/core';
 import { clear, fillArea, unpinArea } from './fill.js';
 import { type Area, type Ioas, type Store } from './ioas.js';
+import type { ProfileFlags } from './profile-flags.js';
+import { U64_MAX } from './spans.js';
 
 export interface UserRange {
   readonly client: string;
@@ -15,6 +17,16 @@ export interface UserRange {
   readonly prot: number;
   readonly writable: boolean;
   readonly rlimitMode: number;
+}
+
+const SIZE_LIMIT = U64_MAX - 4096n;
+
+/** Can there be memory at [va, va + length)? EINVAL: empty or too long; EOVERFLOW: it wraps. */
+export function judgeRange(va: bigint, length: bigint, { mapWrapFirst }: ProfileFlags): Result<void> {
+  const wraps = va + length > U64_MAX;
+  if (wraps && mapWrapFirst) return fail('EOVERFLOW');
+  if (length > SIZE_LIMIT || length === 0n) return fail('EINVAL');
+  return wraps ? fail('EOVERFLOW') : ok(undefined);
 }
 
 /**
@@ -60,6 +72,7 @@ export const newArea = (start: bigint, length: bigint, startByte: bigint, prot: 
   prot,
   state: 'building',
   covers: 0,
+  accesses: 0,
 });
 
 export function goLive(area: Area, store: Store): void {

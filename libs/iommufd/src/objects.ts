@@ -9,7 +9,7 @@
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { Lock, lockRead, type Op } from '@vfiolab/core';
 
-export type ObjectType = 'ioas' | 'hwpt' | 'device';
+export type ObjectType = 'ioas' | 'hwpt' | 'nested' | 'device' | 'access' | 'fault' | 'selftest';
 
 export interface IommufdObject {
   readonly type: ObjectType;

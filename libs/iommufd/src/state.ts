@@ -5,22 +5,37 @@
  * other services chose (stores, domains).
  */
 import { type ByteReader, type ByteWriter, type DomainInfo, type View } from '@vfiolab/core';
-import { BoundDevice, Context, isDevice, isHwpt, isIoas } from './context.js';
+import { decodeAccess, encodeAccess } from './access-state.js';
+import {
+  BoundDevice,
+  Context,
+  isAccess,
+  isDevice,
+  isFaultQueue,
+  isHwpt,
+  isIoas,
+  isMockObject,
+  isNested,
+} from './context.js';
+import { FaultQueue } from './fault-queue.js';
+import { decodeFaults, encodeFaults } from './fault-state.js';
 import { PagingHwpt } from './hwpt.js';
 import { type Area, Ioas, type Store } from './ioas.js';
-import type { IommufdObject } from './objects.js';
+import { type Hwpt, NestedHwpt } from './nested-hwpt.js';
+import type { IommufdObject, ObjectType } from './objects.js';
+import { MockObject } from './selftest/mock-object.js';
 
 type Objects = readonly IommufdObject[];
-const inTypeOrder = (objects: Objects): IommufdObject[] => [
-  ...objects.filter(isIoas),
-  ...objects.filter(isDevice),
-  ...objects.filter(isHwpt),
-];
+/** What others refer to comes first. */
+const TYPES: readonly ObjectType[] = ['ioas', 'device', 'fault', 'hwpt', 'nested', 'access', 'selftest'];
+const inTypeOrder = (objects: Objects): IommufdObject[] =>
+  TYPES.flatMap((type) => objects.filter((o) => o.type === type));
 
 export function encodeContext(w: ByteWriter, c: Context, view: View): void {
   if (view === 'snapshot') w.num(c.id);
   w.u8(c.rlimitMode);
   w.bool(c.fileOpen);
+  w.u32(c.compatIoas?.id ?? 0);
   const groups = [...c.igroups.values()].sort((a, b) => a.id - b.id);
   w.list(groups, (g) => {
     w.u32(g.id);
@@ -31,6 +46,7 @@ export function encodeContext(w: ByteWriter, c: Context, view: View): void {
     w.u32(g.hwpt?.id ?? 0);
     w.list(g.attached, (d) => w.u32(d.id));
   });
+  w.list(c.objects.all().filter(isFaultQueue), (queue) => encodeFaults(w, queue));
 }
 
 function encodeObject(w: ByteWriter, o: IommufdObject, view: View): void {
@@ -39,10 +55,17 @@ function encodeObject(w: ByteWriter, o: IommufdObject, view: View): void {
   w.u32(o.users);
   if (isIoas(o)) encodeIoas(w, o, view);
   else if (isHwpt(o)) encodeHwpt(w, o, view);
-  else if (isDevice(o)) {
-    w.str(o.bdf);
-    w.u32(o.igroup.id);
-  }
+  else if (isNested(o)) encodeNested(w, o, view);
+  else if (isDevice(o)) encodeDevice(w, o);
+  else if (isFaultQueue(o)) w.bool(o.fileOpen);
+  else if (isAccess(o)) encodeAccess(w, o);
+  else if (isMockObject(o)) w.u32(o.device.id);
+}
+
+function encodeDevice(w: ByteWriter, { bdf, igroup, mock }: BoundDevice): void {
+  w.str(bdf);
+  w.u32(igroup.id);
+  w.bool(mock);
 }
 
 function encodeIoas(w: ByteWriter, ioas: Ioas, view: View): void {
@@ -73,9 +96,11 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   w.u32(a.covers);
 }
 
-function encodeHwpt(w: ByteWriter, { ioas, auto, domain }: PagingHwpt, view: View): void {
+function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault }: PagingHwpt, view: View): void {
   w.u32(ioas.id);
   w.bool(auto);
+  w.u32(flags);
+  w.u32(fault?.id ?? 0);
   w.u8(domain.granule);
   w.u64(domain.first);
   w.u64(domain.last);
@@ -83,10 +108,17 @@ function encodeHwpt(w: ByteWriter, { ioas, auto, domain }: PagingHwpt, view: Vie
   if (view === 'snapshot') w.u32(domain.domain);
 }
 
+function encodeNested(w: ByteWriter, { parent, domainId, fault }: NestedHwpt, view: View): void {
+  w.u32(parent.id);
+  w.u32(fault?.id ?? 0);
+  if (view === 'snapshot') w.u32(domainId);
+}
+
 export function decodeContext(r: ByteReader, stores: Map<number, Store>): Context {
   const c = new Context(r.num());
   c.rlimitMode = r.u8();
   c.fileOpen = r.bool();
+  const compatIoas = r.u32();
   const groups = r.list(() =>
     c.igroup(
       r.u32(),
@@ -97,9 +129,13 @@ export function decodeContext(r: ByteReader, stores: Map<number, Store>): Contex
   for (const hwpt of c.objects.all().filter(isHwpt)) hwpt.ioas.hwpts.push(hwpt);
   r.u32();
   for (const g of groups) {
-    g.hwpt = c.objects.get(r.u32()) as PagingHwpt | undefined;
+    g.hwpt = c.objects.get(r.u32()) as Hwpt | undefined;
     g.attached = r.list(() => c.objects.get(r.u32()) as BoundDevice);
   }
+  c.compatIoas = c.objects.get(compatIoas) as Ioas | undefined;
+  const queues = c.objects.all().filter(isFaultQueue);
+  r.u32();
+  for (const queue of queues) decodeFaults(r, queue, c);
   return c;
 }
 
@@ -107,11 +143,20 @@ function decodeObject(r: ByteReader, c: Context, stores: Map<number, Store>): Io
   const type = r.str();
   const id = r.u32();
   const users = r.u32();
-  const o = type === 'ioas' ? decodeIoas(r, stores) : type === 'hwpt' ? decodeHwpt(r, c) : decodeDevice(r, c);
+  const o = type === 'ioas' ? decodeIoas(r, stores) : decoders[type as Exclude<ObjectType, 'ioas'>](r, c);
   o.id = id;
   o.users = users;
   return o;
 }
+
+const decoders: Record<Exclude<ObjectType, 'ioas'>, (r: ByteReader, c: Context) => IommufdObject> = {
+  hwpt: decodeHwpt,
+  nested: decodeNested,
+  device: decodeDevice,
+  access: decodeAccess,
+  fault: (r) => Object.assign(new FaultQueue(), { fileOpen: r.bool() }),
+  selftest: (r, c) => Object.assign(new MockObject(), { device: c.objects.get(r.u32()) as BoundDevice }),
+};
 
 function decodeIoas(r: ByteReader, stores: Map<number, Store>): Ioas {
   const ioas = new Ioas();
@@ -129,16 +174,24 @@ function decodeArea(r: ByteReader, stores: Map<number, Store>): Area {
   const store = stores.get(id) ?? { id, client, va, writable, areas: 0 };
   stores.set(id, store);
   store.areas++;
-  return { start, last, startByte, prot, store, state: 'live', covers: r.u32() };
+  return { start, last, startByte, prot, store, state: 'live', covers: r.u32(), accesses: 0 };
 }
 
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {
   const ioas = c.objects.get(r.u32()) as Ioas;
-  const auto = r.bool();
+  const [auto, flags, fault] = [r.bool(), r.u32(), r.u32()];
   const [granule, first, last, pageSizes, domain] = [r.u8(), r.u64(), r.u64(), r.u64(), r.u32()];
   const info: DomainInfo = { domain, granule, first, last, pageSizes };
-  const hwpt = new PagingHwpt(ioas, info);
+  const hwpt = new PagingHwpt(ioas, info, flags);
   hwpt.auto = auto;
+  hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
+  return hwpt;
+}
+
+function decodeNested(r: ByteReader, c: Context): NestedHwpt {
+  const [parent, fault] = [c.objects.get(r.u32()) as PagingHwpt, r.u32()];
+  const hwpt = new NestedHwpt(parent, r.u32());
+  hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
   return hwpt;
 }
 
@@ -146,5 +199,5 @@ function decodeDevice(r: ByteReader, c: Context): BoundDevice {
   const bdf = r.str();
   const igroup = c.igroups.get(r.u32())!;
   igroup.bound++;
-  return new BoundDevice(bdf, igroup);
+  return new BoundDevice(bdf, igroup, r.bool());
 }

@@ -3,22 +3,29 @@
  *
  * Rule: PTEs go from every domain and the flush is done, then the pins go, then the area and the answer (invariant I05).
  */
-import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
+import type { Errno } from '@vfiolab/uapi';
 import { lockRead, type Op, unlock } from '@vfiolab/core';
+import { dropPins } from './access.js';
 import { clear, unpinArea } from './fill.js';
 import { type Area, areaLength, type Ioas } from './ioas.js';
 import { type IovaSpan, U64_MAX } from './spans.js';
+
+/** How far an unmap came: `errno` says why it did not come to the end. */
+export interface Unmapped {
+  readonly bytes: bigint;
+  readonly errno: Errno | undefined;
+}
 
 /**
  * Removes every area that lies wholly in the span, in order, and answers the bytes removed.
  * EBUSY: an area is being mapped or unmapped by somebody else. ENOENT: the span cuts an area. Areas before it are gone.
  */
-export function* unmapSpan(ioas: Ioas, span: IovaSpan): Op<Result<bigint>> {
+export function* unmapSpan(ioas: Ioas, span: IovaSpan): Op<Unmapped> {
   yield* lockRead(ioas.domainsLock);
   const { taken, refused } = take(ioas, span);
   yield* empty(ioas, taken);
   yield* unlock(ioas.domainsLock);
-  return refused ? fail(refused) : ok(taken.reduce((sum, a) => sum + areaLength(a), 0n));
+  return { bytes: taken.reduce((sum, a) => sum + areaLength(a), 0n), errno: refused };
 }
 
 function take(ioas: Ioas, span: IovaSpan): { taken: Area[]; refused: Errno | undefined } {
@@ -36,12 +43,18 @@ function take(ioas: Ioas, span: IovaSpan): { taken: Area[]; refused: Errno | und
 
 function* empty(ioas: Ioas, areas: readonly Area[]): Op<void> {
   if (areas.length === 0) return;
+  for (const area of areas) if (area.accesses > 0) yield* notify(ioas, area);
   if (ioas.hwpts.length > 0) yield* clear(areas, ioas.hwpts);
   for (const area of areas) {
     const store = area.store!;
     yield* unpinArea(area, store.id, --store.areas === 0);
     ioas.areas.delete(area);
   }
+}
+
+/** Tells the accesses that the area goes; they let go of what they pinned in it before they return (semantics B7.2). */
+function* notify(ioas: Ioas, area: Area): Op<void> {
+  for (const access of [...ioas.accesses]) yield* dropPins(access, area);
 }
 
 /** Empties an IOAS that nobody uses any more. */

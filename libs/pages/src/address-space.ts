@@ -153,6 +153,22 @@ export class AddressSpace {
     return this.table.pieces(first, end);
   }
 
+  /**
+   * The frames behind [first, end), brought in as a reading CPU does, up to the first page that cannot be read. `huge`: the
+   * page belongs to hugetlb.
+   */
+  touch(first: number, end: number): (Piece & { huge: boolean })[] {
+    const out: (Piece & { huge: boolean })[] = [];
+    for (const vma of this.vmas.overlapping(first, end)) {
+      const span = { first: Math.max(first, vma.first), end: Math.min(end, vma.end) };
+      const next = first + out.reduce((sum, piece) => sum + piece.count, 0);
+      if (span.first !== next || (vma.prot & MMAP_PROT_READ) === 0 || !this.populate([span])) break;
+      const huge = blockOf(vma.backing) > 1;
+      for (const piece of this.pieces(span.first, span.end)) out.push({ ...piece, huge });
+    }
+    return out;
+  }
+
   tableRuns(): IterableIterator<Piece> {
     return this.table.all();
   }

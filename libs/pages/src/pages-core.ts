@@ -16,8 +16,10 @@ import {
   isClient,
   LAB,
   MAX_DMA,
+  MAX_RUNS,
   methodTable,
   pagesApi,
+  type PinCount,
   type ReplyOf,
   type Request,
   RLIMIT_MM,
@@ -34,6 +36,7 @@ import { Eventfds } from './eventfds.js';
 import { PAGE } from './frame-bytes.js';
 import { Frames } from './frames.js';
 import { type Process, Processes } from './processes.js';
+import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
 import { Stores } from './stores.js';
 
 const { eventfdReady, ...served } = pagesApi;
@@ -69,6 +72,12 @@ export class PagesCore implements Core {
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
       dmaRead: (_req, { pieces }) => this.dmaRead(pieces),
       dmaWrite: (_req, { pieces, data }) => this.dmaWrite(pieces, data),
+      pageFrames: (_req, args) => this.touch(args).map(({ frame, count }) => ({ frame, count })),
+      pagePins: (_req, args) => this.pagePins(args),
+      storeRead: (_req, args) =>
+        readStore(this.stores.existing(args.store), this.frames, this.where(args, args.length)),
+      storeWrite: (_req, args) =>
+        writeStore(this.stores.existing(args.store), this.frames, this.where(args, args.data.length), args.data),
       eventfd: ({ from, entropy }, { init }) =>
         this.processes.of(from) ? this.eventfds.create(from, init, entropy) : fail('ESRCH'),
       eventfdRead: ({ from }, { token }) => this.eventfds.read(from, token),
@@ -116,6 +125,28 @@ export class PagesCore implements Core {
     if (request.rlimitMode !== RLIMIT_USER && request.rlimitMode !== RLIMIT_MM) return fail('EINVAL');
     const process = this.processes.of(request.client);
     return process ? this.stores.create(process, request) : fail('ESRCH');
+  }
+
+  /** Pages of a process as a reading CPU finds them. */
+  private touch({ client, page, count }: ArgsOf<typeof served.pageFrames>): ReturnType<Process['space']['touch']> {
+    return this.processes.of(client)?.space.touch(page, page + Math.min(count, MAX_RUNS)) ?? [];
+  }
+
+  private pagePins(args: ArgsOf<typeof served.pagePins>): PinCount[] {
+    return this.touch(args).flatMap(({ frame, count, huge }) =>
+      this.frames.pins
+        .pieces(frame, frame + count)
+        .map(({ first, end, count: pins }) => ({ pins, count: end - first, huge })),
+    );
+  }
+
+  /** Where bytes of a store are, and which way leads to them: see {@link readStore}. */
+  private where(
+    { store, at, client, slow }: { store: number; at: bigint; client: string; slow: boolean },
+    length: number,
+  ): StoreBytes {
+    const owner = this.stores.existing(store).payer.process;
+    return { at: Number(at), length, fast: !slow && owner === this.processes.of(client) };
   }
 
   /** A device reads memory. That an unpinned frame can be asked for is a bug of an IOMMU's: fail closed (I02, I04). */

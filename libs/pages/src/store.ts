@@ -58,8 +58,15 @@ export class Store {
     return plan;
   }
 
+  /** The frames of slots [first, end), uncovered ones being populated: held ones as they are held. Ascending. */
+  pieces(first: number, end: number): Piece[] {
+    return this.cover
+      .pieces(first, end)
+      .flatMap(({ first: at, end: to, count }) => (count > 0 ? this.held.pieces(at, to) : this.ownerPieces(at, to)));
+  }
+
   /** What the process has in the pages of these slots now. */
-  private ownerPieces(first: number, end: number): Piece[] {
+  ownerPieces(first: number, end: number): Piece[] {
     const pieces = this.payer.process.space.pieces(first + this.page, end + this.page);
     return pieces.map(({ page, frame, count }) => ({ page: page - this.page, frame, count }));
   }

@@ -94,7 +94,8 @@ export class Stores {
     this.processes.storeGone(store.payer.process);
   }
 
-  private existing(id: number): Store {
+  /** A store that a caller inside the host named: one that does not exist is a bug. */
+  existing(id: number): Store {
     const store = this.stores.get(id);
     if (!store) throw new Error(`store ${id} does not exist`);
     return store;

@@ -88,7 +88,7 @@ async function replayActor(
 ): Promise<{ actor: ReplayedActor; machine: Machine }> {
   checkSeal(file, end.journal);
   const machine = newMachine(end.address, file);
-  const reading = await readJournal(file, end.address);
+  const reading = await readJournal(file, end.address, true);
   try {
     const seq = feed(machine, reading, until);
     return { actor: report(machine, seq, reading, end), machine };

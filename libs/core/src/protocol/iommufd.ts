@@ -5,6 +5,8 @@ import { api, message, method, nothing, num, result, str, token, u32 } from '../
 const bound = { context: num, device: u32 };
 
 export const iommufdApi = api('iommufd', {
+  /** Which kernel release answers; asked before the first open, 6.12 until then. EINVAL: there is no such profile. */
+  setup: method(31, message({ profile: str }), result(nothing)),
   /** A device claims its group for the context behind `client`'s token. EBADF, EBADFD, EPERM, EBUSY, EINVAL. */
   bind: method(32, message({ token, client: str, bdf: str }), result(message(bound))),
   unbind: method(33, message(bound), nothing),

@@ -41,6 +41,10 @@ export const RLIMIT_MM = 1;
 const pinned = message({ runs: list(run), next: num });
 export type Pinned = ValueOf<typeof pinned>;
 
+/** `count` consecutive pages, each pinned `pins` times. */
+export const pinCount = message({ pins: u32, count: u32, huge: bool });
+export type PinCount = ValueOf<typeof pinCount>;
+
 export const procStatus = message({ pid: u32, vmLockedKb: num, vmPinnedKb: num, userLockedPages: num });
 
 export const pagesApi = api('pages', {
@@ -83,6 +87,19 @@ export const pagesApi = api('pages', {
   /** From iommu: bytes of pinned frames. */
   dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
   dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
+  /**
+   * The frames behind consecutive pages of a process, brought in as a reading CPU does; stops at the first page that cannot
+   * be read, and after MAX_RUNS pages.
+   */
+  pageFrames: method(53, message({ client: str, page: num, count: u32 }), list(run)),
+  /** How often consecutive frames are pinned; `huge`: they belong to a hugetlb page. Stops as `pageFrames`. */
+  pagePins: method(54, message({ client: str, page: num, count: u32 }), list(pinCount)),
+  /**
+   * From iommufd: the CPU's way to bytes of a store. The owner's own calls go through its address space, unless `slow`; those
+   * of others through the pages: held ones as they are held, the rest pinned for the copy. EFAULT, ENOMEM.
+   */
+  storeRead: method(64, message({ store: num, at: u64, length: u32, client: str, slow: bool }), result(bytes)),
+  storeWrite: method(65, message({ store: num, at: u64, data: bytes, client: str, slow: bool }), result(nothing)),
   /** EINVAL: `init` is not an unsigned int. EMFILE, ENFILE: too many. */
   eventfd: method(56, message({ init: u64 }), result(token), { entropy: true, clients: true }),
   /** EAGAIN when the counter is 0. */

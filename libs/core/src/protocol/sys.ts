@@ -58,3 +58,21 @@ export const sysApi = api('sys', {
   /** The client died or left: everything it held is closed. Only the lab may say so. */
   clientGone: method(8, message({ client: str }), nothing),
 });
+
+/** Bits of a poll answer, Linux values: something can be read, something can be written, the file's other side is gone. */
+export const POLLIN = 0x0001;
+export const POLLOUT = 0x0004;
+export const POLLHUP = 0x0010;
+
+/**
+ * read(2), write(2) and poll(2) of files that are streams of records (fault queues, event queues). They never wait: EAGAIN
+ * when there is nothing to read; whoever wants to wait polls.
+ */
+export const streamApi = api(
+  'stream',
+  forClients({
+    read: method(9, message({ token, length: u32 }), result(bytes)),
+    write: method(10, message({ token, data: bytes }), result(u32)),
+    poll: method(11, message({ token }), result(u16)),
+  }),
+);

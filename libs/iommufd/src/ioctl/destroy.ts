@@ -2,9 +2,10 @@
 import { fail, type iommu_destroy, ok, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import type { Context } from '../context.js';
-import { isHwpt, isIoas } from '../context.js';
+import { isHwpt, isIoas, isMockObject, isNested } from '../context.js';
 import { destroyHwpt } from '../hwpt.js';
 import type { IommufdObject } from '../objects.js';
+import { destroyMock } from '../selftest/mock-domain.js';
 import { removeAll } from '../unmap.js';
 import type { Call } from './call.js';
 
@@ -22,7 +23,10 @@ export function* destroy(call: Call<typeof iommu_destroy>, cmd: StructOf<typeof 
 
 /** Destroys an object that nothing refers to. A device or access always has its driver's reference and never gets here. */
 export function* destroyObject(context: Context, object: IommufdObject): Op<void> {
-  if (isHwpt(object)) return yield* destroyHwpt(context, object);
+  if (isHwpt(object) || isNested(object)) return yield* destroyHwpt(context, object);
   context.objects.remove(object);
-  if (isIoas(object)) yield* removeAll(object);
+  if (isMockObject(object)) yield* destroyMock(context, object);
+  if (!isIoas(object)) return;
+  if (context.compatIoas === object) context.compatIoas = undefined;
+  yield* removeAll(object);
 }

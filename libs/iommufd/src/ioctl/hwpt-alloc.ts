@@ -1,16 +1,21 @@
-/** IOMMU_HWPT_ALLOC: a paging HWPT that follows an IOAS. Nested tables and flags are refused as a driver without them does. */
-import { fail, type iommu_hwpt_alloc, ok, type StructOf } from '@vfiolab/uapi';
-import { type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
-import { isDevice, isHwpt, isIoas } from '../context.js';
-import { abortHwpt, makeHwpt } from '../hwpt.js';
+/** IOMMU_HWPT_ALLOC: a paging HWPT that follows an IOAS, or a nested one on top of a nest parent. */
+import { fail, type iommu_hwpt_alloc, ok, type Result, type StructOf } from '@vfiolab/uapi';
+import { type IoctlResult, lockWrite, type Op, type UserData } from '@vfiolab/core';
+import { type BoundDevice, isDevice, isFaultQueue, isHwpt, isIoas } from '../context.js';
+import { abortHwpt, FAULT_ID_VALID, makeHwpt, NEST_PARENT } from '../hwpt.js';
+import type { Ioas } from '../ioas.js';
+import { type Hwpt, makeNested } from '../nested-hwpt.js';
 import { hold, isAnyObject } from '../objects.js';
 import type { Call } from './call.js';
 
-/** EOPNOTSUPP, EINVAL, ENOENT, then as filling a domain: EADDRINUSE, ENOMEM, EFAULT. */
-export function* hwptAlloc(
-  call: Call<typeof iommu_hwpt_alloc>,
-  cmd: StructOf<typeof iommu_hwpt_alloc>,
-): Op<IoctlResult> {
+type AllocCall = Call<typeof iommu_hwpt_alloc>;
+type Cmd = StructOf<typeof iommu_hwpt_alloc>;
+
+/** Driver data longer than this is EINVAL for every driver. */
+const LONGEST_DATA = 4096;
+
+/** EOPNOTSUPP, EINVAL, ENOENT (device, fault queue), then as filling a domain: EADDRINUSE, ENOMEM, EFAULT. */
+export function* hwptAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   const { context } = call.file;
   if (cmd.__reserved) return fail('EOPNOTSUPP');
   if ((cmd.data_type === 0) !== (cmd.data_len === 0)) return fail('EINVAL');
@@ -18,17 +23,47 @@ export function* hwptAlloc(
   if (!device.ok) return device;
   const pt = yield* hold(context.objects, cmd.pt_id, isAnyObject);
   if (!pt.ok) return fail('EINVAL');
-  if (isHwpt(pt.value)) return fail(cmd.data_len === 0 ? 'EOPNOTSUPP' : 'EINVAL');
-  if (!isIoas(pt.value)) return fail('EINVAL');
+  let hwpt: Result<Hwpt> = fail('EINVAL');
+  if (isIoas(pt.value)) hwpt = yield* allocPaging(call, cmd, pt.value, device.value);
+  else if (isHwpt(pt.value))
+    hwpt = yield* makeNested(
+      context,
+      pt.value,
+      device.value,
+      cmd.flags,
+      dataOf(call, cmd),
+      call.file.flags.mockDataSize,
+    );
+  return hwpt.ok ? yield* publish(call, cmd, hwpt.value) : hwpt;
+}
+
+function* allocPaging(call: AllocCall, cmd: Cmd, ioas: Ioas, device: BoundDevice): Op<Result<Hwpt>> {
+  const faults = (cmd.flags & FAULT_ID_VALID) !== 0;
+  if (faults && (!call.file.flags.pagingFaults || (cmd.flags & NEST_PARENT) !== 0)) return fail('EOPNOTSUPP');
   if (cmd.data_len !== 0) return fail('EOPNOTSUPP');
-  yield* lockWrite(pt.value.mutex);
-  const hwpt = yield* makeHwpt(context, pt.value, device.value, cmd.flags);
-  if (!hwpt.ok) return hwpt;
-  const told = call.respond({ out_hwpt_id: hwpt.value.id });
-  if (!told.ok) {
-    yield* abortHwpt(context, hwpt.value);
-    return told;
-  }
-  context.objects.finalize(hwpt.value);
-  return ok(0);
+  yield* lockWrite(ioas.mutex);
+  return yield* makeHwpt(call.file.context, ioas, device, cmd.flags & ~FAULT_ID_VALID);
+}
+
+function dataOf(call: AllocCall, { data_type: type, data_len: length, data_uptr }: Cmd): UserData {
+  return { type, length, bytes: length <= LONGEST_DATA ? call.user.read(data_uptr, length) : undefined };
+}
+
+/** The fault queue is looked up last, when the HWPT exists. */
+function* publish(call: AllocCall, cmd: Cmd, hwpt: Hwpt): Op<IoctlResult> {
+  const { context } = call.file;
+  const queued = yield* useFaultQueue(call, cmd, hwpt);
+  const told = queued.ok ? call.respond({ out_hwpt_id: hwpt.id }) : queued;
+  if (told.ok) context.objects.finalize(hwpt);
+  else yield* abortHwpt(context, hwpt);
+  return told.ok ? ok(0) : told;
+}
+
+function* useFaultQueue(call: AllocCall, cmd: Cmd, hwpt: Hwpt): Op<Result<void>> {
+  if ((cmd.flags & FAULT_ID_VALID) === 0) return ok(undefined);
+  const queue = yield* hold(call.file.context.objects, cmd.fault_id, isFaultQueue);
+  if (!queue.ok) return queue;
+  hwpt.fault = queue.value;
+  queue.value.users++;
+  return ok(undefined);
 }

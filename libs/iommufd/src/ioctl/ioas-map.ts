@@ -2,13 +2,11 @@
 import { fail, type iommu_ioas_map, ok, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, type Op } from '@vfiolab/core';
 import { isIoas } from '../context.js';
-import { mapUser } from '../map.js';
+import { judgeRange, mapUser } from '../map.js';
 import { hold } from '../objects.js';
 import { U64_MAX } from '../spans.js';
 import type { Call } from './call.js';
 import { FIXED, KNOWN_MAP_FLAGS, protOf, WRITEABLE } from './map-flags.js';
-
-const SIZE_LIMIT = U64_MAX - 4096n;
 
 /** The order of checks is the kernel's: uAPI section 1, IOMMU_IOAS_MAP, "check order". */
 export function* ioasMap(call: Call<typeof iommu_ioas_map>, cmd: StructOf<typeof iommu_ioas_map>): Op<IoctlResult> {
@@ -18,8 +16,8 @@ export function* ioasMap(call: Call<typeof iommu_ioas_map>, cmd: StructOf<typeof
   if (prot === 0) return fail('EINVAL');
   const ioas = yield* hold(call.file.context.objects, cmd.ioas_id, isIoas);
   if (!ioas.ok) return ioas;
-  if (cmd.length > SIZE_LIMIT || cmd.length === 0n) return fail('EINVAL');
-  if (cmd.user_va + cmd.length > U64_MAX) return fail('EOVERFLOW');
+  const judged = judgeRange(cmd.user_va, cmd.length, call.file.flags);
+  if (!judged.ok) return judged;
   const range = {
     client: call.client,
     va: cmd.user_va,

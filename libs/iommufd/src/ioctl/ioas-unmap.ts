@@ -19,9 +19,9 @@ export function* ioasUnmap(
   if (cmd.length === 0n) return fail('EINVAL');
   const last = all ? U64_MAX : cmd.iova + cmd.length - 1n;
   if (last > U64_MAX) return fail('EOVERFLOW');
-  const unmapped = yield* unmapSpan(ioas.value, { start: cmd.iova, last });
-  if (!unmapped.ok) return unmapped;
-  if (!all && unmapped.value === 0n) return fail('ENOENT');
-  const told = call.respond({ length: unmapped.value });
+  const { bytes, errno } = yield* unmapSpan(ioas.value, { start: cmd.iova, last });
+  if (errno) return fail(errno);
+  if (!all && bytes === 0n) return fail('ENOENT');
+  const told = call.respond({ length: bytes });
   return told.ok ? ok(0) : told;
 }

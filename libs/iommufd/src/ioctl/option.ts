@@ -3,6 +3,7 @@ import { fail, type iommu_option, ok, type Result, type StructOf } from '@vfiola
 import {
   call as callService,
   CAP_SYS_RESOURCE,
+  DONE,
   type IoctlResult,
   lockWrite,
   type Op,
@@ -24,32 +25,38 @@ const OP_GET = 1;
 type Cmd = StructOf<typeof iommu_option>;
 
 /** EOPNOTSUPP, EPERM, EBUSY, EINVAL, EADDRINUSE, ENOENT: uAPI section 1, IOMMU_OPTION. */
-export function* option(call: Call<typeof iommu_option>, cmd: Cmd): Op<IoctlResult> {
+export function option(call: Call<typeof iommu_option>, cmd: Cmd): IoctlResult | Op<IoctlResult> {
   if (cmd.__reserved) return fail('EOPNOTSUPP');
-  const value = yield* answer(call, cmd);
+  if (cmd.option_id === OPTION_RLIMIT_MODE) return rlimitMode(call, cmd);
+  return cmd.option_id === OPTION_HUGE_PAGES ? hugePagesOf(call, cmd) : fail('EOPNOTSUPP');
+}
+
+/** Tells the value in force. */
+function tell(call: Call<typeof iommu_option>, value: Result<bigint>): IoctlResult {
   if (!value.ok) return value;
   const told = call.respond({ val64: value.value });
-  return told.ok ? ok(0) : told;
+  return told.ok ? DONE : told;
 }
 
-function* answer(call: Call<typeof iommu_option>, cmd: Cmd): Op<Result<bigint>> {
-  if (cmd.option_id === OPTION_RLIMIT_MODE) return yield* rlimitMode(call, cmd);
-  if (cmd.option_id !== OPTION_HUGE_PAGES) return fail('EOPNOTSUPP');
-  const ioas = yield* hold(call.file.context.objects, cmd.object_id, isIoas);
-  return ioas.ok ? yield* hugePages(ioas.value, cmd) : ioas;
-}
-
-function* rlimitMode(call: Call<typeof iommu_option>, cmd: Cmd): Op<Result<bigint>> {
-  const { context } = call.file;
+function rlimitMode(call: Call<typeof iommu_option>, cmd: Cmd): IoctlResult | Op<IoctlResult> {
   if (cmd.object_id) return fail('EOPNOTSUPP');
-  if (cmd.op === OP_GET) return ok(BigInt(context.rlimitMode));
-  if (cmd.op !== OP_SET) return fail('EOPNOTSUPP');
+  if (cmd.op === OP_GET) return tell(call, ok(BigInt(call.file.context.rlimitMode)));
+  return cmd.op === OP_SET ? setRlimitMode(call, cmd) : fail('EOPNOTSUPP');
+}
+
+function* setRlimitMode(call: Call<typeof iommu_option>, cmd: Cmd): Op<IoctlResult> {
+  const { context } = call.file;
   const caps = yield* callService(PAGES, pagesApi.capabilities, { client: call.client });
   if (!(caps & CAP_SYS_RESOURCE)) return fail('EPERM');
   if (context.objects.size > 0) return fail('EBUSY');
   if (cmd.val64 !== 0n && cmd.val64 !== 1n) return fail('EINVAL');
   context.rlimitMode = cmd.val64 === 1n ? RLIMIT_MM : RLIMIT_USER;
-  return ok(cmd.val64);
+  return tell(call, ok(cmd.val64));
+}
+
+function* hugePagesOf(call: Call<typeof iommu_option>, cmd: Cmd): Op<IoctlResult> {
+  const ioas = yield* hold(call.file.context.objects, cmd.object_id, isIoas);
+  return ioas.ok ? tell(call, yield* hugePages(ioas.value, cmd)) : ioas;
 }
 
 function* hugePages(ioas: Ioas, cmd: Cmd): Op<Result<bigint>> {
@@ -68,7 +75,7 @@ function enableHugePages(ioas: Ioas): Result<void> {
 }
 
 /** EINVAL once domains hold areas; EADDRINUSE when an area is not page aligned. */
-function disableHugePages(ioas: Ioas): Result<void> {
+export function disableHugePages(ioas: Ioas): Result<void> {
   if (!ioas.hugePages) return ok(undefined);
   if (ioas.hwpts.length > 0 && ioas.areas.size > 0) return fail('EINVAL');
   ioas.hugePages = false;

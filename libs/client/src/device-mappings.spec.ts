@@ -1,0 +1,68 @@
+import { decode, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '@vfiolab/uapi';
+import { checkMapping, DeviceMappings, MAX_DEVICE_MAPPINGS, regionIndexOf } from './device-mappings.js';
+
+const BAR2 = 2 * 2 ** 40;
+const region = (size: number, flags = VFIO_REGION_INFO_FLAG_MMAP) => ({
+  ...decode(vfio_region_info, new Uint8Array(32)),
+  size: BigInt(size),
+  flags,
+});
+
+describe('mmap of a region', () => {
+  it.each([
+    ['all of it', region(0x4000), BAR2, 0x4000, true],
+    ['a page of it', region(0x4000), BAR2 + 0x1000, 0x1000, true],
+    ['a small region has its page', region(0x100), BAR2, 0x1000, true],
+    ['beyond its end', region(0x4000), BAR2, 0x5000, false],
+    ['not on a page', region(0x4000), BAR2 + 4, 0x1000, false],
+    ['no length', region(0x4000), BAR2, 0, false],
+    ['a region that cannot be mapped', region(0x4000, 0), BAR2, 0x1000, false],
+  ])('%s', (_name, info, offset, length, fits) =>
+    expect(checkMapping(info, offset, length)).toEqual(
+      fits ? { ok: true, value: undefined } : { ok: false, errno: 'EINVAL' },
+    ),
+  );
+
+  it('names its region by the offset', () => expect([0, BAR2 + 0x1000].map(regionIndexOf)).toEqual([0, 2]));
+});
+
+describe('mappings', () => {
+  const mapping = (va: number, length = 0x2000) => ({ va, length, file: 'f', offset: 0, prot: 3 });
+
+  it('are found by any range inside of them, and by no other', () => {
+    const all = new DeviceMappings<string>();
+    all.add(mapping(0x10000));
+    expect(all.holding(0x11ff8, 8)).toMatchObject({ file: 'f' });
+    expect(all.holding(0x11ffc, 8)).toBeUndefined();
+    expect(all.holding(0xfffc, 4)).toBeUndefined();
+  });
+
+  it('get addresses that do not touch', () => {
+    const all = new DeviceMappings<string>();
+    const [a, b] = [all.add(mapping(0)), all.add(mapping(0))];
+    expect(a.ok && b.ok && b.value - a.value).toBe(0x3000);
+  });
+
+  it.each([
+    ['a place that is taken', 0x11000, 'EEXIST'],
+    ['an address that is not on a page', 0x20004, 'EINVAL'],
+  ])('%s is refused', (_name, va, errno) => {
+    const all = new DeviceMappings<string>();
+    all.add(mapping(0x10000));
+    expect(all.add(mapping(va))).toEqual({ ok: false, errno });
+  });
+
+  it('go with the range that holds them', () => {
+    const all = new DeviceMappings<string>();
+    all.add(mapping(0x10000));
+    expect(all.remove(0x10000, 0x1000)).toEqual([]);
+    expect(all.remove(0x10000, 0x2000)).toHaveLength(1);
+    expect(all.holding(0x10000, 4)).toBeUndefined();
+  });
+
+  it('are bounded', () => {
+    const all = new DeviceMappings<string>();
+    for (let i = 0; i < MAX_DEVICE_MAPPINGS; i++) expect(all.add(mapping(0, 1)).ok).toBe(true);
+    expect(all.add(mapping(0, 1))).toEqual({ ok: false, errno: 'ENOMEM' });
+  });
+});

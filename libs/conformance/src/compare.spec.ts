@@ -1,0 +1,89 @@
+import { differences, same } from './compare.js';
+import { LOOSE_RULES, looseRule } from './loose.js';
+import { done, failure } from './outcome.js';
+import type { Step, Trace } from './trace.js';
+
+const trace = (steps: Step[], more: Partial<Trace> = {}): Trace => ({
+  name: 't',
+  title: '',
+  machine: 'B-type1',
+  kernel: '6.12.1',
+  tags: [],
+  family: undefined,
+  nondeterministic: new Set(),
+  file: 't.jsonl',
+  steps,
+  ...more,
+});
+const CONFIG = 7 * 2 ** 40;
+
+describe('comparison', () => {
+  it.each([
+    ['the order of keys does not matter', { a: 1, b: 2 }, { b: 2, a: 1 }, true],
+    ['a key too many does', { a: 1 }, { a: 1, b: 2 }, false],
+    ['lists are in order', [1, 2], [2, 1], false],
+    ['a list is no object', [], {}, false],
+    ['a number is not its text', 1, '1', false],
+  ])('%s', (_name, a, b, equal) => expect(same(a, b)).toBe(equal));
+
+  it('reports each result that differs', () => {
+    const step: Step = { i: 0, op: 'close', fd: 3, ret: 0 };
+    expect(differences(trace([step]), step, failure('EBADF'))).toEqual([
+      { field: 'ret', expected: 0, got: -1 },
+      { field: 'errno', expected: undefined, got: 'EBADF' },
+    ]);
+  });
+
+  it('a key that is input of the step is no result of it', () => {
+    const step: Step = { i: 0, op: 'write', fd: 3, data: '00', ret: 1 };
+    expect(differences(trace([step]), step, done(1))).toEqual([]);
+  });
+});
+
+describe('loose rules', () => {
+  it('each has a reason', () => {
+    for (const { name, reason } of LOOSE_RULES) expect([name, reason.length > 20]).toEqual([name, true]);
+  });
+
+  it('the kernel log is not compared', () => {
+    const step: Step = { i: 0, op: 'klog', ret: 3 };
+    expect(differences(trace([step]), step, done(0))).toEqual([]);
+  });
+
+  it('a nondeterministic step is not compared, its neighbour is', () => {
+    const steps: Step[] = [0, 1].map((i) => ({ i, op: 'close', fd: 3, ret: 0 }));
+    const of = trace(steps, { nondeterministic: new Set([1]) });
+    expect(steps.map((step) => differences(of, step, failure('EBADF')).length)).toEqual([2, 0]);
+  });
+
+  it('the interrupt line is loose on Arm only', () => {
+    const step: Step = { i: 0, op: 'pread', fd: '$d', off: CONFIG + 0x3c, len: 1, ret: 1, data: '0b' };
+    const ruleOn = (machine: string) => looseRule(trace([step], { machine }), step, 'data', '00')?.name;
+    expect([ruleOn('C-smmuv3'), ruleOn('B-type1')]).toEqual(['interrupt line on Arm', undefined]);
+  });
+
+  describe('leftovers in config space', () => {
+    const open: Step = { i: 0, op: 'open', path: '/dev/vfio/devices/{cdev:0000:00:03.0}', flags: 'O_RDWR', as: 'd' };
+    const write = (at: number, errno?: string): Step => ({
+      i: 1,
+      op: 'pwrite',
+      fd: '$d',
+      off: CONFIG + at,
+      data: '00',
+      ...(errno !== undefined && { errno }),
+    });
+    const read = (at: number): Step => ({ i: 2, op: 'pread', fd: '$d', off: CONFIG + at, len: 1, ret: 1, data: 'aa' });
+    const loose = (second: Step, at: number) =>
+      looseRule(trace([open, second, read(at)]), read(at), 'data', '00')?.name;
+
+    it.each([
+      ['a byte of no capability that the program has not written', write(0x90), 0x80, true],
+      ['a write that failed has not written', write(0x80, 'EFAULT'), 0x80, true],
+      ['a byte that the program has written', write(0x80), 0x80, false],
+      ['a byte of the header', write(0x90), 0x10, false],
+      ['a byte of a capability', write(0x90), 0x42, false],
+    ])('%s', (_name, second, at, allowed) =>
+      expect(loose(second, at)).toBe(allowed ? 'leftovers in config space' : undefined),
+    );
+  });
+});

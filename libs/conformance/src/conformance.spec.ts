@@ -1,0 +1,174 @@
+import { join } from 'node:path';
+import { readTraceFile, traceFiles } from './collect.js';
+import { conformance } from './conformance.js';
+import { CONFORMANCE_FOLDER, machineNamed } from './machines.js';
+import { inWords, MAX_MISMATCHES, Tally } from './report.js';
+import type { Mismatch } from './run-trace.js';
+import { readTrace } from './read-trace.js';
+import { runOnFreshHost } from './trace-host.js';
+
+const TRACES = join(CONFORMANCE_FOLDER, 'traces');
+const header = { format: 'vfio-oracle-trace/1', name: 't', title: '', machine: 'B-type1', kernel: '6.12.1', tags: [] };
+const program = (steps: object[], more: object = {}) =>
+  readTrace(
+    [{ ...header, ...more }, ...steps.map((s, i) => ({ i, ...s }))].map((l) => JSON.stringify(l)).join('\n'),
+    't',
+  );
+
+describe('recorded answers of real kernels', () => {
+  const traces = traceFiles([TRACES]).flatMap(readTraceFile);
+
+  it('are there', () => expect(traces.length).toBeGreaterThanOrEqual(15));
+
+  it.each(traces.map((trace) => [`${trace.kernel.slice(0, 4)} ${trace.machine} ${trace.name}`, trace] as const))(
+    '%s',
+    async (_name, trace) => {
+      const report = await runOnFreshHost(trace);
+      expect(report.mismatches.map(inWords)).toEqual([]);
+      expect(report.stepsMatched).toBe(trace.steps.length);
+    },
+  );
+});
+
+describe('a run', () => {
+  it('adds up what the traces report, in the form for programs', async () => {
+    const tally = await conformance([TRACES], { threads: 0, grep: 'attach' });
+    const { total, groups } = tally;
+    expect(tally.report()).toEqual({ ...total, mismatches: [] });
+    expect(total.traces).toBeGreaterThan(0);
+    expect(total).toMatchObject({ tracesMatched: total.traces, stepsMatched: total.steps });
+    expect([...groups.keys()]).toContain('6.12 B-type1 b');
+  });
+
+  it('says which path is not there', async () => {
+    await expect(conformance(['/no/such/folder'], { threads: 0 })).rejects.toThrow('/no/such/folder: no such file');
+  });
+});
+
+describe('differences', () => {
+  it('are reported with trace, step, field, and both answers', async () => {
+    const report = await runOnFreshHost(
+      program([
+        { op: 'open', path: '/dev/iommu', flags: 'O_RDWR', as: 'ifd', ret: '$ifd' },
+        { op: 'ioctl', fd: '$ifd', req: 'IOMMU_DESTROY', in: { id: 7 }, ret: 0 },
+      ]),
+    );
+    expect(report).toMatchObject({ steps: 2, stepsMatched: 1 });
+    const tally = new Tally();
+    tally.add('g', report);
+    expect(tally.report()).toEqual({
+      traces: 1,
+      tracesMatched: 0,
+      steps: 2,
+      stepsMatched: 1,
+      mismatches: [
+        { trace: 't', step: 1, field: 'ret', expected: 0, got: -1 },
+        { trace: 't', step: 1, field: 'errno', expected: null, got: 'ENOENT' },
+      ],
+    });
+    expect(tally.causes()).toEqual([
+      { cause: 'IOMMU_DESTROY: errno: none, got ENOENT', count: 1, first: 1, example: 't:1' },
+    ]);
+  });
+
+  it('what the lab has not got is said, never passed over', async () => {
+    const report = await runOnFreshHost(program([{ op: 'madvise', addr: 0, len: 1, advice: 'dontneed', ret: 0 }]));
+    expect(report.mismatches[0]).toMatchObject({ field: 'ret', got: -1, lacks: 'madvise(dontneed)' });
+  });
+
+  it('an error of the trace is one of its step', async () => {
+    const report = await runOnFreshHost(program([{ op: 'ioctl', fd: 3, req: 'NOPE', ret: 0 }]));
+    expect(report.mismatches).toMatchObject([
+      { step: 0, field: 'lab', got: 'the trace is wrong: req: "NOPE" is no ioctl' },
+    ]);
+  });
+
+  it.each([
+    ['a machine that is not described', { machine: 'Z-none' }, 'machine "Z-none" is not described'],
+    ['a kernel without a profile', { kernel: '2.6.9' }, 'no profile of the lab is that release'],
+  ])('%s: every step counts as not matched', async (_name, more, why) => {
+    const report = await runOnFreshHost(program([{ op: 'sleep', ms: 1, ret: 0 }], more));
+    expect(report).toMatchObject({ steps: 1, stepsMatched: 0 });
+    expect(report.mismatches[0]!.got).toContain(why);
+  });
+
+  it('the list of mismatches is cut at its bound, the counts are not', () => {
+    const mismatches = Array.from({ length: MAX_MISMATCHES + 1 }, (_, step): Mismatch => ({
+      trace: 't',
+      step,
+      field: 'ret',
+      expected: 0,
+      got: 1,
+      words: 'close(3)',
+    }));
+    const tally = new Tally();
+    tally.add('g', { trace: 't', steps: mismatches.length, stepsMatched: 0, mismatches });
+    expect(tally.report().mismatches).toHaveLength(MAX_MISMATCHES);
+    expect(tally.causes()[0]).toMatchObject({ count: MAX_MISMATCHES + 1, first: 1 });
+  });
+});
+
+describe('programs', () => {
+  it('a child has its parent’s files and memory, and takes its variables with it', async () => {
+    const report = await runOnFreshHost(
+      program([
+        { op: 'open', path: '/dev/iommu', flags: 'O_RDWR', as: 'ifd', ret: '$ifd' },
+        { op: 'mmap', len: 4096, flags: 'anon|private', prot: 'rw', as: 'buf', ret: 0 },
+        { op: 'poke', addr: '$buf', width: 4, values: [7], ret: 0 },
+        { op: 'fork', as: 'c1', ret: 0 },
+        { op: 'peek', proc: 'c1', addr: '$buf', width: 4, count: 1, ret: 0, data: '07000000' },
+        {
+          op: 'ioctl',
+          proc: 'c1',
+          fd: '$ifd',
+          req: 'IOMMU_IOAS_ALLOC',
+          in: {},
+          bind: { out_ioas_id: 'io' },
+          ret: 0,
+          vars: { io: 1 },
+          out: { out_ioas_id: '$io' },
+        },
+        { op: 'ioctl', fd: '$ifd', req: 'IOMMU_DESTROY', in: { id: '$io' }, ret: -1, errno: 'ENOENT' },
+        { op: 'ioctl', fd: '$ifd', req: 'IOMMU_DESTROY', in: { id: 1 }, ret: 0 },
+      ]),
+    );
+    expect(report.mismatches.map(inWords)).toEqual([]);
+  });
+
+  it('a write that waits is BLOCKED, and ends when what it waits for is gone', async () => {
+    const report = await runOnFreshHost(
+      program([
+        { op: 'open', path: '/dev/vfio/devices/{cdev:0000:00:03.0}', flags: 'O_RDWR', as: 'd', ret: '$d' },
+        {
+          op: 'sysfs_write',
+          path: '/sys/bus/pci/drivers/vfio-pci/unbind',
+          data: '0000:00:03.0',
+          timeout_ms: 100,
+          as: 'h',
+          ret: -1,
+          errno: 'BLOCKED',
+        },
+        { op: 'close', fd: '$d', ret: 0 },
+        { op: 'sysfs_wait', handle: '$h', timeout_ms: 1000, ret: 12 },
+      ]),
+    );
+    expect(report.mismatches.map(inWords)).toEqual([]);
+  });
+});
+
+describe('machines', () => {
+  it('differ from their topology where their file says so', () => {
+    const driverOf = (machine: string, bdf: string): unknown =>
+      (JSON.parse(machineNamed(machine).topology) as { functions: { bdf: string; driver?: string }[] }).functions.find(
+        (each) => each.bdf === bdf,
+      )!.driver;
+    expect([driverOf('B-type1', '0000:02:00.0'), driverOf('C-amd', '0000:02:00.0')]).toEqual(['nvme', undefined]);
+    expect(machineNamed('D-vtd-q11').topology).toContain('0000:08:00.0');
+  });
+
+  it('describe config space as the traces read it', () => {
+    expect(machineNamed('B-type1').configs.get('0000:00:03.0')!.slice(0, 4)).toEqual(
+      Uint8Array.of(0x34, 0x12, 0xe8, 0x11),
+    );
+  });
+});

@@ -1,0 +1,59 @@
+/**
+ * Where an answer of the lab may differ from the recorded one, and why. Everything else is compared exactly.
+ *
+ * Rule: a rule here names what it lets through; nothing is let through silently anywhere else.
+ */
+import { CONFIG_REGION, isLeftover } from './leftover-config.js';
+import type { Json, ResultKey, Step, Trace } from './trace.js';
+
+export interface LooseRule {
+  readonly name: string;
+  readonly reason: string;
+  /** May this result of this step be what the lab gave? Asked only when the two differ. */
+  applies(trace: Trace, step: Step, key: ResultKey, got: Json | undefined): boolean;
+}
+
+/** The byte of config space that names the interrupt line. */
+const INTERRUPT_LINE = 0x3c;
+
+const readsInterruptLine = (step: Step): boolean => {
+  const [offset, length] = [Number(step['off']) - CONFIG_REGION, Number(step['len'])];
+  return step.op === 'pread' && offset <= INTERRUPT_LINE && offset + length > INTERRUPT_LINE;
+};
+
+/** Arm machines of the recordings. */
+const isArm = (machine: string): boolean => /smmuv3|arm64/.test(machine);
+
+export const LOOSE_RULES: readonly LooseRule[] = [
+  {
+    name: 'kernel log',
+    reason: 'the kernel limits the rate of its log lines, and the lab has no kernel log',
+    applies: (_trace, step) => step.op === 'klog',
+  },
+  {
+    name: 'nondeterministic step',
+    reason: 'two recordings of this step on one machine differed',
+    applies: (trace, step) => trace.nondeterministic.has(step.i),
+  },
+  {
+    name: 'interrupt line on Arm',
+    reason: 'config byte 0x3c is the Linux irq number there, which depends on the order of asynchronous probes',
+    applies: (trace, step, key) => key === 'data' && isArm(trace.machine) && readsInterruptLine(step),
+  },
+  {
+    name: 'irq numbers',
+    reason: 'sysfs irq and /proc/interrupts count interrupts in the order of asynchronous probes',
+    applies: (trace, step) =>
+      isArm(trace.machine) && step.op === 'sysfs_read' && /\/irq$|^\/proc\/interrupts$/.test(String(step['path'])),
+  },
+  {
+    name: 'leftovers in config space',
+    reason:
+      'bytes that belong to no register of the header and to no capability keep what earlier programs of the recording wrote; nothing resets them',
+    applies: (trace, step, key, got) => key === 'data' && step.op === 'pread' && isLeftover(trace, step, got),
+  },
+];
+
+/** The rule by which a result is not compared. */
+export const looseRule = (trace: Trace, step: Step, key: ResultKey, got: Json | undefined): LooseRule | undefined =>
+  LOOSE_RULES.find((rule) => rule.applies(trace, step, key, got));

@@ -1,0 +1,110 @@
+/**
+ * The machines on which traces were recorded: test/conformance/machines/NAME.json.
+ *
+ * Words: a machine names its *topology* (a file of the form of test/machines, but with config space by offset), its IOMMU,
+ * who serves containers (`type1` or `iommufd`), its memory, functions beyond those of the topology, and the drivers that
+ * functions have when a program starts, where the topology says otherwise (null: none).
+ * Rule: the kernel release is the trace's, not the machine's.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { KernelProfile } from '@vfiolab/uapi';
+import type { Trace } from './trace.js';
+import { bytesOf, hexOf } from './values.js';
+
+export const CONFORMANCE_FOLDER = fileURLToPath(new URL('../../../test/conformance/', import.meta.url));
+const FORMAT = 'conformance-machine/1';
+const FRAMES_PER_MIB = 256;
+
+export interface Machine {
+  readonly name: string;
+  readonly iommu: string;
+  readonly container: string;
+  /** Host memory in 4 KiB frames. */
+  readonly frames: number;
+  /** The description as the lab reads it. */
+  readonly topology: string;
+  /** Config space by BDF, as far as it is known. */
+  readonly configs: ReadonlyMap<string, Uint8Array>;
+}
+
+export class MachineError extends Error {}
+
+/** A function as the files here describe it: config space only as far as it is not zero, hex by offset. */
+interface FunctionFile {
+  readonly bdf: string;
+  driver?: string;
+  readonly config?: { readonly size: number; readonly at: Readonly<Record<string, string>> };
+}
+
+interface TopologyFile {
+  readonly functions: readonly FunctionFile[];
+}
+
+interface MachineFile {
+  readonly format: string;
+  readonly topology: string;
+  readonly iommu: string;
+  readonly container: string;
+  readonly memory_mib: number;
+  readonly drivers?: Readonly<Record<string, string | null>>;
+  readonly functions?: readonly FunctionFile[];
+}
+
+const cache = new Map<string, Machine>();
+
+export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine {
+  const path = join(folder, 'machines', `${name}.json`);
+  const known = cache.get(path);
+  if (known) return known;
+  if (!/^[\w.-]+$/.test(name) || !existsSync(path))
+    throw new MachineError(`machine ${JSON.stringify(name)} is not described: there is no ${path}`);
+  const file = JSON.parse(readFileSync(path, 'utf8')) as MachineFile;
+  if (file.format !== FORMAT)
+    throw new MachineError(`${path}: format: ${JSON.stringify(file.format)} is not ${FORMAT}`);
+  const base = JSON.parse(readFileSync(join(folder, 'topologies', `${file.topology}.json`), 'utf8')) as TopologyFile;
+  const functions = [...base.functions, ...(file.functions ?? [])]
+    .sort((a, b) => (a.bdf < b.bdf ? -1 : 1))
+    .map((each) => withDriver(each, file.drivers ?? {}));
+  const configs = new Map(
+    functions.flatMap((each) => (each.config ? [[each.bdf, configOf(each.config)] as const] : [])),
+  );
+  const described = functions.map((each) => {
+    const config = configs.get(each.bdf);
+    return config ? { ...each, config: hexOf(config) } : each;
+  });
+  const made: Machine = {
+    name,
+    iommu: file.iommu,
+    container: file.container,
+    frames: file.memory_mib * FRAMES_PER_MIB,
+    topology: JSON.stringify({ ...base, functions: described }),
+    configs,
+  };
+  cache.set(path, made);
+  return made;
+}
+
+function withDriver(each: FunctionFile, drivers: Readonly<Record<string, string | null>>): FunctionFile {
+  const driver = drivers[each.bdf];
+  if (driver === undefined) return each;
+  const { driver: _, ...rest } = each;
+  return driver === null ? rest : { ...rest, driver };
+}
+
+function configOf({ size, at }: NonNullable<FunctionFile['config']>): Uint8Array {
+  const config = new Uint8Array(size);
+  for (const [offset, bytes] of Object.entries(at)) config.set(bytesOf(bytes), Number(offset));
+  return config;
+}
+
+/** Config space of a function of a machine; undefined when the description has none. */
+export const functionConfig = (machine: string, bdf: string): Uint8Array | undefined =>
+  machineNamed(machine).configs.get(bdf);
+
+/** The kernel profile that a trace was recorded on; undefined when the lab has none for it. */
+export function profileOf({ kernel }: Trace): KernelProfile | undefined {
+  const release = /^(\d+\.\d+)\b/.exec(kernel)?.[1];
+  return (['6.12', '7.2', '7.3'] as const).find((each) => each === release);
+}

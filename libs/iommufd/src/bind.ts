@@ -1,0 +1,52 @@
+/**
+ * Devices come to a context and leave it.
+ *
+ * Rule: while a device is bound, its group's DMA belongs to the context; a mock device's group is its own (semantics E7).
+ */
+import { ok, type Result } from '@vfiolab/uapi';
+import { call, GROUPS, groupsApi, IOMMU, iommuApi, lockWrite, type Op } from '@vfiolab/core';
+import { detach } from './attach.js';
+import { BoundDevice, type Context } from './context.js';
+
+/** EPERM, EBUSY, EINVAL as DMA ownership has it; ENOMEM: too many objects. */
+export function* bindDevice(context: Context, bdf: string): Op<Result<BoundDevice>> {
+  const claimed = yield* call(GROUPS, groupsApi.claimDma, { bdf, context: context.id });
+  if (!claimed.ok) return claimed;
+  const { group, members } = claimed.value;
+  const bound = addDevice(context, new BoundDevice(bdf, context.igroup(group, members)));
+  if (!bound.ok) yield* call(GROUPS, groupsApi.releaseDma, { bdf, context: context.id });
+  return bound;
+}
+
+/** A new mock device. EINVAL: unknown flags, or an IOMMU is active (SURPRISES 49); ENOMEM. */
+export function* bindMock(context: Context, flags: number): Op<Result<BoundDevice>> {
+  const made = yield* call(IOMMU, iommuApi.mockAdd, { flags });
+  if (!made.ok) return made;
+  const { bdf, group } = made.value;
+  const bound = addDevice(context, new BoundDevice(bdf, context.igroup(group, [bdf]), true));
+  if (!bound.ok) yield* call(IOMMU, iommuApi.mockRemove, { bdf });
+  return bound;
+}
+
+function addDevice(context: Context, device: BoundDevice): Result<BoundDevice> {
+  const { igroup } = device;
+  const id = context.objects.reserve(device);
+  if (!id.ok) {
+    if (igroup.bound === 0) context.igroups.delete(igroup.id);
+    return id;
+  }
+  igroup.bound++;
+  context.objects.finalize(device);
+  return ok(device);
+}
+
+/** Detaches first. The device's object is gone afterwards, and its group with its last device. */
+export function* unbindDevice(context: Context, device: BoundDevice): Op<void> {
+  yield* detach(context, device);
+  yield* lockWrite(device.shortTerm);
+  context.objects.remove(device);
+  const { bdf, igroup, mock } = device;
+  if (--igroup.bound === 0) context.igroups.delete(igroup.id);
+  if (mock) yield* call(IOMMU, iommuApi.mockRemove, { bdf });
+  else yield* call(GROUPS, groupsApi.releaseDma, { bdf, context: context.id });
+}

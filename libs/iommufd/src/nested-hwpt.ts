@@ -1,0 +1,63 @@
+/**
+ * Nested HWPTs: a table that the user writes himself, on top of a parent that the kernel manages.
+ *
+ * Rule: the parent cannot go before its children (semantics E1); what the user's data means is the driver's business, so
+ * the domain and its caches live in the iommu service.
+ */
+import { fail, ok, type Result } from '@vfiolab/uapi';
+import { call, IOMMU, iommuApi, Lock, type Op, type UserData } from '@vfiolab/core';
+import type { BoundDevice, Context } from './context.js';
+import type { FaultQueue } from './fault-queue.js';
+import { FAULT_ID_VALID, NEST_PARENT, type PagingHwpt } from './hwpt.js';
+import type { IommufdObject } from './objects.js';
+
+export class NestedHwpt implements IommufdObject {
+  readonly type = 'nested';
+  id = 0;
+  users = 1;
+  readonly shortTerm = new Lock();
+  fault: FaultQueue | undefined;
+
+  constructor(
+    readonly parent: PagingHwpt,
+    /** Number at the iommu service. */
+    readonly domainId: number,
+  ) {}
+
+  /** The HWPT that holds the kernel's part of the translation. */
+  get paging(): PagingHwpt {
+    return this.parent;
+  }
+}
+
+export type Hwpt = PagingHwpt | NestedHwpt;
+
+/** Has an id, but is not finalized yet. EOPNOTSUPP, EINVAL, EFAULT, ENOSPC, ENOMEM. */
+export function* makeNested(
+  context: Context,
+  parent: PagingHwpt,
+  device: BoundDevice,
+  flags: number,
+  data: UserData,
+  known: number,
+): Op<Result<NestedHwpt>> {
+  if ((flags & ~FAULT_ID_VALID) !== 0 || data.length === 0) return fail('EOPNOTSUPP');
+  if (parent.auto || (parent.flags & NEST_PARENT) === 0) return fail('EINVAL');
+  const args = { bdf: device.bdf, parent: parent.domainId, data, known };
+  const domain = yield* call(IOMMU, iommuApi.nestedAlloc, args);
+  if (!domain.ok) return domain;
+  const hwpt = new NestedHwpt(parent, domain.value.domain);
+  const id = context.objects.reserve(hwpt);
+  if (!id.ok) {
+    yield* call(IOMMU, iommuApi.domainFree, domain.value);
+    return id;
+  }
+  parent.users++;
+  return ok(hwpt);
+}
+
+/** Gives up what the HWPT holds. Nothing is attached to it, and its id is taken care of by the caller. */
+export function* dismantleNested(hwpt: NestedHwpt): Op<void> {
+  yield* call(IOMMU, iommuApi.domainFree, { domain: hwpt.domainId });
+  hwpt.parent.users--;
+}

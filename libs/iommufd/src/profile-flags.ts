@@ -1,0 +1,66 @@
+/**
+ * Where kernel releases differ in iommufd, as named facts.
+ *
+ * Rule: no other file of this library compares releases. Whether an ioctl exists, and how long its struct is, stands in
+ * its definition (uapi). Source: the same programs run on 6.12.117 and 7.2.13.
+ */
+import type { Errno, KernelProfile } from '@vfiolab/uapi';
+
+export interface ProfileFlags {
+  readonly profile: KernelProfile;
+  /** MAP judges user_va + length beyond 2^64 (EOVERFLOW) before a length that is too long (EINVAL). */
+  readonly mapWrapFirst: boolean;
+  /** A paging HWPT may have a fault queue. */
+  readonly pagingFaults: boolean;
+  /** GET_HW_INFO lets the caller name the type of data he wants. */
+  readonly hwInfoInputType: boolean;
+  /** Capabilities that every device without usable ATS has. */
+  readonly noAtsCapability: bigint;
+  /** HWPT_INVALIDATE of an object that exists and cannot be invalidated. */
+  readonly invalidateWrongType: Errno;
+  /** GET_DIRTY_BITMAP with length 0. */
+  readonly dirtyOfNothing: Errno;
+  /** Self-test: bytes of iommu_hwpt_selftest that the mock driver knows. */
+  readonly mockDataSize: number;
+  /** Self-test: flags of a mock device. */
+  readonly mockDeviceFlags: number;
+  /** Self-test: DIRTY counts the bits it was given, mapped or not. */
+  readonly mockCountsGivenBits: boolean;
+  /** Self-test: MD_CHECK_MAP looks the HWPT up before it judges the addresses. */
+  readonly mockLooksUpFirst: boolean;
+  /** Compatibility: page sizes below a page are told as a page, whatever larger ones the domain has (a040). */
+  readonly compatMapsWithoutProt: boolean;
+}
+
+const BEFORE: Omit<ProfileFlags, 'profile'> = {
+  mapWrapFirst: false,
+  pagingFaults: false,
+  hwInfoInputType: false,
+  noAtsCapability: 0n,
+  invalidateWrongType: 'ENOENT',
+  dirtyOfNothing: 'EINVAL',
+  mockDataSize: 4,
+  mockDeviceFlags: 3,
+  mockCountsGivenBits: false,
+  mockLooksUpFirst: false,
+  compatMapsWithoutProt: true,
+};
+
+const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
+  mapWrapFirst: true,
+  pagingFaults: true,
+  hwInfoInputType: true,
+  noAtsCapability: 8n,
+  invalidateWrongType: 'EINVAL',
+  dirtyOfNothing: 'EOVERFLOW',
+  mockDataSize: 8,
+  mockDeviceFlags: 5,
+  mockCountsGivenBits: true,
+  mockLooksUpFirst: true,
+  compatMapsWithoutProt: false,
+};
+
+export const flagsOf = (profile: KernelProfile): ProfileFlags => ({
+  profile,
+  ...(profile === '6.12' ? BEFORE : SINCE_7_2),
+});

@@ -1,0 +1,107 @@
+/** Ops that compare: IOPTEs with the caller's pages, pin counts, IOTLB slots. They look at the state that devices use. */
+import {
+  type Errno,
+  fail,
+  type iommu_test_check_iotlb,
+  type iommu_test_check_map,
+  type iommu_test_check_refs,
+  PAGE_SIZE,
+  type StructOf,
+} from '@vfiolab/uapi';
+import {
+  call as ask,
+  IOMMU,
+  iommuApi,
+  type IoctlResult,
+  MAX_RUNS,
+  type Op,
+  PAGES,
+  pagesApi,
+  type Run,
+} from '@vfiolab/core';
+import { isNested } from '../context.js';
+import type { PagingHwpt } from '../hwpt.js';
+import { min } from '../ioas.js';
+import { hold } from '../objects.js';
+import { U64_MAX } from '../spans.js';
+import { done, holdMock, MOCK_MASK, MOCK_SHIFT, type TestCall } from './call.js';
+
+const PAGE = BigInt(PAGE_SIZE);
+const HALVES = Number(PAGE >> MOCK_SHIFT);
+/** Bytes compared at a time. */
+const PIECE = (BigInt(MAX_RUNS) * PAGE) / 4n;
+
+const framesOf = (runs: readonly Run[]): number[] =>
+  runs.flatMap(({ frame, count }) => Array.from({ length: count }, (_, i) => frame + i));
+
+/** Every IOPTE must lead to the page behind `uptr`. EINVAL: one does not, or misaligned; EFAULT: no page there. */
+export function* checkMap(
+  call: TestCall,
+  id: number,
+  { iova, length, uptr }: StructOf<typeof iommu_test_check_map>,
+): Op<IoctlResult> {
+  const wrong = ((iova | length | uptr) & MOCK_MASK) !== 0n || uptr + length > U64_MAX;
+  if (wrong && !call.file.flags.mockLooksUpFirst) return fail('EINVAL');
+  const hwpt = yield* holdMock(call, id);
+  if (!hwpt.ok) return hwpt;
+  if (wrong) return fail('EINVAL');
+  for (let at = 0n; at < length; at += PIECE) {
+    const errno = yield* comparePiece(call, hwpt.value, iova + at, uptr + at, min(PIECE, length - at));
+    if (errno) return fail(errno);
+  }
+  return done;
+}
+
+function* comparePiece(
+  call: TestCall,
+  hwpt: PagingHwpt,
+  iova: bigint,
+  uptr: bigint,
+  length: bigint,
+): Op<Errno | undefined> {
+  const count = Number(length >> MOCK_SHIFT);
+  const wanted = yield* halvesOf(call.client, uptr, count);
+  const args = { domain: hwpt.domainId, iova: Number(iova >> MOCK_SHIFT), count };
+  const found = framesOf(yield* ask(IOMMU, iommuApi.lookup, args));
+  for (let i = 0; i < count; i++) {
+    if (wanted[i] === undefined) return 'EFAULT';
+    if (wanted[i] !== found[i]) return 'EINVAL';
+  }
+  return undefined;
+}
+
+/** Half pages behind the caller's memory, up to the first that is not there. */
+function* halvesOf(client: string, uptr: bigint, count: number): Op<number[]> {
+  const page = Number(uptr / PAGE);
+  const skipped = Number((uptr % PAGE) >> MOCK_SHIFT);
+  const pages = Math.ceil((skipped + count) / HALVES);
+  const frames = framesOf(yield* ask(PAGES, pagesApi.pageFrames, { client, page, count: pages }));
+  return frames.flatMap((f) => Array.from({ length: HALVES }, (_, i) => f * HALVES + i)).slice(skipped);
+}
+
+/** Every page must be pinned `refs` times; hugetlb pages are not looked at. EIO: one is not; EINVAL: misaligned; EFAULT. */
+export function* checkRefs(
+  call: TestCall,
+  _id: number,
+  { length, uptr, refs }: StructOf<typeof iommu_test_check_refs>,
+): Op<IoctlResult> {
+  if ((length | uptr) % PAGE !== 0n || uptr + length > U64_MAX) return fail('EINVAL');
+  for (let at = 0n; at < length;) {
+    const count = Number(min(length - at, BigInt(MAX_RUNS) * PAGE) / PAGE);
+    const page = Number((uptr + at) / PAGE);
+    const found = yield* ask(PAGES, pagesApi.pagePins, { client: call.client, page, count });
+    if (found.some((p) => !p.huge && p.pins !== refs)) return fail('EIO');
+    const seen = found.reduce((sum, p) => sum + p.count, 0);
+    if (seen < count) return fail('EFAULT');
+    at += BigInt(seen) * PAGE;
+  }
+  return done;
+}
+
+/** One slot of a nested HWPT's IOTLB must hold the value. ENOENT; EINVAL: it does not, or there is no such slot. */
+export function* checkIotlb(call: TestCall, id: number, arm: StructOf<typeof iommu_test_check_iotlb>): Op<IoctlResult> {
+  const hwpt = yield* hold(call.file.context.objects, id, isNested);
+  if (!hwpt.ok) return hwpt;
+  const slots = yield* ask(IOMMU, iommuApi.mockIotlb, { domain: hwpt.value.domainId });
+  return slots[arm.id] === arm.iotlb ? done : fail('EINVAL');
+}

@@ -1,0 +1,46 @@
+/** DIRTY: marks pages as a mock device's writes do. */
+import { fail, iommu_test_dirty, type StructOf } from '@vfiolab/uapi';
+import { call as ask, IOMMU, iommuApi, type IoctlResult, type Op } from '@vfiolab/core';
+import { answer, done, holdMock, type TestCall } from './call.js';
+
+type Arm = StructOf<typeof iommu_test_dirty>;
+
+/** Bits of one call at most. */
+const MAX_BITS = 16n * 1024n * 1024n * 8n;
+
+/**
+ * EINVAL: page_size or length 0, misaligned, no bitmap, or tracking is off; EOVERFLOW; ENOENT; EFAULT.
+ * As in the kernel's test driver, bit 0 stands for page number iova / page_size, whatever the mock's own page is.
+ */
+export function* dirtyOp(call: TestCall, id: number, arm: Arm): Op<IoctlResult> {
+  const { iova, length, page_size: size, uptr } = arm;
+  if (size === 0n || length === 0n || iova % size !== 0n || length % size !== 0n || uptr === 0n) return fail('EINVAL');
+  const bits = length / size;
+  if (bits > MAX_BITS) return fail('EOVERFLOW');
+  const hwpt = yield* holdMock(call, id);
+  if (!hwpt.ok) return hwpt;
+  const given = call.user.read(uptr, Number((bits + 7n) / 8n));
+  // Without the caller's bits the driver still says first whether it tracks at all.
+  const bitmap = given ? only(given, Number(bits)) : new Uint8Array(0);
+  const args = { domain: hwpt.value.domainId, first: Number(iova / size), bitmap };
+  const marked = yield* ask(IOMMU, iommuApi.dirtyMark, args);
+  if (!marked.ok) return marked;
+  if (!given) return fail('EFAULT');
+  const count = call.file.flags.mockCountsGivenBits ? popcount(bitmap) : marked.value;
+  const told = answer(call, iommu_test_dirty, arm, { out_nr_dirty: BigInt(count) });
+  return told.ok ? done : told;
+}
+
+/** The first `bits` bits. */
+function only(bitmap: Uint8Array, bits: number): Uint8Array {
+  const out = bitmap.slice();
+  const over = out.length * 8 - bits;
+  if (over > 0) out[out.length - 1]! &= 0xff >> over;
+  return out;
+}
+
+const popcount = (bitmap: Uint8Array): number => {
+  let n = 0;
+  for (const byte of bitmap) for (let b = byte; b !== 0; b &= b - 1) n++;
+  return n;
+};
