@@ -44,8 +44,9 @@ export class Bench {
   readonly held: HeldCall[] = [];
   /** Who asks. */
   sender = IOMMUFD;
-  private readonly waiting = new Map<number, (frame: Uint8Array) => void>();
-  private nextId = 1;
+  /** By sender and id: every sender numbers its own requests. */
+  private readonly waiting = new Map<string, Map<number, (frame: Uint8Array) => void>>();
+  private readonly lastId = new Map<string, number>();
 
   constructor(limits: IommuLimits = {}) {
     this.core = new IommuCore(limits);
@@ -55,8 +56,9 @@ export class Bench {
   ask<K extends Name>(name: K, args: ArgsOf<Api[K]>): Answer<ReplyOf<Api[K]>> {
     const answer: Answer<ReplyOf<Api[K]>> = { value: undefined };
     const method: AnyMethod = iommuApi[name];
-    const id = this.nextId++;
-    this.waiting.set(id, (frame) => {
+    const id = (this.lastId.get(this.sender) ?? 0) + 1;
+    this.lastId.set(this.sender, id);
+    this.openOf(this.sender).set(id, (frame) => {
       answer.value = (method.reply.read(payloadOf(frame)) ?? null) as ReplyOf<Api[K]>;
     });
     this.send(this.sender, encodeFrame(this.header(REQUEST, method.id, id), method.args, args));
@@ -94,8 +96,14 @@ export class Bench {
   }
 
   private oldest(id: number): number {
-    for (const waiting of this.waiting.keys()) return waiting;
+    for (const waiting of this.openOf(this.sender).keys()) return waiting;
     return id;
+  }
+
+  private openOf(sender: string): Map<number, (frame: Uint8Array) => void> {
+    const known = this.waiting.get(sender) ?? new Map<number, (frame: Uint8Array) => void>();
+    this.waiting.set(sender, known);
+    return known;
   }
 
   private send(from: string, frame: Uint8Array): void {
@@ -107,8 +115,8 @@ export class Bench {
     const { kind, method, id } = decodeHeader(frame);
     if (kind === REPLY) {
       if (method !== 0) throw new Error(`status ${method}`);
-      this.waiting.get(id)!(frame);
-      this.waiting.delete(id);
+      this.openOf(to).get(id)!(frame);
+      this.openOf(to).delete(id);
       return;
     }
     if (to !== PAGES) throw new Error(`a call to ${to}`);
