@@ -6,7 +6,7 @@
  * Rule: a fill that fails leaves no PTE and no pin of its own.
  */
 import { fail, ok, PAGE_SIZE, type Result } from '@vfiolab/uapi';
-import { call, IOMMU, iommuApi, type Op, PAGES, pagesApi, type Pinned, type Run } from '@vfiolab/core';
+import { call, IOMMU, iommuApi, type Op, PAGES, pagesApi, type Unpinning, type Pinned, type Run } from '@vfiolab/core';
 import { type Area, areaLength, pageOffset } from './ioas.js';
 import type { PagingHwpt } from './hwpt.js';
 
@@ -125,8 +125,14 @@ export function* clear(areas: readonly Area[], hwpts: readonly PagingHwpt[]): Op
 
 /** Gives up every pin of an area; `release`: it was the last area of its store. */
 export function* unpinArea(area: Area, store: number, release: boolean): Op<void> {
+  const wanted = unpinningOf(area, store, release);
+  if (wanted) yield* call(PAGES, pagesApi.unpin, wanted);
+}
+
+/** What the pages service is to give up for an area that has no pins from now on; undefined: nothing. */
+export function unpinningOf(area: Area, store: number, release: boolean): Unpinning | undefined {
   const range = slots(area);
   const ranges = Array.from({ length: area.covers }, () => range);
   area.covers = 0;
-  if (ranges.length > 0 || release) yield* call(PAGES, pagesApi.unpin, { store, ranges, release });
+  return ranges.length > 0 || release ? { store, ranges, release } : undefined;
 }

@@ -4,9 +4,9 @@
  * Rule: PTEs go from every domain and the flush is done, then the pins go, then the area and the answer (invariant I05).
  */
 import type { Errno } from '@vfiolab/uapi';
-import { lockRead, type Op, unlock } from '@vfiolab/core';
+import { call, lockRead, type Op, PAGES, pagesApi, unlock } from '@vfiolab/core';
 import { dropPins } from './access.js';
-import { clear, unpinArea } from './fill.js';
+import { clear, unpinningOf } from './fill.js';
 import { type Area, areaLength, type Ioas } from './ioas.js';
 import { type IovaSpan, U64_MAX } from './spans.js';
 
@@ -45,11 +45,18 @@ function* empty(ioas: Ioas, areas: readonly Area[]): Op<void> {
   if (areas.length === 0) return;
   for (const area of areas) if (area.accesses > 0) yield* notify(ioas, area);
   if (ioas.hwpts.length > 0) yield* clear(areas, ioas.hwpts);
-  for (const area of areas) {
-    const store = area.store!;
-    yield* unpinArea(area, store.id, --store.areas === 0);
-    ioas.areas.delete(area);
-  }
+  for (let i = 0; i < areas.length; i += BATCH) yield* unpinBatch(ioas, areas.slice(i, i + BATCH));
+}
+
+/** Areas whose pins are given up with one message. */
+const BATCH = 4096;
+
+function* unpinBatch(ioas: Ioas, areas: readonly Area[]): Op<void> {
+  const stores = areas
+    .map((area) => unpinningOf(area, area.store!.id, --area.store!.areas === 0))
+    .filter((wanted) => wanted !== undefined);
+  if (stores.length > 0) yield* call(PAGES, pagesApi.unpinMany, { stores });
+  for (const area of areas) ioas.areas.delete(area);
 }
 
 /** Tells the accesses that the area goes; they let go of what they pinned in it before they return (semantics B7.2). */

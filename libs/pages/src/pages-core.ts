@@ -70,6 +70,7 @@ export class PagesCore implements Core {
       storeCreate: (_req, args) => this.storeCreate(args),
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
+      unpinMany: (_req, { stores }) => stores.forEach((s) => this.stores.unpin(s.store, s.ranges, s.release)),
       dmaRead: (_req, { pieces }) => this.dmaRead(pieces),
       dmaWrite: (_req, { pieces, data }) => this.dmaWrite(pieces, data),
       pageFrames: (_req, args) => this.touch(args).map(({ frame, count }) => ({ frame, count })),

@@ -47,6 +47,9 @@ export type PinCount = ValueOf<typeof pinCount>;
 
 export const procStatus = message({ pid: u32, vmLockedKb: num, vmPinnedKb: num, userLockedPages: num });
 
+const unpinning = message({ store: num, ranges: list(message({ first: num, count: num })), release: bool });
+export type Unpinning = ValueOf<typeof unpinning>;
+
 export const pagesApi = api('pages', {
   /** The host's memory in frames. */
   setup: method(32, message({ frames: num }), nothing),
@@ -83,7 +86,9 @@ export const pagesApi = api('pages', {
   /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT, ENOMEM. */
   pin: method(49, message({ store: num, first: num, count: num }), result(pinned)),
   /** Takes one cover away from each range; a slot that nobody covers is unpinned. `release`: the store goes too. */
-  unpin: method(50, message({ store: num, ranges: list(message({ first: num, count: num })), release: bool }), nothing),
+  unpin: method(50, unpinning, nothing),
+  /** The same for many stores, in order. */
+  unpinMany: method(66, message({ stores: list(unpinning) }), nothing),
   /** From iommu: bytes of pinned frames. */
   dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
   dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
