@@ -11,6 +11,7 @@ import { type Area, areaLength, pageOffset } from './ioas.js';
 import type { PagingHwpt } from './hwpt.js';
 
 const PAGE = BigInt(PAGE_SIZE);
+const PAGE_SHIFT = 12;
 
 /** The slots of the store that an area shows. */
 export function slots(area: Area): { first: number; count: number } {
@@ -20,7 +21,9 @@ export function slots(area: Area): { first: number; count: number } {
 }
 
 /** Domains by granule: those of one granule are written with one message. */
-function byGranule(hwpts: readonly PagingHwpt[]): Map<number, number[]> {
+function byGranule(hwpts: readonly PagingHwpt[]): Iterable<readonly [number, number[]]> {
+  const [only] = hwpts;
+  if (only && hwpts.length === 1) return [[only.domain.granule, [only.domain.domain]]];
   const out = new Map<number, number[]>();
   for (const { domain } of hwpts) {
     const same = out.get(domain.granule);
@@ -36,8 +39,13 @@ interface Piece {
 }
 
 /** Runs of whole 4 KiB slots, cut to the bytes of the area and counted in granules. */
-function toGranules(area: Area, granule: number, firstSlot: number, runs: readonly Run[]): Piece {
+function toGranules(area: Area, granule: number, firstSlot: number, runs: Run[]): Piece {
   const shift = BigInt(granule);
+  // Whole slots in a domain of whole slots: nothing to cut and nothing to count anew.
+  if (granule === PAGE_SHIFT) {
+    const startByte = BigInt(firstSlot) * PAGE - area.startByte;
+    return { iova: Number((area.start + startByte) >> shift), runs };
+  }
   const { first } = slots(area);
   const headBytes = firstSlot === first ? pageOffset(area) : 0n;
   const startByte = firstSlot === first ? 0n : BigInt(firstSlot) * PAGE - area.startByte;
@@ -59,15 +67,10 @@ function toGranules(area: Area, granule: number, firstSlot: number, runs: readon
  * Writes one batch of pinned runs into the domains.
  * ENOMEM: the IOMMU has no room for the table pages.
  */
-function* writeRuns(
-  area: Area,
-  hwpts: readonly PagingHwpt[],
-  firstSlot: number,
-  runs: readonly Run[],
-): Op<Result<void>> {
+function* writeRuns(area: Area, hwpts: readonly PagingHwpt[], firstSlot: number, runs: Run[]): Op<Result<void>> {
   for (const [granule, domains] of byGranule(hwpts)) {
-    const piece = toGranules(area, granule, firstSlot, runs);
-    const done = yield* call(IOMMU, iommuApi.map, { domains, ...piece, prot: area.prot });
+    const { iova, runs: counted } = toGranules(area, granule, firstSlot, runs);
+    const done = yield* call(IOMMU, iommuApi.map, { domains, iova, runs: counted, prot: area.prot });
     if (!done.ok) return done;
   }
   return ok(undefined);

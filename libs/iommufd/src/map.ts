@@ -4,7 +4,7 @@
  * Rule: places are taken before memory is pinned, and given back when pinning fails (semantics B2.6).
  */
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { call, lockRead, type Op, PAGES, pagesApi, unlock } from '@vfiolab/core';
+import { call, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { clear, fillArea, unpinArea } from './fill.js';
 import { type Area, type Ioas, type Store } from './ioas.js';
 import type { ProfileFlags } from './profile-flags.js';
@@ -34,9 +34,9 @@ export function judgeRange(va: bigint, length: bigint, { mapWrapFirst }: Profile
  * answer; without one they are only remembered (B2.5). EINVAL, EOVERFLOW, EEXIST, ENOSPC, EFAULT, ENOMEM.
  */
 export function* mapUser(ioas: Ioas, range: UserRange, fixed: bigint | undefined): Op<Result<bigint>> {
-  yield* lockRead(ioas.domainsLock);
+  yield ioas.domainsLock.reading;
   const mapped = yield* mapUserLocked(ioas, range, fixed);
-  yield* unlock(ioas.domainsLock);
+  yield ioas.domainsLock.unlocking;
   return mapped;
 }
 
@@ -100,9 +100,9 @@ export function* mapSlices(
   writable: boolean,
   fixed: bigint | undefined,
 ): Op<Result<bigint>> {
-  yield* lockRead(ioas.domainsLock);
+  yield ioas.domainsLock.reading;
   const mapped = yield* mapSlicesLocked(ioas, slices, prot, writable, fixed);
-  yield* unlock(ioas.domainsLock);
+  yield ioas.domainsLock.unlocking;
   return mapped;
 }
 

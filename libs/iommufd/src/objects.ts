@@ -7,7 +7,7 @@
  * lowest free from 1 (SURPRISES 1).
  */
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { Lock, lockRead, type Op } from '@vfiolab/core';
+import { Lock, type Op } from '@vfiolab/core';
 
 export type ObjectType = 'ioas' | 'hwpt' | 'nested' | 'device' | 'access' | 'fault' | 'selftest';
 
@@ -92,6 +92,6 @@ export function* hold<T extends IommufdObject>(
 ): Op<Result<T>> {
   const object = table.get(id);
   if (!object || !is(object)) return fail('ENOENT');
-  yield* lockRead(object.shortTerm);
+  yield object.shortTerm.reading;
   return table.get(id) === object ? ok(object) : fail('ENOENT');
 }
