@@ -64,7 +64,8 @@ export class SegmentMemory implements UserMemory {
 
   /** Notes that bytes [from, end) of one of our copies were written. */
   wrote(copy: Segment, from: number, end: number): void {
-    this.writes.push({ va: copy.va + from, bytes: copy.bytes.subarray(from, end) });
+    const whole = from === 0 && end === copy.bytes.length;
+    this.writes.push({ va: copy.va + from, bytes: whole ? copy.bytes : copy.bytes.subarray(from, end) });
   }
 
   private holding(at: number, length: number): Segment | undefined {

@@ -4,13 +4,14 @@
  * Words: attachment is per IOMMU group: the first device of a group moves the group, its siblings follow to the same HWPT.
  * Rule: the reserved ranges of every attached device are in the IOAS that its HWPT follows.
  */
-import { fail, ok, type Result } from '@vfiolab/uapi';
+import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
 import { BLOCKING, call, IOMMU, iommuApi, lockWrite, type Op, unlock } from '@vfiolab/core';
 import { type BoundDevice, type Context, type Igroup, isHwpt, isIoas, isNested } from './context.js';
 import { abortHwpt, makeHwpt, type PagingHwpt, putHwpt } from './hwpt.js';
 import type { Hwpt } from './nested-hwpt.js';
 import type { Ioas } from './ioas.js';
 import { hold, type IommufdObject, isAnyObject } from './objects.js';
+import { hasPasids, isCompatible } from './pasid.js';
 
 /** Moves the device to a HWPT: the HWPT it leaves, if any, is to be put by the caller. */
 type Move = (device: BoundDevice, hwpt: Hwpt) => Op<Result<Hwpt | undefined>>;
@@ -79,6 +80,8 @@ function* attach(device: BoundDevice, hwpt: Hwpt): Op<Result<undefined>> {
 
 function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Result<undefined>> {
   if (igroup.hwpt && igroup.hwpt !== hwpt) return fail('EINVAL');
+  const refused = refusal(device, hwpt);
+  if (refused) return fail(refused);
   const { ioas } = hwpt.paging;
   const reserved = yield* enforceReserved(ioas, device.bdf);
   if (!reserved.ok) return reserved;
@@ -92,6 +95,7 @@ function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Resu
   }
   hwpt.users++;
   igroup.attached.push(device);
+  device.route = routeOf(device, hwpt);
   return ok(undefined);
 }
 
@@ -108,6 +112,8 @@ function* replaceLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Res
   const old = igroup.hwpt;
   if (!old || !device.attached) return fail('EINVAL');
   if (old === hwpt) return ok(undefined);
+  const refused = igroup.attached.map((d) => refusal(d, hwpt)).find((errno) => errno !== undefined);
+  if (refused) return fail(refused);
   const [from, to] = [old.paging.ioas, hwpt.paging.ioas];
   const reserved = from !== to ? yield* reserveGroup(igroup, to) : ok(undefined);
   if (!reserved.ok) return reserved;
@@ -119,6 +125,7 @@ function* replaceLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Res
   if (from !== to) unreserveGroup(igroup, from);
   old.fault?.drop(device, old);
   igroup.hwpt = hwpt;
+  for (const d of igroup.attached) d.route = routeOf(d, hwpt);
   hwpt.users += igroup.attached.length;
   old.users -= igroup.attached.length - 1;
   return ok(old);
@@ -139,6 +146,7 @@ function* leave(device: BoundDevice): Op<void> {
   yield* lockWrite(igroup.lock);
   const hwpt = igroup.hwpt!;
   igroup.attached.splice(igroup.attached.indexOf(device), 1);
+  device.route = undefined;
   if (igroup.attached.length === 0) {
     yield* moveGroup(igroup, BLOCKING);
     igroup.hwpt = undefined;
@@ -147,6 +155,19 @@ function* leave(device: BoundDevice): Op<void> {
   hwpt.paging.ioas.unreserve(bdf);
   yield* unlock(igroup.lock);
 }
+
+/**
+ * EINVAL: the group has PASIDs attached, and the HWPT was not made for that (semantics C7). ENOENT: the HWPT belongs to a
+ * vIOMMU in which the device has no id (C6.2).
+ */
+function refusal(device: BoundDevice, hwpt: Hwpt): Errno | undefined {
+  if (hasPasids(device.igroup) && !isCompatible(hwpt)) return 'EINVAL';
+  return hwpt.type === 'nested' && hwpt.viommu && device.vdevice?.viommu !== hwpt.viommu ? 'ENOENT' : undefined;
+}
+
+/** Through a vIOMMU events reach the guest, under the id that the device has when it is attached. */
+const routeOf = ({ vdevice }: BoundDevice, hwpt: Hwpt): BoundDevice['route'] =>
+  hwpt.type === 'nested' && hwpt.viommu && vdevice ? { viommu: hwpt.viommu, virtId: vdevice.virtId } : undefined;
 
 function* moveGroup(igroup: Igroup, domain: number): Op<Result<void>> {
   return yield* call(IOMMU, iommuApi.attach, { bdfs: [...igroup.members], domain });

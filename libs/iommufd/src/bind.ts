@@ -7,6 +7,8 @@ import { ok, type Result } from '@vfiolab/uapi';
 import { call, GROUPS, groupsApi, IOMMU, iommuApi, lockWrite, type Op } from '@vfiolab/core';
 import { detach } from './attach.js';
 import { BoundDevice, type Context } from './context.js';
+import { detachAllPasids } from './pasid.js';
+import { buryVdevice } from './viommu.js';
 
 /** EPERM, EBUSY, EINVAL as DMA ownership has it; ENOMEM: too many objects. */
 export function* bindDevice(context: Context, bdf: string): Op<Result<BoundDevice>> {
@@ -40,8 +42,10 @@ function addDevice(context: Context, device: BoundDevice): Result<BoundDevice> {
   return ok(device);
 }
 
-/** Detaches first. The device's object is gone afterwards, and its group with its last device. */
+/** Its vDEVICE and PASIDs go first, then the attachment. The device's object is gone afterwards, and its group with its last device. */
 export function* unbindDevice(context: Context, device: BoundDevice): Op<void> {
+  buryVdevice(context, device);
+  yield* detachAllPasids(context, device);
   yield* detach(context, device);
   yield* lockWrite(device.shortTerm);
   context.objects.remove(device);

@@ -13,6 +13,16 @@ import type { PagingHwpt } from './hwpt.js';
 import type { Hwpt, NestedHwpt } from './nested-hwpt.js';
 import { ObjectTable, type IommufdObject } from './objects.js';
 import type { MockObject } from './selftest/mock-object.js';
+import type { HwQueue } from './hw-queue.js';
+import type { VeventQueue } from './vevent-queue.js';
+import type { Vdevice, Viommu } from './viommu.js';
+
+/** A device's further address space. */
+export interface PasidAttachment {
+  readonly pasid: number;
+  readonly device: BoundDevice;
+  readonly hwpt: Hwpt;
+}
 
 export interface Igroup {
   readonly id: number;
@@ -23,6 +33,7 @@ export interface Igroup {
   hwpt: Hwpt | undefined;
   /** Attached devices, in the order in which they came. */
   attached: BoundDevice[];
+  pasids: PasidAttachment[];
   bound: number;
 }
 
@@ -32,6 +43,9 @@ export class BoundDevice implements IommufdObject {
   /** The table's and the driver's reference. */
   users = 2;
   readonly shortTerm = new Lock();
+  vdevice: Vdevice | undefined;
+  /** Where events of the device go while it is attached through a vIOMMU, and under which id. */
+  route: { readonly viommu: Viommu; readonly virtId: bigint } | undefined;
 
   constructor(
     readonly bdf: string,
@@ -66,7 +80,7 @@ export class Context {
   igroup(id: number, members: readonly string[]): Igroup {
     let g = this.igroups.get(id);
     if (!g) {
-      g = { id, members, lock: new Lock(), hwpt: undefined, attached: [], bound: 0 };
+      g = { id, members, lock: new Lock(), hwpt: undefined, attached: [], pasids: [], bound: 0 };
       this.igroups.set(id, g);
     }
     return g;
@@ -79,4 +93,8 @@ export const isNested = (o: IommufdObject): o is NestedHwpt => o.type === 'neste
 export const isDevice = (o: IommufdObject): o is BoundDevice => o.type === 'device';
 export const isAccess = (o: IommufdObject): o is Access => o.type === 'access';
 export const isFaultQueue = (o: IommufdObject): o is FaultQueue => o.type === 'fault';
+export const isViommu = (o: IommufdObject): o is Viommu => o.type === 'viommu';
+export const isVdevice = (o: IommufdObject): o is Vdevice => o.type === 'vdevice';
+export const isVeventQueue = (o: IommufdObject): o is VeventQueue => o.type === 'veventq';
+export const isHwQueue = (o: IommufdObject): o is HwQueue => o.type === 'hwqueue';
 export const isMockObject = (o: IommufdObject): o is MockObject => o.type === 'selftest';

@@ -27,7 +27,12 @@ export interface PageRequest {
   readonly addr: bigint;
 }
 
+/** The attachment without a PASID. */
+export const RID = 0;
+
 export interface FaultGroup {
+  /** The PASID under which the HWPT is attached, or RID. */
+  readonly pasid: number;
   readonly device: BoundDevice;
   readonly hwpt: Hwpt;
   readonly requests: readonly PageRequest[];
@@ -55,8 +60,9 @@ export class FaultQueue implements IommufdObject {
   }
 
   /** The device's group leaves the HWPT: what it waits for is answered as invalid. */
-  drop(device: BoundDevice, hwpt: Hwpt): void {
-    const gone = (g: FaultGroup): boolean => g.hwpt === hwpt && g.device.igroup === device.igroup;
+  drop(device: BoundDevice, hwpt: Hwpt, pasid = RID): void {
+    const gone = (g: FaultGroup): boolean =>
+      g.hwpt === hwpt && g.pasid === pasid && g.device.igroup === device.igroup;
     this.waiting = this.waiting.filter((g) => !gone(g));
     for (const [cookie, g] of this.delivered) if (gone(g)) this.delivered.delete(cookie);
   }

@@ -41,6 +41,8 @@ export interface Area extends IovaSpan {
   covers: number;
   /** Slices of it that accesses have pinned. */
   accesses: number;
+  /** Slices of it that hardware queues have pinned: it cannot be unmapped. */
+  locks: number;
 }
 
 export interface Reserved extends IovaSpan {

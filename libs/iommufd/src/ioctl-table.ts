@@ -3,6 +3,7 @@ import {
   IOMMU_DESTROY,
   IOMMU_FAULT_QUEUE_ALLOC,
   IOMMU_GET_HW_INFO,
+  IOMMU_HW_QUEUE_ALLOC,
   IOMMU_HWPT_ALLOC,
   IOMMU_HWPT_GET_DIRTY_BITMAP,
   IOMMU_HWPT_INVALIDATE,
@@ -15,7 +16,10 @@ import {
   IOMMU_IOAS_UNMAP,
   IOMMU_OPTION,
   IOMMU_TEST_CMD,
+  IOMMU_VDEVICE_ALLOC,
+  IOMMU_VEVENTQ_ALLOC,
   IOMMU_VFIO_IOAS,
+  IOMMU_VIOMMU_ALLOC,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
@@ -38,6 +42,10 @@ import { ioasMap } from './ioctl/ioas-map.js';
 import { ioasUnmap } from './ioctl/ioas-unmap.js';
 import { option } from './ioctl/option.js';
 import { testCmd } from './ioctl/test-cmd.js';
+import { hwQueueAlloc } from './ioctl/hw-queue-alloc.js';
+import { vdeviceAlloc } from './ioctl/vdevice-alloc.js';
+import { veventqAlloc } from './ioctl/veventq-alloc.js';
+import { viommuAlloc } from './ioctl/viommu-alloc.js';
 import { vfioIoas } from './ioctl/vfio-ioas.js';
 
 export const iommufdTable = frontDoor<IommufdFile>({
@@ -56,6 +64,10 @@ export const iommufdTable = frontDoor<IommufdFile>({
   IOMMU_HWPT_GET_DIRTY_BITMAP: row(IOMMU_HWPT_GET_DIRTY_BITMAP, getDirtyBitmap),
   IOMMU_HWPT_INVALIDATE: row(IOMMU_HWPT_INVALIDATE, hwptInvalidate),
   IOMMU_FAULT_QUEUE_ALLOC: row(IOMMU_FAULT_QUEUE_ALLOC, faultQueueAlloc),
+  IOMMU_VIOMMU_ALLOC: row(IOMMU_VIOMMU_ALLOC, viommuAlloc),
+  IOMMU_VDEVICE_ALLOC: row(IOMMU_VDEVICE_ALLOC, vdeviceAlloc),
+  IOMMU_VEVENTQ_ALLOC: row(IOMMU_VEVENTQ_ALLOC, veventqAlloc),
+  IOMMU_HW_QUEUE_ALLOC: row(IOMMU_HW_QUEUE_ALLOC, hwQueueAlloc),
   IOMMU_TEST_CMD: row(IOMMU_TEST_CMD, testCmd),
   VFIO_IOMMU_GET_INFO: row(VFIO_IOMMU_GET_INFO, getInfo),
   VFIO_IOMMU_MAP_DMA: row(VFIO_IOMMU_MAP_DMA, mapDma),

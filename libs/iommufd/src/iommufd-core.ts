@@ -47,6 +47,7 @@ import { type OpenFile, OpenFiles } from './open-files.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
 import { destroyAccess } from './selftest/access-ops.js';
 import { decodeContext, encodeContext } from './state.js';
+import type { VeventQueue } from './vevent-queue.js';
 
 interface Bound {
   readonly context: number;
@@ -235,13 +236,15 @@ export class IommufdCore implements Core {
   }
 }
 
+type Queue = FaultQueue | VeventQueue;
+
 /** Files that are streams: EBADF: not open; EINVAL: another kind of file. */
-function onQueue<T>(file: OpenFile | undefined, act: (queue: FaultQueue) => Result<T>): Result<T> {
+function onQueue<T>(file: OpenFile | undefined, act: (queue: Queue) => Result<T>): Result<T> {
   if (!file) return fail('EBADF');
-  return file.kind === 'iommufd-fault' ? act(file.object) : fail('EINVAL');
+  return file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? act(file.object) : fail('EINVAL');
 }
 
-function closeQueue(queue: FaultQueue): void {
+function closeQueue(queue: Queue): void {
   queue.fileOpen = false;
   queue.users--;
 }

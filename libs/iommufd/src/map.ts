@@ -73,6 +73,7 @@ export const newArea = (start: bigint, length: bigint, startByte: bigint, prot: 
   state: 'building',
   covers: 0,
   accesses: 0,
+  locks: 0,
 });
 
 export function goLive(area: Area, store: Store): void {

@@ -10,6 +10,8 @@ import type { BoundDevice, Context } from './context.js';
 import type { FaultQueue } from './fault-queue.js';
 import { FAULT_ID_VALID, NEST_PARENT, type PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
+import type { ProfileFlags } from './profile-flags.js';
+import type { Viommu } from './viommu.js';
 
 export class NestedHwpt implements IommufdObject {
   readonly type = 'nested';
@@ -22,6 +24,10 @@ export class NestedHwpt implements IommufdObject {
     readonly parent: PagingHwpt,
     /** Number at the iommu service. */
     readonly domainId: number,
+    /** Flags it was made with, without FAULT_ID_VALID. */
+    readonly flags: number,
+    /** Made through this vIOMMU, which it holds instead of the parent. */
+    readonly viommu?: Viommu,
   ) {}
 
   /** The HWPT that holds the kernel's part of the translation. */
@@ -35,29 +41,31 @@ export type Hwpt = PagingHwpt | NestedHwpt;
 /** Has an id, but is not finalized yet. EOPNOTSUPP, EINVAL, EFAULT, ENOSPC, ENOMEM. */
 export function* makeNested(
   context: Context,
-  parent: PagingHwpt,
+  on: PagingHwpt | Viommu,
   device: BoundDevice,
   flags: number,
   data: UserData,
-  known: number,
+  { nestedFlags, mockDataSize: known }: ProfileFlags,
 ): Op<Result<NestedHwpt>> {
-  if ((flags & ~FAULT_ID_VALID) !== 0 || data.length === 0) return fail('EOPNOTSUPP');
+  if ((flags & ~nestedFlags) !== 0 || data.length === 0) return fail('EOPNOTSUPP');
+  const parent = on.type === 'viommu' ? on.hwpt : on;
   if (parent.auto || (parent.flags & NEST_PARENT) === 0) return fail('EINVAL');
   const args = { bdf: device.bdf, parent: parent.domainId, data, known };
   const domain = yield* call(IOMMU, iommuApi.nestedAlloc, args);
   if (!domain.ok) return domain;
-  const hwpt = new NestedHwpt(parent, domain.value.domain);
+  const viommu = on.type === 'viommu' ? on : undefined;
+  const hwpt = new NestedHwpt(parent, domain.value.domain, flags & ~FAULT_ID_VALID, viommu);
   const id = context.objects.reserve(hwpt);
   if (!id.ok) {
     yield* call(IOMMU, iommuApi.domainFree, domain.value);
     return id;
   }
-  parent.users++;
+  on.users++;
   return ok(hwpt);
 }
 
 /** Gives up what the HWPT holds. Nothing is attached to it, and its id is taken care of by the caller. */
 export function* dismantleNested(hwpt: NestedHwpt): Op<void> {
   yield* call(IOMMU, iommuApi.domainFree, { domain: hwpt.domainId });
-  hwpt.parent.users--;
+  (hwpt.viommu ?? hwpt.parent).users--;
 }

@@ -9,7 +9,7 @@
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { Lock, type Op } from '@vfiolab/core';
 
-export type ObjectType = 'ioas' | 'hwpt' | 'nested' | 'device' | 'access' | 'fault' | 'selftest';
+export type ObjectType = 'ioas' | 'hwpt' | 'nested' | 'device' | 'access' | 'fault' | 'viommu' | 'vdevice' | 'veventq' | 'hwqueue' | 'selftest';
 
 export interface IommufdObject {
   readonly type: ObjectType;
@@ -25,17 +25,19 @@ export const MAX_OBJECTS = 65536;
 export class ObjectTable {
   private readonly live = new Map<number, IommufdObject>();
   private readonly reserved = new Set<number>();
+  /** Ids that nobody gets again. */
+  private readonly buried = new Set<number>();
   private lowestFree = 1;
 
   get size(): number {
-    return this.live.size + this.reserved.size;
+    return this.live.size + this.reserved.size + this.buried.size;
   }
 
   /** Reserves the lowest free id for the object. ENOMEM at the bound. */
   reserve(object: IommufdObject): Result<number> {
     if (this.size >= MAX_OBJECTS) return fail('ENOMEM');
     let id = this.lowestFree;
-    while (this.live.has(id) || this.reserved.has(id)) id++;
+    while (this.live.has(id) || this.reserved.has(id) || this.buried.has(id)) id++;
     this.lowestFree = id + 1;
     this.reserved.add(id);
     object.id = id;
@@ -60,6 +62,16 @@ export class ObjectTable {
     this.free(object.id);
   }
 
+  /** Removes an object whose id is never given out again. */
+  bury(object: IommufdObject): void {
+    this.live.delete(object.id);
+    this.buried.add(object.id);
+  }
+
+  get tombstones(): number[] {
+    return [...this.buried].sort((a, b) => a - b);
+  }
+
   private free(id: number): void {
     if (id < this.lowestFree) this.lowestFree = id;
   }
@@ -71,6 +83,11 @@ export class ObjectTable {
   /** In the order of their ids. */
   all(): IommufdObject[] {
     return [...this.live.values()].sort((a, b) => a.id - b.id);
+  }
+
+  /** For decode. */
+  restoreTombstone(id: number): void {
+    this.buried.add(id);
   }
 
   /** For decode: puts an object back under its id. */

@@ -9,6 +9,7 @@ import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Access } from './access.js';
 import type { Context } from './context.js';
 import type { FaultQueue } from './fault-queue.js';
+import type { VeventQueue } from './vevent-queue.js';
 
 interface AnyFile {
   readonly id: number;
@@ -25,7 +26,11 @@ export interface FaultFile extends AnyFile {
   readonly kind: 'iommufd-fault';
   readonly object: FaultQueue;
 }
-export type OpenFile = ContextFile | AccessFile | FaultFile;
+export interface VeventFile extends AnyFile {
+  readonly kind: 'iommufd-vevents';
+  readonly object: VeventQueue;
+}
+export type OpenFile = ContextFile | AccessFile | FaultFile | VeventFile;
 type NewOpenFile = OpenFile extends infer F ? (F extends OpenFile ? Omit<F, 'id'> : never) : never;
 
 export class OpenFiles {

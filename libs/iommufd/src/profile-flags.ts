@@ -10,6 +10,11 @@ export interface ProfileFlags {
   readonly profile: KernelProfile;
   /** MAP judges user_va + length beyond 2^64 (EOVERFLOW) before a length that is too long (EINVAL). */
   readonly mapWrapFirst: boolean;
+  /** IOMMU_HWPT_ALLOC flags of a paging HWPT, FAULT_ID_VALID apart, and of a nested one. */
+  readonly pagingFlags: number;
+  readonly nestedFlags: number;
+  /** A paging HWPT may have driver data. */
+  readonly pagingData: boolean;
   /** A paging HWPT may have a fault queue. */
   readonly pagingFaults: boolean;
   /** GET_HW_INFO lets the caller name the type of data he wants. */
@@ -24,6 +29,8 @@ export interface ProfileFlags {
   readonly mockDataSize: number;
   /** Self-test: flags of a mock device. */
   readonly mockDeviceFlags: number;
+  /** Self-test: the ops about PASIDs and vIOMMUs. */
+  readonly mockVirtualizes: boolean;
   /** Self-test: DIRTY counts the bits it was given, mapped or not. */
   readonly mockCountsGivenBits: boolean;
   /** Self-test: MD_CHECK_MAP looks the HWPT up before it judges the addresses. */
@@ -34,6 +41,9 @@ export interface ProfileFlags {
 
 const BEFORE: Omit<ProfileFlags, 'profile'> = {
   mapWrapFirst: false,
+  pagingFlags: 3,
+  nestedFlags: 4,
+  pagingData: false,
   pagingFaults: false,
   hwInfoInputType: false,
   noAtsCapability: 0n,
@@ -41,6 +51,7 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
   dirtyOfNothing: 'EINVAL',
   mockDataSize: 4,
   mockDeviceFlags: 3,
+  mockVirtualizes: false,
   mockCountsGivenBits: false,
   mockLooksUpFirst: false,
   compatMapsWithoutProt: true,
@@ -48,6 +59,9 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
 
 const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   mapWrapFirst: true,
+  pagingFlags: 11,
+  nestedFlags: 12,
+  pagingData: true,
   pagingFaults: true,
   hwInfoInputType: true,
   noAtsCapability: 8n,
@@ -55,6 +69,7 @@ const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   dirtyOfNothing: 'EOVERFLOW',
   mockDataSize: 8,
   mockDeviceFlags: 5,
+  mockVirtualizes: true,
   mockCountsGivenBits: true,
   mockLooksUpFirst: true,
   compatMapsWithoutProt: false,

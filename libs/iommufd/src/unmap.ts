@@ -18,7 +18,7 @@ export interface Unmapped {
 
 /**
  * Removes every area that lies wholly in the span, in order, and answers the bytes removed.
- * EBUSY: an area is being mapped or unmapped by somebody else. ENOENT: the span cuts an area. Areas before it are gone.
+ * EBUSY: an area is being mapped or unmapped by somebody else, or belongs to a hardware queue. ENOENT: the span cuts an area. Areas before it are gone.
  */
 export function* unmapSpan(ioas: Ioas, span: IovaSpan): Op<Unmapped> {
   yield* lockRead(ioas.domainsLock);
@@ -32,7 +32,7 @@ function take(ioas: Ioas, span: IovaSpan): { taken: Area[]; refused: Errno | und
   const taken: Area[] = [];
   let refused: Errno | undefined;
   for (const area of ioas.areas.within(span)) {
-    if (area.state !== 'live') refused = 'EBUSY';
+    if (area.state !== 'live' || area.locks > 0) refused = 'EBUSY';
     else if (area.start < span.start || area.last > span.last) refused = 'ENOENT';
     if (refused) break;
     taken.push(area);

@@ -2,11 +2,24 @@
 import { fail, type iommu_destroy, ok, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import type { Context } from '../context.js';
-import { isHwpt, isIoas, isMockObject, isNested } from '../context.js';
+import {
+  isHwpt,
+  isHwQueue,
+  isIoas,
+  isMockObject,
+  isNested,
+  isVdevice,
+  isVeventQueue,
+  isViommu,
+} from '../context.js';
+import { unpinSlices } from '../access.js';
+import { type HwQueue, unlinkQueue } from '../hw-queue.js';
 import { destroyHwpt } from '../hwpt.js';
 import type { IommufdObject } from '../objects.js';
 import { destroyMock } from '../selftest/mock-domain.js';
 import { removeAll } from '../unmap.js';
+import type { VeventQueue } from '../vevent-queue.js';
+import { unlinkVdevice } from '../viommu.js';
 import type { Call } from './call.js';
 
 /** ENOENT: no such object. EBUSY: something besides the table refers to it (semantics E3). */
@@ -25,8 +38,23 @@ export function* destroy(call: Call<typeof iommu_destroy>, cmd: StructOf<typeof 
 export function* destroyObject(context: Context, object: IommufdObject): Op<void> {
   if (isHwpt(object) || isNested(object)) return yield* destroyHwpt(context, object);
   context.objects.remove(object);
+  if (isViommu(object)) object.hwpt.users--;
+  if (isVdevice(object)) unlinkVdevice(object);
+  if (isVeventQueue(object)) unlinkEvents(object);
+  if (isHwQueue(object)) yield* destroyHwQueue(object);
   if (isMockObject(object)) yield* destroyMock(context, object);
   if (!isIoas(object)) return;
   if (context.compatIoas === object) context.compatIoas = undefined;
   yield* removeAll(object);
+}
+
+function unlinkEvents({ viommu, kind }: VeventQueue): void {
+  viommu.queues.delete(kind);
+  viommu.users--;
+}
+
+/** Its memory can be unmapped again. */
+function* destroyHwQueue(queue: HwQueue): Op<void> {
+  unlinkQueue(queue);
+  yield* unpinSlices(queue.slices);
 }

@@ -1,7 +1,7 @@
 /** IOMMU_HWPT_ALLOC: a paging HWPT that follows an IOAS, or a nested one on top of a nest parent. */
 import { fail, type iommu_hwpt_alloc, ok, type Result, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, lockWrite, type Op, type UserData } from '@vfiolab/core';
-import { type BoundDevice, isDevice, isFaultQueue, isHwpt, isIoas } from '../context.js';
+import { type BoundDevice, isDevice, isFaultQueue, isHwpt, isIoas, isViommu } from '../context.js';
 import { abortHwpt, FAULT_ID_VALID, makeHwpt, NEST_PARENT } from '../hwpt.js';
 import type { Ioas } from '../ioas.js';
 import { type Hwpt, makeNested } from '../nested-hwpt.js';
@@ -25,14 +25,14 @@ export function* hwptAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   if (!pt.ok) return fail('EINVAL');
   let hwpt: Result<Hwpt> = fail('EINVAL');
   if (isIoas(pt.value)) hwpt = yield* allocPaging(call, cmd, pt.value, device.value);
-  else if (isHwpt(pt.value))
+  else if (isHwpt(pt.value) || isViommu(pt.value))
     hwpt = yield* makeNested(
       context,
       pt.value,
       device.value,
       cmd.flags,
       dataOf(call, cmd),
-      call.file.flags.mockDataSize,
+      call.file.flags,
     );
   return hwpt.ok ? yield* publish(call, cmd, hwpt.value) : hwpt;
 }
@@ -40,9 +40,12 @@ export function* hwptAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
 function* allocPaging(call: AllocCall, cmd: Cmd, ioas: Ioas, device: BoundDevice): Op<Result<Hwpt>> {
   const faults = (cmd.flags & FAULT_ID_VALID) !== 0;
   if (faults && (!call.file.flags.pagingFaults || (cmd.flags & NEST_PARENT) !== 0)) return fail('EOPNOTSUPP');
-  if (cmd.data_len !== 0) return fail('EOPNOTSUPP');
+  const flags = cmd.flags & ~FAULT_ID_VALID;
+  if (flags & ~call.file.flags.pagingFlags) return fail('EOPNOTSUPP');
+  if (cmd.data_len !== 0 && !call.file.flags.pagingData) return fail('EOPNOTSUPP');
   yield* lockWrite(ioas.mutex);
-  return yield* makeHwpt(call.file.context, ioas, device, cmd.flags & ~FAULT_ID_VALID);
+  const data = cmd.data_len !== 0 ? dataOf(call, cmd) : undefined;
+  return yield* makeHwpt(call.file.context, ioas, device, flags, undefined, data);
 }
 
 function dataOf(call: AllocCall, { data_type: type, data_len: length, data_uptr }: Cmd): UserData {

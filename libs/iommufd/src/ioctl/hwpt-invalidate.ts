@@ -11,7 +11,7 @@ import {
   type UserMemory,
 } from '@vfiolab/uapi';
 import { call as ask, IOMMU, iommuApi, type IoctlResult, type Op } from '@vfiolab/core';
-import { isNested } from '../context.js';
+import { isNested, isViommu } from '../context.js';
 import { hold, isAnyObject } from '../objects.js';
 import type { Call } from './call.js';
 
@@ -39,6 +39,11 @@ function* carryOut(call: InvalidateCall, cmd: Cmd): Op<Done> {
   if (count > 0 && (data_uptr === 0n || entryLength === 0 || tooLong)) return none('EINVAL');
   const object = yield* hold(call.file.context.objects, cmd.hwpt_id, isAnyObject);
   if (!object.ok) return none('ENOENT');
+  if (isViommu(object.value)) {
+    const entries = readEntries(call.user, data_uptr, entryLength, count);
+    const devices = [...object.value.devices].map(([virtId, { device }]) => ({ virtId, bdf: device.bdf }));
+    return yield* ask(IOMMU, iommuApi.invalidateDevices, { type, entryLength, count, entries, devices });
+  }
   if (!isNested(object.value)) return none(call.file.flags.invalidateWrongType);
   const entries = readEntries(call.user, data_uptr, entryLength, count);
   const domain = object.value.domainId;

@@ -5,6 +5,7 @@ import {
   iommu_test_access_replace_ioas,
   iommu_test_access_rw,
   iommu_test_add_reserved,
+  iommu_test_check_dev_cache,
   iommu_test_check_iotlb,
   iommu_test_check_map,
   iommu_test_check_refs,
@@ -21,6 +22,7 @@ import {
   IOMMU_TEST_OP_ADD_RESERVED,
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
+  IOMMU_TEST_OP_DEV_CHECK_CACHE,
   IOMMU_TEST_OP_DIRTY,
   IOMMU_TEST_OP_MD_CHECK_IOTLB,
   IOMMU_TEST_OP_MD_CHECK_MAP,
@@ -28,9 +30,19 @@ import {
   IOMMU_TEST_OP_MOCK_DOMAIN,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
   IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE,
+  IOMMU_TEST_OP_PASID_ATTACH,
+  IOMMU_TEST_OP_PASID_CHECK_HWPT,
+  IOMMU_TEST_OP_PASID_DETACH,
+  IOMMU_TEST_OP_PASID_REPLACE,
   IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT,
   IOMMU_TEST_OP_TRIGGER_IOPF,
+  IOMMU_TEST_OP_TRIGGER_VEVENT,
+  iommu_test_pasid_attach,
+  iommu_test_pasid_check,
+  iommu_test_pasid_detach,
+  iommu_test_pasid_replace,
   iommu_test_trigger_iopf,
+  iommu_test_trigger_vevent,
   ok,
   type StructOf,
 } from '@vfiolab/uapi';
@@ -41,6 +53,7 @@ import { armOf, type TestCall, type TestCmd, type TestOp, testOp } from '../self
 import { checkIotlb, checkMap, checkRefs } from '../selftest/checks.js';
 import { dirtyOp } from '../selftest/dirty-op.js';
 import { triggerIopf } from '../selftest/iopf.js';
+import { checkCache, pasidAttach, pasidCheck, pasidDetach, pasidReplace, triggerVevent } from '../selftest/pasid-ops.js';
 import { addReserved, mockDomain, mockDomainFlags, mockReplace } from '../selftest/mock-domain.js';
 
 const OPS: ReadonlyMap<number, TestOp> = new Map([
@@ -61,9 +74,19 @@ const OPS: ReadonlyMap<number, TestOp> = new Map([
   [IOMMU_TEST_OP_TRIGGER_IOPF, testOp(iommu_test_trigger_iopf, triggerIopf)],
 ]);
 
+/** Ops that came after 6.12. */
+const NEWER_OPS: ReadonlyMap<number, TestOp> = new Map([
+  [IOMMU_TEST_OP_DEV_CHECK_CACHE, testOp(iommu_test_check_dev_cache, checkCache)],
+  [IOMMU_TEST_OP_TRIGGER_VEVENT, testOp(iommu_test_trigger_vevent, triggerVevent)],
+  [IOMMU_TEST_OP_PASID_ATTACH, testOp(iommu_test_pasid_attach, pasidAttach)],
+  [IOMMU_TEST_OP_PASID_REPLACE, testOp(iommu_test_pasid_replace, pasidReplace)],
+  [IOMMU_TEST_OP_PASID_DETACH, testOp(iommu_test_pasid_detach, pasidDetach)],
+  [IOMMU_TEST_OP_PASID_CHECK_HWPT, testOp(iommu_test_pasid_check, pasidCheck)],
+]);
+
 /** EOPNOTSUPP: no such op; else as the op says. */
 export function* testCmd(call: TestCall, cmd: TestCmd): Op<IoctlResult> {
-  const op = OPS.get(cmd.op);
+  const op = OPS.get(cmd.op) ?? (call.file.flags.mockVirtualizes ? NEWER_OPS.get(cmd.op) : undefined);
   return op ? yield* op.run(call, cmd.id, armOf(op, cmd)) : fail('EOPNOTSUPP');
 }
 

@@ -41,15 +41,11 @@ export function answer<S extends AnyStruct>(
   return call.respond({ u });
 }
 
-/** log2 of a mock domain's page in bytes. */
-export const MOCK_SHIFT = 11n;
-export const MOCK_MASK = (1n << MOCK_SHIFT) - 1n;
-
 /** A paging HWPT over a mock domain. ENOENT; EINVAL: over a real one. */
 export function* holdMock(call: TestCall, id: number): Op<Result<PagingHwpt>> {
   const hwpt = yield* hold(call.file.context.objects, id, isHwpt);
   if (!hwpt.ok) return hwpt;
-  return BigInt(hwpt.value.domain.granule) === MOCK_SHIFT ? hwpt : fail('EINVAL');
+  return hwpt.value.mock ? hwpt : fail('EINVAL');
 }
 
 /** An op that answers with nothing but its success. */

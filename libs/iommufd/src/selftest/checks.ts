@@ -24,10 +24,9 @@ import type { PagingHwpt } from '../hwpt.js';
 import { min } from '../ioas.js';
 import { hold } from '../objects.js';
 import { U64_MAX } from '../spans.js';
-import { done, holdMock, MOCK_MASK, MOCK_SHIFT, type TestCall } from './call.js';
+import { done, holdMock, type TestCall } from './call.js';
 
 const PAGE = BigInt(PAGE_SIZE);
-const HALVES = Number(PAGE >> MOCK_SHIFT);
 /** Bytes compared at a time. */
 const PIECE = (BigInt(MAX_RUNS) * PAGE) / 4n;
 

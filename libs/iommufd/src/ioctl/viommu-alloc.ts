@@ -1,0 +1,72 @@
+/** IOMMU_VIOMMU_ALLOC: a virtual IOMMU on top of a nest parent. */
+import {
+  decode,
+  encode,
+  fail,
+  type iommu_viommu_alloc,
+  iommu_viommu_selftest,
+  IOMMU_VIOMMU_TYPE_SELFTEST,
+  ok,
+  type Result,
+  type StructOf,
+} from '@vfiolab/uapi';
+import type { IoctlResult, Op } from '@vfiolab/core';
+import { isDevice, isHwpt, isViommu } from '../context.js';
+import { NEST_PARENT, type PagingHwpt } from '../hwpt.js';
+import { hold } from '../objects.js';
+import { freeWindow, Viommu } from '../viommu.js';
+import type { Call } from './call.js';
+
+type AllocCall = Call<typeof iommu_viommu_alloc>;
+type Cmd = StructOf<typeof iommu_viommu_alloc>;
+
+/** Driver data ends at least behind `out_data`. */
+const DATA_MIN = 8;
+const WINDOW_BYTES = 8192n;
+
+/**
+ * The order is the kernel's (c030): EOPNOTSUPP: flags, type 0; ENOENT: device; EOPNOTSUPP: a type that the device's IOMMU
+ * does not have; ENOENT, EINVAL: the HWPT; then the driver's data: EINVAL, EFAULT.
+ */
+export function* viommuAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
+  const { context } = call.file;
+  if (cmd.flags || cmd.type === 0) return fail('EOPNOTSUPP');
+  const device = yield* hold(context.objects, cmd.dev_id, isDevice);
+  if (!device.ok) return device;
+  // Only the self-test's driver offers vIOMMUs here.
+  if (!device.value.mock || cmd.type !== IOMMU_VIOMMU_TYPE_SELFTEST) return fail('EOPNOTSUPP');
+  const hwpt = yield* hold(context.objects, cmd.hwpt_id, isHwpt);
+  if (!hwpt.ok) return hwpt;
+  if ((hwpt.value.flags & NEST_PARENT) === 0) return fail('EINVAL');
+  return publish(call, cmd, hwpt.value);
+}
+
+function publish(call: AllocCall, cmd: Cmd, hwpt: PagingHwpt): IoctlResult {
+  const { objects } = call.file.context;
+  const viommu = new Viommu(hwpt);
+  const id = objects.reserve(viommu);
+  if (!id.ok) return id;
+  const answered = cmd.data_len > 0 ? answerData(call, cmd, viommu) : ok(undefined);
+  const told = answered.ok ? call.respond({ out_viommu_id: id.value }) : answered;
+  if (!told.ok) {
+    objects.abort(viommu);
+    return told;
+  }
+  hwpt.users++;
+  objects.finalize(viommu);
+  return ok(0);
+}
+
+/** The mock's data: a word that comes back, and a window of two pages. */
+function answerData({ user, file }: AllocCall, { data_len, data_uptr }: Cmd, viommu: Viommu): Result<void> {
+  if (data_len < DATA_MIN || data_len > iommu_viommu_selftest.size) return fail('EINVAL');
+  const given = user.read(data_uptr, data_len);
+  if (!given) return fail('EFAULT');
+  const image = new Uint8Array(iommu_viommu_selftest.size);
+  image.set(given);
+  const { in_data } = decode(iommu_viommu_selftest, image);
+  viommu.window = freeWindow(file.context.objects.all().filter(isViommu), WINDOW_BYTES);
+  const { start, length } = viommu.window;
+  const out = { in_data, out_data: in_data, out_mmap_offset: start, out_mmap_length: length };
+  return user.write(data_uptr, encode(iommu_viommu_selftest, out).subarray(0, data_len)) ? ok(undefined) : fail('EFAULT');
+}

@@ -1,0 +1,81 @@
+/**
+ * Virtual IOMMUs: the slice of a physical IOMMU that a guest gets, and the guest's ids of its devices (semantics C6).
+ *
+ * Words: a *vDEVICE* gives a bound device its id inside a vIOMMU.
+ * Rule: whatever stands on a vIOMMU holds it (semantics E1). A device that goes takes its vDEVICE along and leaves a
+ * *tombstone*: the id is never used again (SURPRISES 56).
+ */
+import { Lock } from '@vfiolab/core';
+import type { BoundDevice, Context } from './context.js';
+import type { HwQueue } from './hw-queue.js';
+import type { PagingHwpt } from './hwpt.js';
+import type { IommufdObject } from './objects.js';
+import type { VeventQueue } from './vevent-queue.js';
+
+/** A range of offsets of /dev/iommu that a guest's driver may map. */
+export interface Window {
+  readonly start: bigint;
+  readonly length: bigint;
+}
+
+export class Viommu implements IommufdObject {
+  readonly type = 'viommu';
+  id = 0;
+  users = 1;
+  readonly shortTerm = new Lock();
+  /** By virtual id. */
+  readonly devices = new Map<bigint, Vdevice>();
+  /** By type. */
+  readonly queues = new Map<number, VeventQueue>();
+  readonly hwQueues = new Map<number, HwQueue>();
+  window: Window | undefined;
+
+  constructor(readonly hwpt: PagingHwpt) {}
+}
+
+export class Vdevice implements IommufdObject {
+  readonly type = 'vdevice';
+  id = 0;
+  users = 1;
+  readonly shortTerm = new Lock();
+
+  constructor(
+    readonly viommu: Viommu,
+    readonly device: BoundDevice,
+    readonly virtId: bigint,
+  ) {}
+}
+
+/** What a vDEVICE refers to is told of it. */
+export function linkVdevice(vdevice: Vdevice): void {
+  vdevice.viommu.devices.set(vdevice.virtId, vdevice);
+  vdevice.device.vdevice = vdevice;
+}
+
+/** The vDEVICE is gone from its vIOMMU and its device; its object is the caller's business. */
+export function unlinkVdevice({ viommu, device, virtId }: Vdevice): void {
+  viommu.devices.delete(virtId);
+  viommu.users--;
+  device.vdevice = undefined;
+}
+
+/** The device goes: its vDEVICE goes first, and nobody gets the id again. */
+export function buryVdevice(context: Context, device: BoundDevice): void {
+  const { vdevice } = device;
+  if (!vdevice) return;
+  unlinkVdevice(vdevice);
+  context.objects.bury(vdevice);
+}
+
+const PAGE = 4096n;
+
+/** The lowest free offsets of that length, from the second page on. */
+export function freeWindow(viommus: readonly Viommu[], length: bigint): Window {
+  const used = viommus.flatMap(({ window }) => window ?? []).sort((a, b) => (a.start < b.start ? -1 : 1));
+  let start = PAGE;
+  for (const window of used) {
+    if (window.start - start >= length) break;
+    start = window.start + window.length;
+  }
+  return { start, length };
+}
