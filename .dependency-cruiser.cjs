@@ -60,12 +60,9 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: '(node_modules|dist)' },
-    exclude: { path: '(/dist/|/node_modules/.*/node_modules/)' },
+    exclude: { path: '/node_modules/.*/node_modules/' },
     tsPreCompilationDeps: true,
-    enhancedResolveOptions: {
-      exportsFields: ['exports'],
-      conditionNames: ['types', 'import', 'node', 'default'],
-      extensionAlias: { '.js': ['.ts', '.js'] },
-    },
+    tsConfig: { fileName: 'tsconfig.base.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['types', 'import', 'node', 'default'] },
   },
 };

@@ -1,6 +1,6 @@
 // Runs lint and all tests; the last line is `N passed, N failed`. Further arguments go to Jest.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,12 +11,12 @@ const results = join(out, 'results.json');
 const node = (args) => spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status === 0;
 
 const lint = node(['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0']);
+const sources = ['libs', 'services'].flatMap((d) => readdirSync(join(root, d)).map((n) => `${d}/${n}/src`));
 const direction = node([
   'node_modules/dependency-cruiser/bin/dependency-cruise.mjs',
   '--config',
   '.dependency-cruiser.cjs',
-  'libs',
-  'services',
+  ...sources,
 ]);
 const format = node(['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.']);
 const tests = node([

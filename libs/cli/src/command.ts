@@ -97,10 +97,11 @@ function strictly(command: Command, argv: readonly string[], known: Readonly<Rec
   }
 }
 
+/** The word of an option: `seed` of `--seed=7`. */
+const nameOf = (arg: string): string => arg.replace(/^--/, '').split('=', 1)[0]!;
+
 function parseProblem(message: string, argv: readonly string[], known: Readonly<Record<string, Option>>): string {
-  const unknown = argv.find(
-    (arg) => arg.startsWith('-') && arg !== '--' && !(arg.replace(/^--/, '').split('=', 1)[0]! in known),
-  );
+  const unknown = argv.find((arg) => arg.startsWith('-') && arg !== '--' && !Object.hasOwn(known, nameOf(arg)));
   if (unknown === undefined) return `${message.split('. ', 1)[0]!.split('\n', 1)[0]}.`;
   const names = Object.keys(known).map((name) => `--${name}`);
   return `There is no option ${unknown.split('=', 1)[0]}. ${suggestion(unknown.split('=', 1)[0]!, names)}`;

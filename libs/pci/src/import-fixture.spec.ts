@@ -1,9 +1,7 @@
 /** Fixtures in: every wrong field is named by its JSON path; sniffing tells the two forms apart. */
 import { LIMITS, TopologyError, importFixture, importTopology } from './index.js';
 
-interface Json {
-  [key: string]: unknown;
-}
+type Json = Record<string, unknown>;
 
 const FUNCTION: Json = { bdf: '0000:00:01.0', vendor: '0x8086', device: '0x1901', class: '0x060400', header_type: 1 };
 const machine = (extra: Json = {}, first: Json = {}): string =>

@@ -19,7 +19,7 @@ export interface Field<T> {
 }
 
 // `any` and not `unknown`: a record of concrete fields must stay assignable to its constraint while T is inferred.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+
 export type Fields = Readonly<Record<string, Field<any>>>;
 
 /** An open-ended array behind the fixed part: its name, where it starts and what its elements are. */

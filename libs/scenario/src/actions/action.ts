@@ -12,7 +12,7 @@ import { hex } from '../words.js';
 
 /** A fact of an answer: what `expect` compares, under the same name. */
 export type Fact = bigint | string | boolean | Uint8Array | readonly Fact[] | { readonly [name: string]: Fact };
-export type Facts = { readonly [name: string]: Fact };
+export type Facts = Readonly<Record<string, Fact>>;
 
 export interface Answer {
   readonly errno: Errno | undefined;
