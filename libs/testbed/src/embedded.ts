@@ -14,6 +14,7 @@ import {
   type Bus,
   type Detach,
   type Durability,
+  HOST_LIMITS,
   MemoryBus,
   type Receive,
   type ReceiveFor,
@@ -30,6 +31,8 @@ export interface StartOptions {
   readonly durability: Durability;
   /** Keeps the whole journal, so that the run can be replayed from its beginning. */
   readonly record?: boolean;
+  /** Inputs between snapshots; default as for services. */
+  readonly snapshotEvery?: number;
 }
 
 /** The memory bus with a tap. */
@@ -54,7 +57,12 @@ class TappedBus implements Bus {
   }
 }
 
-export async function startEmbedded({ dir, durability, record = true }: StartOptions): Promise<Environment> {
+export async function startEmbedded({
+  dir,
+  durability,
+  record = true,
+  snapshotEvery,
+}: StartOptions): Promise<Environment> {
   makeRunFolder(dir);
   const scheduler = new TurnScheduler();
   const bus = new TappedBus(new MemoryBus(scheduler));
@@ -65,7 +73,7 @@ export async function startEmbedded({ dir, durability, record = true }: StartOpt
     bus,
     config: configOf(dir, durability, record),
     onFailed: (address, error) => failures.push(`${address} stopped: ${error.message}`),
-    host: { scheduler },
+    host: { scheduler, ...(snapshotEvery !== undefined && { limits: { ...HOST_LIMITS, snapshotEvery } }) },
   });
   const app = await NestFactory.createApplicationContext(module, {
     logger: ['error', 'warn', 'fatal'],

@@ -6,7 +6,15 @@
  * Rule: every byte of every journal is checked before anything is believed: seal, hash chain, and the outputs that the
  * replay makes.
  */
-import { type Address, decodeInputs, type Input, Machine, type Output } from '@vfiolab/core';
+import {
+  type Address,
+  decodeInputs,
+  type Input,
+  Machine,
+  type Output,
+  restoreSnapshot,
+  type Snapshot,
+} from '@vfiolab/core';
 import { makeCore, stateHash } from '@vfiolab/host';
 import type { ActorEnd, RunEnd } from '@vfiolab/scenario';
 import { checkSeal, type JournalReading, readJournal } from '@vfiolab/shell';
@@ -64,7 +72,8 @@ export async function endOfJournals(dir: string, addresses: readonly Address[]):
     const file = journals.file(address);
     const machine = newMachine(address, file);
     const reading = await readJournal(file, address);
-    const seq = feed(machine, reading, Number.POSITIVE_INFINITY);
+    // A run that is not recorded has dropped what lies before its newest snapshots.
+    const seq = feed(machine, reading, Number.POSITIVE_INFINITY, reading.snapshotBefore(reading.head.seq));
     const journalHash = hashOf(reading);
     await reading.close();
     actors.push({ address, seq, clock: machine.clock, journalHash, stateHash: stateHash(machine) });
@@ -97,11 +106,11 @@ async function replayActor(
   }
 }
 
-/** Steps the machine through the journal's inputs up to the cut; answers how many there were. */
-function feed(machine: Machine, reading: JournalReading, until: number): number {
-  let seq = 0;
-  let outputs: Output[] = [];
-  for (const record of reading.records()) {
+/** Steps the machine through the journal up to the cut, from a snapshot or the beginning; answers the input it came to. */
+function feed(machine: Machine, reading: JournalReading, until: number, from?: Snapshot): number {
+  let seq = from?.seq ?? 0;
+  let outputs: readonly Output[] = from ? restoreSnapshot(machine, from.state) : [];
+  for (const record of reading.records(seq)) {
     record.check?.(outputs);
     const taken = stepUntil(machine, decodeInputs(record.body), until);
     seq += taken.steps;

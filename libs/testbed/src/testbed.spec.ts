@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readScenarioFile, runScenario, type Environment, type RunEnd } from '@vfiolab/scenario';
+import { readJournal } from '@vfiolab/shell';
 import { startEmbedded } from './embedded.js';
 import { startNats } from './nats.js';
-import { replayRun } from './replay.js';
+import { endOfJournals, replayRun } from './replay.js';
 import { journalsOf, readManifest, writeManifest } from './run-folder.js';
 
 const demo = readScenarioFile(fileURLToPath(new URL('../../cli/scenarios/demo.yaml', import.meta.url)));
@@ -92,6 +93,25 @@ describe('a recorded run', () => {
 
   it('is never written over another', async () => {
     await expect(startEmbedded({ dir, durability: 'process' })).rejects.toThrow('is not empty');
+  });
+
+  it('that keeps only its newest snapshots ends in a state that its journals still tell', async () => {
+    const short = join(tmp, 'pruned');
+    const env = await startEmbedded({ dir: short, durability: 'process', record: false, snapshotEvery: 20 });
+    const result = await runScenario(demo, env);
+    const ended = await env.end();
+    expect(result.failure).toBeUndefined();
+    const told = await endOfJournals(
+      short,
+      ended.actors.map((a) => a.address),
+    );
+    expect(told.actors.map(({ address, seq, stateHash }) => [address, seq, stateHash])).toEqual(
+      ended.actors.map(({ address, seq, stateHash }) => [address, seq, stateHash]),
+    );
+    await expect(readJournal(journalsOf(short).file('iommufd'))).resolves.toMatchObject({
+      snapshots: expect.any(Array),
+    });
+    expect((await readJournal(journalsOf(short).file('iommufd'))).snapshots.length).toBe(2);
   });
 
   describe('on NATS, one process a service, the page store killed', () => {
