@@ -197,7 +197,9 @@ class NatsEnvironment implements Environment {
   }
 
   actors(): Promise<Address[]> {
-    return Promise.resolve([...SERVICES, ...journalsOf(this.dir).known('device')].sort());
+    // Devices have an actor each, made when they are needed: their journals tell which there are.
+    const devices = this.keeps ? journalsOf(this.dir).known('device') : [];
+    return Promise.resolve([...SERVICES, ...devices].sort());
   }
 
   /** Stops the processes in order; where their journals ended, and in what state, a replay of them tells. */

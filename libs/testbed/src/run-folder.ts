@@ -4,6 +4,7 @@
  * Words: the *manifest* (`run.json`) says what was run, where every journal ended, and seals each file.
  * Rule: the manifest is written last. A folder without one is a run that did not end.
  */
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ActorEnd, RunEnd } from '@vfiolab/scenario';
@@ -11,6 +12,7 @@ import { type Durability, JournalFolder, type JournalSeal, sealJournal, type She
 
 const FORMAT = 'vfiolab-run/1';
 const MANIFEST = 'run.json';
+const JOURNALS = 'journals';
 
 export interface RunMeta {
   readonly title: string;
@@ -29,19 +31,27 @@ export interface Manifest extends RunMeta {
   readonly actors: SealedActor[];
 }
 
-/** The one host of a run, as its services are told. */
+const TENANT = 'default';
+const HOST = 'host0';
+
+/** The one host of a run, as its services are told. The lab's name is new, so that runs on one server do not meet. */
 export const configOf = (dir: string, durability: Durability, record: boolean, nats?: string): ShellConfig => ({
-  tenant: 'default',
-  lab: 'run',
-  host: 'host0',
+  tenant: TENANT,
+  lab: `run-${randomBytes(6).toString('hex')}`,
+  host: HOST,
   nats,
-  data: join(dir, 'journals'),
+  data: join(dir, JOURNALS),
   durability,
   record,
 });
 
 /** Where a run's journals are. */
-export const journalsOf = (dir: string): JournalFolder => new JournalFolder(configOf(dir, 'process', true));
+export function journalsOf(dir: string): JournalFolder {
+  const labs = join(dir, JOURNALS, TENANT);
+  const lab = existsSync(labs) ? readdirSync(labs)[0] : undefined;
+  if (lab === undefined) throw new Error(`${dir}: there are no journals. Is it the folder of a run?`);
+  return new JournalFolder({ ...configOf(dir, 'process', true), lab });
+}
 
 /** Makes the folder of a new run. It must not hold anything yet. */
 export function makeRunFolder(dir: string): void {
