@@ -5,6 +5,7 @@ import { suggestion } from '@vfiolab/scenario';
 import { type Command, FAILED, helpText, OK, parse, USAGE, UsageError } from './command.js';
 import { bench } from './commands/bench.js';
 import { campaign } from './commands/campaign.js';
+import { conformance } from './commands/conformance.js';
 import { demo } from './commands/demo.js';
 import { groups } from './commands/groups.js';
 import { replay } from './commands/replay.js';
@@ -12,7 +13,7 @@ import { run } from './commands/run.js';
 import { type Engine, engine } from './engine.js';
 import { Terminal } from './terminal.js';
 
-export const commands: readonly Command[] = [demo, run, replay, groups, campaign, bench];
+export const commands: readonly Command[] = [demo, run, replay, groups, campaign, conformance, bench];
 
 function overview(): string {
   return [

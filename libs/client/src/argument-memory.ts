@@ -20,10 +20,13 @@ import {
   type PlainIoctlDef,
   type Result,
   ok,
+  spaprIoctls,
   type1Ioctls,
 } from '@vfiolab/uapi';
 import { MAX_FETCH } from './arguments.js';
 import type { Link } from './link.js';
+
+const PAGE = 4096;
 
 const byNumber = (...sets: IoctlSet[]): ReadonlyMap<number, AnyIoctlDef> =>
   new Map(sets.flatMap((set) => Object.values(set).map((def) => [def.nr, def] as const)));
@@ -31,6 +34,7 @@ const byNumber = (...sets: IoctlSet[]): ReadonlyMap<number, AnyIoctlDef> =>
 const DEFINITIONS: Readonly<Record<string, ReadonlyMap<number, AnyIoctlDef>>> = {
   iommufd: byNumber(compatIoctls, iommufdIoctls),
   container: byNumber(containerIoctls, type1Ioctls),
+  spapr: byNumber(containerIoctls, spaprIoctls),
   group: byNumber(groupIoctls),
   device: byNumber(deviceIoctls),
   migration: byNumber(migrationIoctls),
@@ -58,10 +62,24 @@ export async function readMemory(link: Link, va: number, length: number): Promis
 /** Brings [va, va + length) unless it is there. Memory the call may write is tried for writing, which changes nothing. */
 async function bring(link: Link, segments: Segment[], va: number, length: number, written: boolean): Promise<void> {
   if (length === 0 || !Number.isSafeInteger(va + length) || holding(segments, va)) return;
-  const bytes = await readMemory(link, va, length);
-  if (!bytes.ok) return;
-  const writable = written && (await isWritable(link, va, bytes.value));
-  segments.push({ va, writable, bytes: bytes.value });
+  const bytes = await readPrefix(link, va, length);
+  if (bytes.length === 0) return;
+  segments.push({ va, writable: written && (await isWritable(link, va, bytes)), bytes });
+}
+
+/** What can be read from `va` on: the kernel meets the end of memory only when it gets there. */
+async function readPrefix(link: Link, va: number, length: number): Promise<Uint8Array> {
+  const whole = await readMemory(link, va, length);
+  if (whole.ok) return whole.value;
+  const read = new Uint8Array(length);
+  let at = 0;
+  while (at < length) {
+    const page = await readMemory(link, va + at, Math.min(PAGE - ((va + at) % PAGE), length - at));
+    if (!page.ok) break;
+    read.set(page.value, at);
+    at += page.value.length;
+  }
+  return read.slice(0, at);
 }
 
 /** Writes the bytes that are there: only the first and the last, which is enough to meet every page of a small range. */
@@ -88,8 +106,7 @@ export async function bringArgument(link: Link, def: AnyIoctlDef, arg: number, s
   return def.kind === 'plain' ? bringPlain(link, def, arg, segments) : bringStruct(link, def, arg, segments);
 }
 
-/** Longest string that any request reads; what lies behind the end of its page is not needed. */
-const PAGE = 4096;
+/** Bytes that a plain argument can point at; a string ends with its page, or is not needed behind it. */
 const PLAIN_LENGTH = { none: 0, value: 0, s32: 4, u32: 4, string: PAGE } as const;
 
 async function bringPlain(link: Link, def: PlainIoctlDef, arg: number, segments: Segment[]): Promise<Argument> {

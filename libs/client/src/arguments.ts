@@ -13,7 +13,8 @@ export type Arguments<S extends AnyStruct> = {
   [K in keyof StructOf<S>]?: StructOf<S>[K] | (StructOf<S>[K] extends bigint ? Uint8Array : never);
 };
 
-const SCRATCH = 0x7ffe_0000_0000;
+/** Scratch buffers lie from here on: behind the last address that a process can map (2^47). */
+export const SCRATCH = 2 ** 47;
 /** Every scratch buffer starts on a page of its own, far from the next: running over its end is EFAULT. */
 const SCRATCH_STRIDE = 0x1000_0000;
 /** The kernel fetches no more than this from one pointer in one call of ours. */

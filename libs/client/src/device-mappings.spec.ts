@@ -27,18 +27,19 @@ describe('mmap of a region', () => {
 });
 
 describe('mappings', () => {
-  const mapping = (va: number, length = 0x2000) => ({ va, length, file: 'f', offset: 0, prot: 3 });
+  const file = { token: 't', owner: 'device:x', kind: 'device', users: 1 };
+  const mapping = (va: number, length = 0x2000) => ({ va, length, file, offset: 0, prot: 3 });
 
   it('are found by any range inside of them, and by no other', () => {
-    const all = new DeviceMappings<string>();
+    const all = new DeviceMappings();
     all.add(mapping(0x10000));
-    expect(all.holding(0x11ff8, 8)).toMatchObject({ file: 'f' });
+    expect(all.holding(0x11ff8, 8)).toMatchObject({ file });
     expect(all.holding(0x11ffc, 8)).toBeUndefined();
     expect(all.holding(0xfffc, 4)).toBeUndefined();
   });
 
   it('get addresses that do not touch', () => {
-    const all = new DeviceMappings<string>();
+    const all = new DeviceMappings();
     const [a, b] = [all.add(mapping(0)), all.add(mapping(0))];
     expect(a.ok && b.ok && b.value - a.value).toBe(0x3000);
   });
@@ -47,13 +48,13 @@ describe('mappings', () => {
     ['a place that is taken', 0x11000, 'EEXIST'],
     ['an address that is not on a page', 0x20004, 'EINVAL'],
   ])('%s is refused', (_name, va, errno) => {
-    const all = new DeviceMappings<string>();
+    const all = new DeviceMappings();
     all.add(mapping(0x10000));
     expect(all.add(mapping(va))).toEqual({ ok: false, errno });
   });
 
   it('go with the range that holds them', () => {
-    const all = new DeviceMappings<string>();
+    const all = new DeviceMappings();
     all.add(mapping(0x10000));
     expect(all.remove(0x10000, 0x1000)).toEqual([]);
     expect(all.remove(0x10000, 0x2000)).toHaveLength(1);
@@ -61,7 +62,7 @@ describe('mappings', () => {
   });
 
   it('are bounded', () => {
-    const all = new DeviceMappings<string>();
+    const all = new DeviceMappings();
     for (let i = 0; i < MAX_DEVICE_MAPPINGS; i++) expect(all.add(mapping(0, 1)).ok).toBe(true);
     expect(all.add(mapping(0, 1))).toEqual({ ok: false, errno: 'ENOMEM' });
   });

@@ -1,3 +1,4 @@
-export { type Arguments, MAX_FETCH } from './arguments.js';
+export { type Arguments, MAX_FETCH, SCRATCH } from './arguments.js';
 export { Link, type LinkPorts, UnknownOutcome } from './link.js';
-export { type Credentials, type IoctlAnswer, type IoctlOptions, Process, ROOT } from './process.js';
+export type { IoctlAnswer, IoctlOptions, IoctlOutcome } from './ioctl-calls.js';
+export { type Credentials, Process, ROOT } from './process.js';

@@ -5,70 +5,38 @@
  * Rule: a call answers as the kernel does, `errno` included; it throws only when the lab itself could not answer.
  */
 import {
-  type AnyStruct,
-  decode,
-  type Errno,
-  errnoName,
-  errnoNumber,
-  fail,
-  type IoctlDef,
-  ok,
-  type PlainIoctlDef,
-  type Result,
-  type StructOf,
-  VFIO_DEVICE_GET_REGION_INFO,
-} from '@vfiolab/uapi';
-import {
   type Address,
   CallRefused,
   clientAddress,
-  type FdArgument,
   GROUPS,
   groupsApi,
-  type IoctlReply,
   LAB,
   labApi,
-  MMAP_PROT_WRITE,
   PAGES,
   pagesApi,
   POLLHUP,
   POLLIN,
   POLLOUT,
   type Segment,
-  serviceOf,
   STATUS,
   streamApi,
   sysApi,
 } from '@vfiolab/core';
-import { type Argument, bringArgument, capabilities, definitionOn, holding, readMemory } from './argument-memory.js';
-import { type Arguments, build, type Built, MAX_FETCH, segmentsOf } from './arguments.js';
-import { checkMapping, DeviceMappings, regionIndexOf } from './device-mappings.js';
+import {
+  type AnyStruct,
+  fail,
+  type IoctlDef,
+  ok,
+  type PlainIoctlDef,
+  type Result,
+  VFIO_DEVICE_GET_REGION_INFO,
+} from '@vfiolab/uapi';
+import { readMemory } from './argument-memory.js';
+import type { Arguments } from './arguments.js';
+import { Descriptors, type OpenFile } from './descriptors.js';
+import { checkMapping, DeviceMappings, loadFrom, regionIndexOf, storeTo } from './device-mappings.js';
+import { type IoctlAnswer, IoctlCalls, type IoctlOptions, type IoctlOutcome } from './ioctl-calls.js';
 import type { Link } from './link.js';
-
-interface OpenFile {
-  readonly token: string;
-  readonly owner: Address;
-  readonly kind: string;
-  /** fd numbers and mappings that share it (dup, mmap). */
-  users: number;
-  /** Where the next read or write of a device's file begins; shared by all users. */
-  position?: number;
-}
-
-/** What an ioctl answered: `out` is the struct after the call, also when it failed. */
-export interface IoctlAnswer<S extends AnyStruct = AnyStruct> {
-  readonly ret: number;
-  readonly errno: Errno | undefined;
-  readonly out: StructOf<S>;
-  readonly tail: Uint8Array;
-}
-
-export interface IoctlOptions {
-  /** Bytes behind the struct. */
-  readonly tail?: Uint8Array;
-  /** At least this much room behind the struct (capability chains). */
-  readonly room?: number;
-}
 
 export interface Credentials {
   readonly uid: number;
@@ -81,7 +49,6 @@ export interface Credentials {
 /** What Linux gives to init: 8 MiB of locked memory. */
 export const ROOT: Credentials = { uid: 0, caps: 0xff, memlock: 8 * 1024 * 1024 };
 
-const EMPTY = new Uint8Array(0);
 /** Files without a poll operation: the VFS calls them readable and writable (traces a002, b010). */
 const ALWAYS_READY: ReadonlySet<string> = new Set(['device', 'iommufd', 'container', 'group']);
 /** Files without read and write operations (trace a002). */
@@ -90,8 +57,9 @@ const UNREADABLE: ReadonlySet<string> = new Set(['iommufd', 'container', 'group'
 const POLL_EVERY_MS = 5;
 
 export class Process {
-  private readonly fds = new Map<number, OpenFile>();
-  private readonly devices = new DeviceMappings<OpenFile>();
+  private readonly fds = new Descriptors();
+  private readonly devices = new DeviceMappings();
+  private readonly ioctls: IoctlCalls;
   readonly address: Address;
 
   constructor(
@@ -99,6 +67,7 @@ export class Process {
     readonly link: Link,
   ) {
     this.address = clientAddress(name);
+    this.ioctls = new IoctlCalls(link, this.fds);
   }
 
   start(credentials: Credentials = ROOT): Promise<Result<{ pid: number }>> {
@@ -124,22 +93,12 @@ export class Process {
     if (!found.ok) return found;
     const { owner } = found.value;
     const opened = await this.link.call(owner, sysApi.open, { path, flags });
-    return opened.ok ? ok(this.install({ ...opened.value, owner, users: 1 })) : opened;
-  }
-
-  /** Puts a file under the lowest free number. 0 to 2 are taken, as in every program. */
-  private install(file: OpenFile): number {
-    let fd = 3;
-    while (this.fds.has(fd)) fd++;
-    this.fds.set(fd, file);
-    return fd;
+    return opened.ok ? ok(this.fds.install({ ...opened.value, owner, users: 1 })) : opened;
   }
 
   async close(fd: number): Promise<Result<void>> {
-    const file = this.fds.get(fd);
-    if (!file) return fail('EBADF');
-    this.fds.delete(fd);
-    return this.release(file);
+    const file = this.fds.drop(fd);
+    return file ? this.release(file) : fail('EBADF');
   }
 
   /** One user less; the last one closes the file. */
@@ -161,7 +120,7 @@ export class Process {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
     file.users++;
-    return ok(this.install(file));
+    return ok(this.fds.install(file));
   }
 
   /**
@@ -172,12 +131,12 @@ export class Process {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
     if (file.kind === 'eventfd') return fail('EOPNOTSUPP');
-    if (as !== undefined && to.fds.has(as)) return fail('EINVAL');
+    if (as !== undefined && to.fds.get(as)) return fail('EINVAL');
     const granted = await this.link.call(file.owner, sysApi.grant, { token: file.token, to: to.address });
     if (!granted.ok) return granted;
     const opened = { ...granted.value, owner: file.owner, users: 1 };
-    if (as === undefined) return ok(to.install(opened));
-    to.fds.set(as, opened);
+    if (as === undefined) return ok(to.fds.install(opened));
+    to.fds.put(as, opened);
     return ok(as);
   }
 
@@ -191,65 +150,6 @@ export class Process {
     return file ? this.link.call(file.owner, sysApi.pwrite, { token: file.token, offset, data }) : fail('EBADF');
   }
 
-  /** An ioctl with a struct. A field that points at memory may be given as a buffer, which the call may change. */
-  async ioctl<S extends AnyStruct>(
-    fd: number,
-    def: IoctlDef<string, S>,
-    fields: Arguments<S> = {},
-    options: IoctlOptions = {},
-  ): Promise<IoctlAnswer<S>> {
-    const built = build(def, fields, options.tail ?? EMPTY, options.room ?? 0);
-    const reply = await this.ioctlBytes(fd, def, built);
-    const errno = reply.errno === 0 ? undefined : errnoName(reply.errno);
-    const out = decode(def.struct, built.struct) as StructOf<S>;
-    return {
-      ret: reply.errno === 0 ? this.retOf(reply, fd) : -1,
-      errno,
-      out,
-      tail: built.struct.subarray(def.struct.size),
-    };
-  }
-
-  /** An ioctl without a struct. */
-  async ioctlPlain(fd: number, def: PlainIoctlDef): Promise<{ ret: number; errno: Errno | undefined }> {
-    const reply = await this.send(fd, def.nr, 0, [], [], def.returnsFd);
-    return { ret: reply.errno === 0 ? this.retOf(reply, fd) : -1, errno: errnoName(reply.errno) };
-  }
-
-  /**
-   * ioctl(2) as the system call is: a request number, and an argument that is a number or an address. `scratch` is
-   * memory of the caller that lives for the call only and is changed in place; everything else is the process's own.
-   * A request that the file's kind does not know goes out with nothing but the scratch.
-   */
-  async ioctlAt(
-    fd: number,
-    request: number,
-    arg: number,
-    scratch: readonly Segment[],
-  ): Promise<{ ret: number; errno: Errno | undefined }> {
-    const file = this.fds.get(fd);
-    if (!file) return { ret: -1, errno: 'EBADF' };
-    const def = definitionOn(file.kind, request);
-    const argument: Argument = def
-      ? await bringArgument(this.link, def, arg, [...scratch])
-      : { segments: [...scratch], fdNumbers: [], returnsFile: false, fdAt: undefined };
-    const fds = capabilities(argument.fdNumbers, (number) => this.fds.get(number));
-    const reply = await this.send(fd, request, arg, argument.segments, fds, argument.returnsFile);
-    await this.writeBack(reply, argument.segments);
-    if (reply.errno !== 0) return { ret: -1, errno: errnoName(reply.errno) };
-    const ret = this.retOf(reply, fd);
-    if (!reply.file || argument.fdAt === undefined) return { ret, errno: undefined };
-    await this.putFd(argument.segments, arg + argument.fdAt, ret);
-    return { ret: 0, errno: undefined };
-  }
-
-  /** Puts the number of a new file where the argument has room for it. */
-  private async putFd(segments: readonly Segment[], va: number, fd: number): Promise<void> {
-    const data = new Uint8Array(4);
-    new DataView(data.buffer).setInt32(0, fd, true);
-    await this.writeBack({ errno: 0, ret: 0, writes: [{ va, bytes: data }], file: undefined }, segments);
-  }
-
   /** What kind of file an fd is, as its service calls it; undefined when it is not open. */
   kindOf(fd: number): string | undefined {
     return this.fds.get(fd)?.kind;
@@ -257,87 +157,29 @@ export class Process {
 
   /** Open fds, lowest first. */
   get openFds(): number[] {
-    return [...this.fds.keys()].sort((a, b) => a - b);
+    return this.fds.numbers();
   }
 
-  /** A new file becomes an fd of ours; it lives where the file that made it lives. */
-  private retOf(reply: IoctlReply, fd: number): number {
-    if (!reply.file) return reply.ret;
-    return this.install({ ...reply.file, owner: this.fds.get(fd)!.owner, users: 1 });
-  }
+  // ioctls
 
-  private async ioctlBytes<S extends AnyStruct>(
+  /** An ioctl with a struct. A field that points at memory may be given as a buffer, which the call may change. */
+  ioctl<S extends AnyStruct>(
     fd: number,
     def: IoctlDef<string, S>,
-    built: Built,
-  ): Promise<IoctlReply> {
-    const cmd = decode(def.struct, built.struct) as StructOf<S>;
-    const context = { arg: BigInt(built.arg), tail: built.struct.subarray(def.struct.size) };
-    const segments = segmentsOf(built);
-    segments.push(...(await this.fetch(def, cmd, context, segments)));
-    const fds = this.fdsIn(def, cmd, context, built.struct);
-    const reply = await this.send(fd, def.nr, built.arg, segments, fds, def.returnsFd?.(cmd) ?? false);
-    await this.writeBack(reply, segments);
-    return reply;
+    fields: Arguments<S> = {},
+    options: IoctlOptions = {},
+  ): Promise<IoctlAnswer<S>> {
+    return this.ioctls.typed(fd, def, fields, options);
   }
 
-  /** Memory of the process that the struct points at, unless the call brought it along. */
-  private async fetch<S extends AnyStruct>(
-    def: IoctlDef<string, S>,
-    cmd: StructOf<S>,
-    context: { arg: bigint; tail: Uint8Array },
-    have: readonly Segment[],
-  ): Promise<Segment[]> {
-    const fetched: Segment[] = [];
-    for (const range of def.memory?.(cmd, context) ?? []) {
-      const va = Number(range.va);
-      if (range.access === 'pin' || range.length === 0n || holding(have, va)) continue;
-      const length = Number(range.length < BigInt(MAX_FETCH) ? range.length : BigInt(MAX_FETCH));
-      const bytes = await readMemory(this.link, va, length);
-      if (bytes.ok) fetched.push({ va, writable: range.access !== 'in', bytes: bytes.value.slice() });
-    }
-    return fetched;
+  /** An ioctl without an argument. */
+  ioctlPlain(fd: number, def: PlainIoctlDef): Promise<IoctlOutcome> {
+    return this.ioctls.plain(fd, def);
   }
 
-  private fdsIn<S extends AnyStruct>(
-    def: IoctlDef<string, S>,
-    cmd: StructOf<S>,
-    context: { arg: bigint; tail: Uint8Array },
-    struct: Uint8Array,
-  ): FdArgument[] {
-    const found = new Map<number, FdArgument>();
-    for (const slot of def.fds?.(cmd, context) ?? []) {
-      if (slot.direction !== 'in') continue;
-      for (let i = 0, at = slot.offset; i < slot.count && at + 4 <= struct.length; i++, at += 4) {
-        const fd = struct[at]! | (struct[at + 1]! << 8) | (struct[at + 2]! << 16) | (struct[at + 3]! << 24);
-        const file = this.fds.get(fd);
-        if (file) found.set(fd, { fd, token: file.token, owner: serviceOf(file.owner) });
-      }
-    }
-    return [...found.values()];
-  }
-
-  private async send(
-    fd: number,
-    cmd: number,
-    arg: number,
-    segments: readonly Segment[],
-    fds: readonly FdArgument[],
-    returnsFile: boolean,
-  ): Promise<IoctlReply> {
-    const file = this.fds.get(fd);
-    if (!file) return { errno: errnoNumber('EBADF'), ret: 0, writes: [], file: undefined };
-    const method = returnsFile ? sysApi.ioctlFile : sysApi.ioctl;
-    return this.link.call(file.owner, method, { token: file.token, cmd, arg, segments: [...segments], fds: [...fds] });
-  }
-
-  /** What the call wrote goes to the buffers it was given, and to the process's memory for the rest. */
-  private async writeBack(reply: IoctlReply, segments: readonly Segment[]): Promise<void> {
-    for (const { va, bytes } of reply.writes) {
-      const s = holding(segments, va);
-      if (s) s.bytes.set(bytes, va - s.va);
-      if (va < 0x7ffe_0000_0000) await this.link.call(PAGES, pagesApi.memWrite, { va, data: bytes });
-    }
+  /** ioctl(2) as it is: a request number, and an argument that is a number or an address. `scratch`: see IoctlCalls. */
+  ioctlAt(fd: number, request: number, arg: number, scratch: readonly Segment[]): Promise<IoctlOutcome> {
+    return this.ioctls.raw(fd, request, arg, scratch);
   }
 
   // Memory
@@ -374,30 +216,13 @@ export class Process {
    */
   async load(va: number, width: number, count = 1): Promise<Result<Uint8Array>> {
     const device = this.devices.holding(va, width * count);
-    if (!device) return this.read(va, width * count);
-    const { owner, token } = device.file;
-    const all = new Uint8Array(width * count);
-    for (let at = 0; at < all.length; at += width) {
-      const offset = device.offset + (va - device.va) + at;
-      const bytes = await this.link.call(owner, sysApi.pread, { token, offset, length: width });
-      if (!bytes.ok) return bytes;
-      all.set(bytes.value, at);
-    }
-    return ok(all);
+    return device ? loadFrom(this.link, device, va, width, count) : this.read(va, width * count);
   }
 
   /** Stores of exactly `width` bytes, one after another. EFAULT, EIO as `load`. */
   async store(va: number, width: number, data: Uint8Array): Promise<Result<void>> {
     const device = this.devices.holding(va, data.length);
-    if (!device) return this.write(va, data);
-    if ((device.prot & MMAP_PROT_WRITE) === 0) return fail('EFAULT');
-    const { owner, token } = device.file;
-    for (let at = 0; at < data.length; at += width) {
-      const offset = device.offset + (va - device.va) + at;
-      const written = await this.link.call(owner, sysApi.pwrite, { token, offset, data: data.slice(at, at + width) });
-      if (!written.ok) return written;
-    }
-    return ok(undefined);
+    return device ? storeTo(this.link, device, va, width, data) : this.write(va, data);
   }
 
   read(va: number, length: number): Promise<Result<Uint8Array>> {
@@ -429,7 +254,7 @@ export class Process {
 
   async eventfd(init = 0n): Promise<Result<number>> {
     const token = await this.link.call(PAGES, pagesApi.eventfd, { init });
-    return token.ok ? ok(this.install({ token: token.value, owner: PAGES, kind: 'eventfd', users: 1 })) : token;
+    return token.ok ? ok(this.fds.install({ token: token.value, owner: PAGES, kind: 'eventfd', users: 1 })) : token;
   }
 
   async eventRead(fd: number): Promise<Result<bigint>> {

@@ -5,6 +5,7 @@
  * (`aux1`), and ends, rounded up to 8 bytes, where nothing is mapped.
  * Rule: what is written here is what the trace says, however wrong; lengths default to what was laid out.
  */
+import { SCRATCH } from '@vfiolab/client';
 import type { Segment } from '@vfiolab/core';
 import { structNamed, type TraceField, type TraceRequest, type TraceStruct } from './structs.js';
 import type { Json, JsonObject } from './trace.js';
@@ -12,7 +13,7 @@ import { BadValue, bytesOf, nameIn, unsigned, type Variables } from './values.js
 
 /** Buffers end this far apart: running over an end never reaches the next. */
 const STRIDE = 0x1000_0000;
-const FIRST_END = 0x7ffe_0000_0000 + STRIDE;
+const FIRST_END = SCRATCH + STRIDE;
 /** Bytes of one buffer. */
 export const MAX_BUFFER = 1 << 20;
 

@@ -135,6 +135,28 @@ describe('programs', () => {
     expect(report.mismatches.map(inWords)).toEqual([]);
   });
 
+  it('an array may claim more room than there is memory, as long as nothing gets that far', async () => {
+    const ranges = (count: number, more: object) => ({
+      op: 'ioctl',
+      fd: '$ifd',
+      req: 'IOMMU_IOAS_IOVA_RANGES',
+      in: { ioas_id: 1, num_iovas: count, allowed_iovas: '$buf+0xff0' },
+      ...more,
+    });
+    const report = await runOnFreshHost(
+      program([
+        { op: 'open', path: '/dev/iommu', flags: 'O_RDWR', as: 'ifd', ret: '$ifd' },
+        { op: 'mmap', len: 4096, flags: 'anon|shared', prot: 'rw', as: 'buf', ret: 0 },
+        { op: 'ioctl', fd: '$ifd', req: 'IOMMU_IOAS_ALLOC', in: {}, ret: 0, out: { out_ioas_id: 1 } },
+        ranges(1000, { ret: 0, out: { num_iovas: 1, out_iova_alignment: '0x1' } }),
+        { op: 'peek', addr: '$buf+0xff0', width: 8, count: 2, ret: 0, data: '0000000000000000ffffffffffffffff' },
+        { op: 'munmap', addr: '$buf', len: 4096, ret: 0 },
+        ranges(1000, { ret: -1, errno: 'EFAULT' }),
+      ]),
+    );
+    expect(report.mismatches.map(inWords)).toEqual([]);
+  });
+
   it('a write that waits is BLOCKED, and ends when what it waits for is gone', async () => {
     const report = await runOnFreshHost(
       program([

@@ -4,4 +4,4 @@ export { TraceError, readTrace, readTraces } from './read-trace.js';
 export { type Cause, type ConformanceReport, inWords, type PlainMismatch, Tally } from './report.js';
 export { type Mismatch, runTrace, type TraceReport } from './run-trace.js';
 export type { Step, Trace, TraceHeader } from './trace.js';
-export { bootFor, runOnFreshHost } from './trace-host.js';
+export { bootFor, makeHost, runOnFreshHost } from './trace-host.js';

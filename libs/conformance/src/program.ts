@@ -10,7 +10,7 @@ import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import type { Outcome } from './outcome.js';
 import { BadValue, Variables } from './values.js';
 
-/** Anonymous mappings begin at multiples of this (FORMAT: so that huge pages and IOVA alignment do not depend on luck). */
+/** Anonymous mappings begin at multiples of this so that huge pages and the alignment of chosen IOVAs do not depend on luck. */
 const ALIGN = 2 * 1024 * 1024;
 const FIRST_VA = 0x7f00_0000_0000;
 /** Processes of one program. */

@@ -56,14 +56,23 @@ const REQUEST = /\b(?:VFIO|IOMMU)_[A-Z0-9_]+\b/;
 const brief = (value: Json): string =>
   typeof value === 'string' ? value.slice(0, 60) : value === null ? 'none' : 'a value';
 
+const ADDRESS = /[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/g;
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
+
+/** The request, or the call with its path; addresses of functions and UUIDs are alike. */
+function callOf(words: string): string {
+  const request = REQUEST.exec(words)?.[0];
+  if (request !== undefined) return request;
+  const [call, first = ''] = words.split(/[(,)]/, 2);
+  return first.startsWith('/') ? `${call} ${first.replace(ADDRESS, 'BDF').replace(UUID, 'UUID')}` : call!;
+}
+
 function causeOf(mismatch: Mismatch): string {
   if (mismatch.lacks !== undefined) return `not in the lab: ${mismatch.lacks}`;
   const { field, expected, got } = mismatch;
-  const words = mismatch.words.replace(/^\w+: /, '');
-  const call = words.slice(0, words.indexOf('(') < 0 ? undefined : words.indexOf('('));
-  const request = REQUEST.exec(words)?.[0];
+  const call = callOf(mismatch.words.replace(/^\w+: /, ''));
   const what = field === 'errno' || field === 'lab' ? `${brief(expected)}, got ${brief(got)}` : 'another value';
-  return `${request ?? call}: ${field}: ${what}`;
+  return `${call}: ${field}: ${what}`;
 }
 
 /** Adds up trace reports. */

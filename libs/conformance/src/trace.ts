@@ -13,7 +13,7 @@ export const RESULT_KEYS = ['ret', 'errno', 'out', 'data', 'vars', 'text', 'entr
 export type ResultKey = (typeof RESULT_KEYS)[number];
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
-export type JsonObject = { readonly [key: string]: Json };
+export type JsonObject = Readonly<Record<string, Json>>;
 
 export interface Step extends JsonObject {
   readonly i: number;

@@ -7,7 +7,7 @@
  * under it is refused.
  */
 import type { ReservedRegion } from '@vfiolab/core';
-import { MOCK, MOCK_HUGE, MOCK_PAGES } from './mock.js';
+import { MOCK, MOCK_AMD, MOCK_HUGE, MOCK_PAGES } from './mock.js';
 
 /** log2 of the granule of every machine's IOMMU: pages of 4 KiB, as a frame of memory has. Only mock domains differ. */
 export const GRANULE_BITS = 12;
@@ -27,6 +27,8 @@ export interface Format {
   /** Domain ids that the hardware can tell apart; id 0 is the hardware's own. */
   readonly domainIds: number;
   readonly reserved: readonly ReservedRegion[];
+  /** Largest leaf that is written, as a level of the table; by `pageSizes` when left out. */
+  readonly topLevel?: number;
   /** Entries that allow nothing can be written (SURPRISES 15). */
   readonly takesNoPermission?: boolean;
   /** What IOMMU_GET_HW_INFO hands out; type 0 and no bytes when the driver has nothing to say. */
@@ -91,6 +93,7 @@ const formats: ReadonlyMap<string, Format> = new Map([
   format('virtio-iommu', { last: 0xffffffffffffffffn, pageSizes: SIZES_VIRTIO, reserved: [X86_MSI] }),
   [MOCK.name, MOCK],
   [MOCK_HUGE.name, MOCK_HUGE],
+  [MOCK_AMD.name, MOCK_AMD],
   [MOCK_PAGES.name, MOCK_PAGES],
 ]);
 
@@ -98,7 +101,8 @@ const formats: ReadonlyMap<string, Format> = new Map([
 export const formatOf = (kind: string): Format | undefined => formats.get(kind);
 
 /** The largest leaf that the format has, as a level of the table: 9 bits each above the granule, up to level 2. */
-export function topLevelOf({ granule, pageSizes }: Format): number {
+export function topLevelOf({ granule, pageSizes, topLevel }: Format): number {
+  if (topLevel !== undefined) return topLevel;
   let level = 0;
   while (level < 2 && pageSizes & (1n << BigInt(granule + 9 * (level + 1)))) level++;
   return level;

@@ -35,7 +35,7 @@ import { markDirtyBits, readDirty } from './dirty.js';
 import { Dma } from './dma.js';
 import { type Domain, Domains } from './domain.js';
 import { type Format, NO_INFO } from './formats.js';
-import { knownMockFlags, MOCK_NO_DIRTY, mockFormatFor, mockInfo, movePasid } from './mock.js';
+import { knownMockFlags, MOCK_AMD_TABLES, MOCK_NO_DIRTY, mockFormatFor, mockInfo, movePasid } from './mock.js';
 import { invalidate, invalidateDevices, nestedOf } from './nested.js';
 import { FRAME_LIMIT } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
@@ -70,7 +70,7 @@ export class IommuCore implements Core {
       dirtyMark: (_req, args) => this.dirtyMark(args),
       nestedAlloc: (_req, args) => this.nestedAlloc(args),
       invalidate: (_req, args) => this.invalidate(args),
-      mockAdd: (_req, { flags }) => this.mockAdd(flags),
+      mockAdd: (_req, { flags, amdTables }) => this.mockAdd(flags, amdTables),
       mockRemove: (_req, { bdf }) => this.unit.removeMock(bdf),
       mockCache: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.mock?.cache ?? [])],
       pasidAttach: (_req, args) => this.pasidAttach(args),
@@ -172,8 +172,8 @@ export class IommuCore implements Core {
   }
 
   /** EINVAL: unknown flags, or a real IOMMU is active (SURPRISES 49). */
-  private mockAdd(flags: number): Result<{ bdf: string; group: number }> {
-    const made = knownMockFlags(flags) ? this.unit.addMock(flags) : undefined;
+  private mockAdd(flags: number, amdTables: boolean): Result<{ bdf: string; group: number }> {
+    const made = knownMockFlags(flags) ? this.unit.addMock(flags | (amdTables ? MOCK_AMD_TABLES : 0)) : undefined;
     return made ? ok({ bdf: made.bdf, group: made.group.id }) : fail('EINVAL');
   }
 

@@ -14,6 +14,8 @@ export const MOCK_NO_DIRTY = 1;
 export const MOCK_HUGE_IOVA = 2;
 export const MOCK_PASID = 4;
 const KNOWN_FLAGS = MOCK_NO_DIRTY | MOCK_HUGE_IOVA | MOCK_PASID;
+/** Not a flag that a user has: the kernel's mock driver uses AMD's page tables. */
+export const MOCK_AMD_TABLES = 1 << 16;
 const PASID_BITS = 20;
 /** Numbers of the mock devices' groups begin here, far from those of a machine. */
 export const MOCK_GROUPS = 0x4000_0000;
@@ -43,12 +45,15 @@ export const MOCK = mock('mock', 0x800n);
 /** With leaves of 1 MiB too. */
 export const MOCK_HUGE = mock('mock-huge', 0x100800n);
 
+/** Every power of two up to 2^36 is a page size, in principle: leaves are written one by one all the same. */
+export const MOCK_AMD: Format = { ...mock('mock-amd', 0x1ffffff800n), topLevel: 0 };
+
 /** The table that a user can ask for since 7.2: whole pages and leaves of 1 MiB over 38 bits. */
 export const MOCK_PAGES: Format = { ...mock('mock-pages', 0x101000n), granule: 12, first: 0n, last: 0x3fffffffffn };
 
 /** Driver data of a paging HWPT: {u32, u32 table}; the second word may be left out. */
 const DATA_TYPE = 0xdead;
-const TABLES: readonly Format[] = [MOCK, MOCK_PAGES];
+const TABLES: readonly Format[] = [MOCK_AMD, MOCK_PAGES];
 
 /** EOPNOTSUPP: data of another driver, or no such table; EINVAL: length; EFAULT. */
 export function mockFormatFor({ type, length, bytes }: UserData): Result<Format> {
@@ -106,7 +111,10 @@ function accepts(mock: MockDevice, pasid: number, to: number): boolean {
 
 export const knownMockFlags = (flags: number): boolean => (flags & ~KNOWN_FLAGS) === 0;
 export const mockName = (n: number): string => `iommufd_mock${n}`;
-export const mockFormat = (flags: number): Format => ((flags & MOCK_HUGE_IOVA) !== 0 ? MOCK_HUGE : MOCK);
+export function mockFormat(flags: number): Format {
+  if ((flags & MOCK_HUGE_IOVA) !== 0) return MOCK_HUGE;
+  return (flags & MOCK_AMD_TABLES) !== 0 ? MOCK_AMD : MOCK;
+}
 
 export const mockInfo = (flags: number): HardwareInfo => ({
   ...MOCK.info,

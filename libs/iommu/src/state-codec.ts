@@ -12,8 +12,10 @@ import { decodeTable, encodePermissions, encodeTable } from './runs.js';
 import type { MockDevice } from './mock.js';
 import { type IommuFunction, MAX_FAULTS, type Unit } from './unit.js';
 
-/** Domains of PASIDs are told by who is attached (`label`), not by their numbers. */
-function encodeMock(w: ByteWriter, { flags, cache, pasids, failNext }: MockDevice): void {
+/** What a domain is called: its number, or its place among those in use. */
+type Label = (domain: number) => number;
+
+function encodeMock(w: ByteWriter, { flags, cache, pasids, failNext }: MockDevice, label: Label): void {
   w.u32(flags);
   w.list(cache, (slot) => w.u32(slot));
   w.bool(failNext);
@@ -21,7 +23,7 @@ function encodeMock(w: ByteWriter, { flags, cache, pasids, failNext }: MockDevic
     [...pasids].sort(([a], [b]) => a - b),
     ([pasid, domain]) => {
       w.u32(pasid);
-      w.u32(domain);
+      w.u32(label(domain));
     },
   );
 }
@@ -33,11 +35,11 @@ function decodeMock(r: ByteReader, unit: Unit, bdf: string, group: number): void
   r.list(() => mock!.pasids.set(r.u32(), r.u32()));
 }
 
-function encodeFunction(w: ByteWriter, { bdf, group, faults, mock }: IommuFunction): void {
+function encodeFunction(w: ByteWriter, { bdf, group, faults, mock }: IommuFunction, label: Label): void {
   str.write(w, bdf);
   u32.write(w, group.id);
   w.bool(mock !== undefined);
-  if (mock) encodeMock(w, mock);
+  if (mock) encodeMock(w, mock, label);
   w.list(faults, (fault: FaultRecord) => faultRecord.write(w, fault));
 }
 
@@ -47,7 +49,7 @@ export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): voi
     u32.write(w, id);
     i32.write(w, attached);
   });
-  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f));
+  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => id));
   w.list(domains.sorted(), (domain) => {
     w.u32(domain.id);
     encodeKind(w, domain);
@@ -111,14 +113,16 @@ export function encodeMeaning(w: ByteWriter, unit: Unit, domains: Domains): void
     w.list(members, (bdf) => w.str(bdf));
     i32.write(w, labels.get(attached) ?? attached);
   });
-  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f));
+  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => labels.get(id) ?? 0));
   w.list(used, (domain) => encodeWhatUsersSee(w, domain));
   const idle = domains.sorted().filter((d) => !labels.has(d.id));
   w.list(idle.map(seenBytes).sort(byBytes), (bytes) => w.raw(bytes));
 }
 
 function attachedDomains(unit: Unit, domains: Domains): Domain[] {
-  const found = unit.sortedGroups().map(({ attached }) => domains.get(attached));
+  const byPasids = unit.sortedFunctions().flatMap(({ mock }) => [...(mock?.pasids ?? [])].sort(([a], [b]) => a - b));
+  const ids = [...unit.sortedGroups().map(({ attached }) => attached), ...byPasids.map(([, domain]) => domain)];
+  const found = ids.map((id) => domains.get(id));
   return [...new Set(found.filter((d): d is Domain => d !== undefined))];
 }
 

@@ -18,6 +18,7 @@ import {
   type Run,
   unlock,
 } from '@vfiolab/core';
+import type { Context } from './context.js';
 import type { Area, Ioas } from './ioas.js';
 import type { IommufdObject } from './objects.js';
 import { type IovaSpan, overlaps, U64_MAX } from './spans.js';
@@ -78,6 +79,13 @@ export function* leaveIoas(access: Access): Op<void> {
   ioas.accesses.splice(ioas.accesses.indexOf(access), 1);
   ioas.alignment = ioas.wantedAlignment();
   ioas.users--;
+}
+
+/** Everything it pinned goes, and the object. */
+export function* destroyAccess(context: Context, access: Access): Op<void> {
+  yield* leaveIoas(access);
+  yield* lockWrite(access.shortTerm);
+  context.objects.remove(access);
 }
 
 /** To another IOAS; the old one stays when the new one does not take it. EADDRINUSE. */

@@ -21,8 +21,8 @@ export function* bindDevice(context: Context, bdf: string): Op<Result<BoundDevic
 }
 
 /** A new mock device. EINVAL: unknown flags, or an IOMMU is active (SURPRISES 49); ENOMEM. */
-export function* bindMock(context: Context, flags: number): Op<Result<BoundDevice>> {
-  const made = yield* call(IOMMU, iommuApi.mockAdd, { flags });
+export function* bindMock(context: Context, flags: number, amdTables: boolean): Op<Result<BoundDevice>> {
+  const made = yield* call(IOMMU, iommuApi.mockAdd, { flags, amdTables });
   if (!made.ok) return made;
   const { bdf, group } = made.value;
   const bound = addDevice(context, new BoundDevice(bdf, context.igroup(group, [bdf]), true));

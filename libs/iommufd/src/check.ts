@@ -6,11 +6,16 @@ import {
   isDevice,
   isFaultQueue,
   isHwpt,
+  isHwQueue,
   isIoas,
   isNested,
+  isVdevice,
+  isVeventQueue,
+  isViommu,
 } from './context.js';
 import { areaLength, type Ioas, pageOffset } from './ioas.js';
 import type { IommufdObject } from './objects.js';
+import type { Viommu } from './viommu.js';
 import { overlaps } from './spans.js';
 
 export function checkContext(c: Context): string[] {
@@ -29,14 +34,24 @@ function checkUsers(c: Context, o: IommufdObject): string[] {
 
 function holders(c: Context, o: IommufdObject): number {
   const all = c.objects.all();
-  const nested = (parent: IommufdObject): number => all.filter((h) => isNested(h) && h.parent === parent).length;
+  const nested = (parent: IommufdObject): number =>
+    all.filter((h) => (isNested(h) && !h.viommu && h.parent === parent) || (isViommu(h) && h.hwpt === parent)).length;
   if (isIoas(o)) return all.filter((h) => (isHwpt(h) || isAccess(h)) && h.ioas === o).length;
-  if (isHwpt(o) || isNested(o)) return attachedTo(c, o.id).length + nested(o);
+  if (isHwpt(o) || isNested(o)) return attachedTo(c, o.id).length + pasidsOn(c, o.id) + nested(o);
   if (isFaultQueue(o))
     return (o.fileOpen ? 1 : 0) + all.filter((h) => (isHwpt(h) || isNested(h)) && h.fault === o).length;
+  if (isViommu(o)) return all.filter((h) => standsOn(h, o)).length;
+  if (isHwQueue(o)) return o.viommu.hwQueues.has(o.index + 1) ? 1 : 0;
+  if (isVeventQueue(o)) return o.fileOpen ? 1 : 0;
   if (isAccess(o)) return 1;
-  return isDevice(o) ? 1 + (o.attached ? 1 : 0) : 0;
+  return isDevice(o) ? 1 + (o.attached ? 1 : 0) + o.igroup.pasids.filter((p) => p.device === o).length : 0;
 }
+
+const standsOn = (o: IommufdObject, viommu: Viommu): boolean =>
+  (isNested(o) || isVdevice(o) || isVeventQueue(o) || isHwQueue(o)) && o.viommu === viommu;
+
+const pasidsOn = (c: Context, hwpt: number): number =>
+  [...c.igroups.values()].flatMap((g) => g.pasids.filter((p) => p.hwpt.id === hwpt)).length;
 
 const attachedTo = (c: Context, hwpt: number): BoundDevice[] =>
   [...c.igroups.values()].flatMap((g) => (g.hwpt?.id === hwpt ? g.attached : []));

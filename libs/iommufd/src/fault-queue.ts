@@ -61,8 +61,7 @@ export class FaultQueue implements IommufdObject {
 
   /** The device's group leaves the HWPT: what it waits for is answered as invalid. */
   drop(device: BoundDevice, hwpt: Hwpt, pasid = RID): void {
-    const gone = (g: FaultGroup): boolean =>
-      g.hwpt === hwpt && g.pasid === pasid && g.device.igroup === device.igroup;
+    const gone = (g: FaultGroup): boolean => g.hwpt === hwpt && g.pasid === pasid && g.device.igroup === device.igroup;
     this.waiting = this.waiting.filter((g) => !gone(g));
     for (const [cookie, g] of this.delivered) if (gone(g)) this.delivered.delete(cookie);
   }

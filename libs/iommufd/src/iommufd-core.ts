@@ -32,6 +32,7 @@ import {
   unlock,
   type View,
 } from '@vfiolab/core';
+import { destroyAccess } from './access.js';
 import { changePt, detach } from './attach.js';
 import { bindDevice, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
@@ -45,7 +46,6 @@ import { iommufdTable } from './ioctl-table.js';
 import type { Store } from './ioas.js';
 import { type OpenFile, OpenFiles } from './open-files.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
-import { destroyAccess } from './selftest/access-ops.js';
 import { decodeContext, encodeContext } from './state.js';
 import type { VeventQueue } from './vevent-queue.js';
 
@@ -71,8 +71,8 @@ export class IommufdCore implements Core {
         close: (req, { token }) => this.close(req.from, token),
         ioctl: (req, args) => this.ioctl(req, args),
         ioctlFile: (req, args) => this.ioctl(req, args),
-        pread: () => fail('EINVAL'),
-        pwrite: () => fail('EINVAL'),
+        pread: (req, { token }) => seekOn(this.files.get(token, req.from)),
+        pwrite: (req, { token }) => seekOn(this.files.get(token, req.from)),
         grant: (req, { token, to }) => this.grant(req, token, to),
         clientGone: (req, { client }) => this.clientGone(req.from, client),
       }),
@@ -234,6 +234,12 @@ export class IommufdCore implements Core {
   describe(): string[] {
     return [...this.contexts.values()].flatMap(describeContext);
   }
+}
+
+/** Reading and writing at an offset: ESPIPE for streams, EINVAL for files that are neither read nor written. */
+function seekOn(file: OpenFile | undefined): Result<never> {
+  if (!file) return fail('EBADF');
+  return fail(file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? 'ESPIPE' : 'EINVAL');
 }
 
 type Queue = FaultQueue | VeventQueue;

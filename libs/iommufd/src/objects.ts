@@ -9,7 +9,18 @@
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { Lock, type Op } from '@vfiolab/core';
 
-export type ObjectType = 'ioas' | 'hwpt' | 'nested' | 'device' | 'access' | 'fault' | 'viommu' | 'vdevice' | 'veventq' | 'hwqueue' | 'selftest';
+export type ObjectType =
+  | 'ioas'
+  | 'hwpt'
+  | 'nested'
+  | 'device'
+  | 'access'
+  | 'fault'
+  | 'viommu'
+  | 'vdevice'
+  | 'veventq'
+  | 'hwqueue'
+  | 'selftest';
 
 export interface IommufdObject {
   readonly type: ObjectType;

@@ -33,7 +33,8 @@ export function* attachPasid(
 ): Op<Result<number>> {
   const pt = yield* hold(context.objects, ptId, isAnyObject);
   if (!pt.ok) return pt;
-  if (isIoas(pt.value) || !(isHwpt(pt.value) || isNested(pt.value))) return fail('EINVAL');
+  if (isIoas(pt.value) && !replace && pasidHwpt(device, pasid)) return fail('EBUSY');
+  if (!isHwpt(pt.value) && !isNested(pt.value)) return fail('EINVAL');
   yield* lockWrite(device.igroup.lock);
   const moved = yield* move(device, pasid, pt.value, replace);
   yield* unlock(device.igroup.lock);

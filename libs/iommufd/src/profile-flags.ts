@@ -27,6 +27,8 @@ export interface ProfileFlags {
   readonly dirtyOfNothing: Errno;
   /** Self-test: bytes of iommu_hwpt_selftest that the mock driver knows. */
   readonly mockDataSize: number;
+  /** Self-test: mock domains use a page table of AMD's format, with every power of two as a page (a040). */
+  readonly mockAmdTables: boolean;
   /** Self-test: flags of a mock device. */
   readonly mockDeviceFlags: number;
   /** Self-test: the ops about PASIDs and vIOMMUs. */
@@ -35,7 +37,7 @@ export interface ProfileFlags {
   readonly mockCountsGivenBits: boolean;
   /** Self-test: MD_CHECK_MAP looks the HWPT up before it judges the addresses. */
   readonly mockLooksUpFirst: boolean;
-  /** Compatibility: page sizes below a page are told as a page, whatever larger ones the domain has (a040). */
+  /** Compatibility: a mapping without any permission is let through to the IOMMU. */
   readonly compatMapsWithoutProt: boolean;
 }
 
@@ -50,6 +52,7 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
   invalidateWrongType: 'ENOENT',
   dirtyOfNothing: 'EINVAL',
   mockDataSize: 4,
+  mockAmdTables: false,
   mockDeviceFlags: 3,
   mockVirtualizes: false,
   mockCountsGivenBits: false,
@@ -68,6 +71,7 @@ const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   invalidateWrongType: 'EINVAL',
   dirtyOfNothing: 'EOVERFLOW',
   mockDataSize: 8,
+  mockAmdTables: true,
   mockDeviceFlags: 5,
   mockVirtualizes: true,
   mockCountsGivenBits: true,

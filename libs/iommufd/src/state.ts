@@ -13,9 +13,13 @@ import {
   isDevice,
   isFaultQueue,
   isHwpt,
+  isHwQueue,
   isIoas,
   isMockObject,
   isNested,
+  isVdevice,
+  isVeventQueue,
+  isViommu,
 } from './context.js';
 import { FaultQueue } from './fault-queue.js';
 import { decodeFaults, encodeFaults } from './fault-state.js';
@@ -24,10 +28,33 @@ import { type Area, Ioas, type Store } from './ioas.js';
 import { type Hwpt, NestedHwpt } from './nested-hwpt.js';
 import type { IommufdObject, ObjectType } from './objects.js';
 import { MockObject } from './selftest/mock-object.js';
+import type { Viommu } from './viommu.js';
+import {
+  decodeHwQueue,
+  decodeVdevice,
+  decodeVeventQueue,
+  decodeViommu,
+  encodeHwQueue,
+  encodeVdevice,
+  encodeVeventQueue,
+  encodeViommu,
+} from './viommu-state.js';
 
 type Objects = readonly IommufdObject[];
 /** What others refer to comes first. */
-const TYPES: readonly ObjectType[] = ['ioas', 'device', 'fault', 'hwpt', 'nested', 'access', 'selftest'];
+const TYPES: readonly ObjectType[] = [
+  'ioas',
+  'device',
+  'fault',
+  'hwpt',
+  'viommu',
+  'nested',
+  'vdevice',
+  'veventq',
+  'access',
+  'hwqueue',
+  'selftest',
+];
 const inTypeOrder = (objects: Objects): IommufdObject[] =>
   TYPES.flatMap((type) => objects.filter((o) => o.type === type));
 
@@ -44,8 +71,10 @@ export function encodeContext(w: ByteWriter, c: Context, view: View): void {
   w.list(inTypeOrder(c.objects.all()), (o) => encodeObject(w, o, view));
   w.list(groups, (g) => {
     w.u32(g.hwpt?.id ?? 0);
-    w.list(g.attached, (d) => w.u32(d.id));
+    w.list(g.attached, (d) => encodeAttached(w, d));
+    w.list(g.pasids, ({ pasid, device, hwpt }) => (w.u32(pasid), w.u32(device.id), w.u32(hwpt.id)));
   });
+  w.list(c.objects.tombstones, (id) => w.u32(id));
   w.list(c.objects.all().filter(isFaultQueue), (queue) => encodeFaults(w, queue));
 }
 
@@ -60,6 +89,24 @@ function encodeObject(w: ByteWriter, o: IommufdObject, view: View): void {
   else if (isFaultQueue(o)) w.bool(o.fileOpen);
   else if (isAccess(o)) encodeAccess(w, o);
   else if (isMockObject(o)) w.u32(o.device.id);
+  else if (isViommu(o)) encodeViommu(w, o);
+  else if (isVdevice(o)) encodeVdevice(w, o);
+  else if (isVeventQueue(o)) encodeVeventQueue(w, o);
+  else if (isHwQueue(o)) encodeHwQueue(w, o);
+}
+
+/** With the way that its events take. */
+function encodeAttached(w: ByteWriter, { id, route }: BoundDevice): void {
+  w.u32(id);
+  w.u32(route?.viommu.id ?? 0);
+  w.u64(route?.virtId ?? 0n);
+}
+
+function decodeAttached(r: ByteReader, c: Context): BoundDevice {
+  const device = c.objects.get(r.u32()) as BoundDevice;
+  const [viommu, virtId] = [c.objects.get(r.u32()) as Viommu | undefined, r.u64()];
+  device.route = viommu && { viommu, virtId };
+  return device;
 }
 
 function encodeDevice(w: ByteWriter, { bdf, igroup, mock }: BoundDevice): void {
@@ -96,11 +143,12 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   w.u32(a.covers);
 }
 
-function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault }: PagingHwpt, view: View): void {
+function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock }: PagingHwpt, view: View): void {
   w.u32(ioas.id);
   w.bool(auto);
   w.u32(flags);
   w.u32(fault?.id ?? 0);
+  w.bool(mock);
   w.u8(domain.granule);
   w.u64(domain.first);
   w.u64(domain.last);
@@ -108,8 +156,10 @@ function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault }: PagingH
   if (view === 'snapshot') w.u32(domain.domain);
 }
 
-function encodeNested(w: ByteWriter, { parent, domainId, fault }: NestedHwpt, view: View): void {
+function encodeNested(w: ByteWriter, { parent, domainId, fault, flags, viommu }: NestedHwpt, view: View): void {
   w.u32(parent.id);
+  w.u32(flags);
+  w.u32(viommu?.id ?? 0);
   w.u32(fault?.id ?? 0);
   if (view === 'snapshot') w.u32(domainId);
 }
@@ -130,8 +180,14 @@ export function decodeContext(r: ByteReader, stores: Map<number, Store>): Contex
   r.u32();
   for (const g of groups) {
     g.hwpt = c.objects.get(r.u32()) as Hwpt | undefined;
-    g.attached = r.list(() => c.objects.get(r.u32()) as BoundDevice);
+    g.attached = r.list(() => decodeAttached(r, c));
+    g.pasids = r.list(() => ({
+      pasid: r.u32(),
+      device: c.objects.get(r.u32()) as BoundDevice,
+      hwpt: c.objects.get(r.u32()) as Hwpt,
+    }));
   }
+  r.list(() => c.objects.restoreTombstone(r.u32()));
   c.compatIoas = c.objects.get(compatIoas) as Ioas | undefined;
   const queues = c.objects.all().filter(isFaultQueue);
   r.u32();
@@ -154,6 +210,10 @@ const decoders: Record<Exclude<ObjectType, 'ioas'>, (r: ByteReader, c: Context) 
   nested: decodeNested,
   device: decodeDevice,
   access: decodeAccess,
+  viommu: decodeViommu,
+  vdevice: decodeVdevice,
+  veventq: decodeVeventQueue,
+  hwqueue: decodeHwQueue,
   fault: (r) => Object.assign(new FaultQueue(), { fileOpen: r.bool() }),
   selftest: (r, c) => Object.assign(new MockObject(), { device: c.objects.get(r.u32()) as BoundDevice }),
 };
@@ -174,23 +234,24 @@ function decodeArea(r: ByteReader, stores: Map<number, Store>): Area {
   const store = stores.get(id) ?? { id, client, va, writable, areas: 0 };
   stores.set(id, store);
   store.areas++;
-  return { start, last, startByte, prot, store, state: 'live', covers: r.u32(), accesses: 0 };
+  return { start, last, startByte, prot, store, state: 'live', covers: r.u32(), accesses: 0, locks: 0 };
 }
 
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {
   const ioas = c.objects.get(r.u32()) as Ioas;
-  const [auto, flags, fault] = [r.bool(), r.u32(), r.u32()];
+  const [auto, flags, fault, mock] = [r.bool(), r.u32(), r.u32(), r.bool()];
   const [granule, first, last, pageSizes, domain] = [r.u8(), r.u64(), r.u64(), r.u64(), r.u32()];
   const info: DomainInfo = { domain, granule, first, last, pageSizes };
-  const hwpt = new PagingHwpt(ioas, info, flags);
+  const hwpt = new PagingHwpt(ioas, info, flags, mock);
   hwpt.auto = auto;
   hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
   return hwpt;
 }
 
 function decodeNested(r: ByteReader, c: Context): NestedHwpt {
-  const [parent, fault] = [c.objects.get(r.u32()) as PagingHwpt, r.u32()];
-  const hwpt = new NestedHwpt(parent, r.u32());
+  const parent = c.objects.get(r.u32()) as PagingHwpt;
+  const [flags, viommu, fault] = [r.u32(), c.objects.get(r.u32()) as Viommu | undefined, r.u32()];
+  const hwpt = new NestedHwpt(parent, r.u32(), flags, viommu);
   hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
   return hwpt;
 }

@@ -1,7 +1,6 @@
 /** Steps on the file system: sysfs attributes, links, directories. */
 import type { Result } from '@vfiolab/uapi';
 import { done, failure, lacking, type Outcome } from '../outcome.js';
-import { BadValue } from '../values.js';
 import { type StepContext, type StepRunner, textOf } from './context.js';
 import { expandPath } from './paths.js';
 
@@ -51,7 +50,8 @@ const inTime = (result: Promise<Outcome>, late: Promise<void>): Promise<Outcome>
 async function sysfsWait({ step, task, program }: StepContext): Promise<Outcome> {
   const name = textOf(step, 'handle').replace(/^\$/, '');
   const helper = program.helpers.get(name);
-  if (!helper) throw new BadValue(`handle: no write is waiting as ${name}`);
+  // The write that should wait had ended at once: there is nothing to wait for.
+  if (!helper) return failure('ECHILD');
   return inTime(helper, task.process.link.ports.sleep(Number(step['timeout_ms'])));
 }
 

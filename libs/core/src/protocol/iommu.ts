@@ -128,8 +128,8 @@ export const iommuApi = api('iommu', {
     message({ domain: u32, type: u32, entryLength: u32, count: u32, entries: bytes }),
     message({ done: u32, outcome: result(nothing) }),
   ),
-  /** A mock device of the kernel's self-test, in a group of its own, blocked. EINVAL: unknown flags, or an IOMMU is active. */
-  mockAdd: method(48, message({ flags: u32 }), result(message({ bdf: str, group: u32 }))),
+  /** A mock device of the kernel's self-test, in a group of its own, blocked; `amdTables`: its page sizes are AMD's. EINVAL: unknown flags, or an IOMMU is active. */
+  mockAdd: method(48, message({ flags: u32, amdTables: bool }), result(message({ bdf: str, group: u32 }))),
   /** The mock device, which is attached to nothing, is gone. */
   mockRemove: method(49, message({ bdf: str }), nothing),
   /** The IOTLB slots of a mock nested domain. */

@@ -30,6 +30,8 @@ export function* mapDma(
   const write = cmd.flags & VFIO_DMA_MAP_FLAG_WRITE ? PROT_WRITE : 0;
   const ioas = yield* holdCompatIoas(context);
   if (!ioas.ok) return ioas;
+  // The older mock IOMMU writes entries that allow nothing; page tables since then do not (DIFF 25).
+  if ((read | write) === 0 && !flags.compatMapsWithoutProt) return fail('EINVAL');
   const judged = judgeRange(cmd.vaddr, cmd.size, flags);
   if (!judged.ok) return judged;
   const range = {

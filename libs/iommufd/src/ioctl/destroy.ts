@@ -2,17 +2,8 @@
 import { fail, type iommu_destroy, ok, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import type { Context } from '../context.js';
-import {
-  isHwpt,
-  isHwQueue,
-  isIoas,
-  isMockObject,
-  isNested,
-  isVdevice,
-  isVeventQueue,
-  isViommu,
-} from '../context.js';
-import { unpinSlices } from '../access.js';
+import { isHwpt, isHwQueue, isIoas, isMockObject, isNested, isVdevice, isVeventQueue, isViommu } from '../context.js';
+import { destroyAccess } from '../access.js';
 import { type HwQueue, unlinkQueue } from '../hw-queue.js';
 import { destroyHwpt } from '../hwpt.js';
 import type { IommufdObject } from '../objects.js';
@@ -41,7 +32,7 @@ export function* destroyObject(context: Context, object: IommufdObject): Op<void
   if (isViommu(object)) object.hwpt.users--;
   if (isVdevice(object)) unlinkVdevice(object);
   if (isVeventQueue(object)) unlinkEvents(object);
-  if (isHwQueue(object)) yield* destroyHwQueue(object);
+  if (isHwQueue(object)) yield* destroyHwQueue(context, object);
   if (isMockObject(object)) yield* destroyMock(context, object);
   if (!isIoas(object)) return;
   if (context.compatIoas === object) context.compatIoas = undefined;
@@ -54,7 +45,7 @@ function unlinkEvents({ viommu, kind }: VeventQueue): void {
 }
 
 /** Its memory can be unmapped again. */
-function* destroyHwQueue(queue: HwQueue): Op<void> {
+function* destroyHwQueue(context: Context, queue: HwQueue): Op<void> {
   unlinkQueue(queue);
-  yield* unpinSlices(queue.slices);
+  yield* destroyAccess(context, queue.access);
 }

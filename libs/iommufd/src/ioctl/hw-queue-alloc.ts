@@ -9,8 +9,8 @@ import {
   type Result,
   type StructOf,
 } from '@vfiolab/uapi';
-import type { IoctlResult, Op } from '@vfiolab/core';
-import { pinPages, type Pinned, unpinSlices } from '../access.js';
+import { type IoctlResult, lockWrite, type Op, unlock } from '@vfiolab/core';
+import { Access, destroyAccess, joinIoas, pinPages, type Pinned } from '../access.js';
 import { isViommu } from '../context.js';
 import { HwQueue, linkQueue } from '../hw-queue.js';
 import { hold } from '../objects.js';
@@ -39,11 +39,35 @@ export function* hwQueueAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   if (cmd.type !== IOMMU_HW_QUEUE_TYPE_SELFTEST) return fail('EOPNOTSUPP');
   const span = wholePages(cmd.nesting_parent_iova, cmd.length);
   if (!span.ok) return span;
-  const pinned = yield* pinPages(viommu.value.hwpt.ioas, span.value, false);
-  if (!pinned.ok) return pinned;
-  const made = publish(call, viommu.value, cmd.index, pinned.value);
-  if (!made.ok) yield* unpinSlices(pinned.value.slices);
+  return yield* make(call, viommu.value, cmd.index, span.value);
+}
+
+/** The queue's id comes before its access's, as the kernel takes them (c050). */
+function* make(call: AllocCall, viommu: Viommu, index: number, span: IovaSpan): Op<IoctlResult> {
+  const { context } = call.file;
+  const queue = new HwQueue(viommu, index, new Access(true));
+  for (const object of [queue, queue.access]) {
+    const id = context.objects.reserve(object);
+    if (!id.ok) return id;
+  }
+  context.objects.finalize(queue.access);
+  const pinned = yield* pinQueue(queue, span);
+  const made = pinned.ok ? publish(call, queue, pinned.value) : pinned;
+  if (made.ok) return made;
+  yield* destroyAccess(context, queue.access);
+  context.objects.abort(queue);
   return made;
+}
+
+function* pinQueue({ viommu, access }: HwQueue, span: IovaSpan): Op<Result<Pinned>> {
+  const { ioas } = viommu.hwpt;
+  const joined = joinIoas(access, ioas);
+  if (!joined.ok) return joined;
+  yield* lockWrite(access.lock);
+  const pinned = yield* pinPages(ioas, span, false);
+  if (pinned.ok) access.items.push({ id: access.nextItem++, ...span, slices: pinned.value.slices });
+  yield* unlock(access.lock);
+  return pinned;
 }
 
 /** The pages around the range. */
@@ -54,22 +78,16 @@ function wholePages(iova: bigint, length: bigint): Result<IovaSpan> {
   return size > LONGEST ? fail('ENOMEM') : ok({ start, last: start + size - 1n });
 }
 
-function publish(call: AllocCall, viommu: Viommu, index: number, { runs, slices }: Pinned): IoctlResult {
+function publish(call: AllocCall, queue: HwQueue, { runs }: Pinned): IoctlResult {
+  const { viommu, index } = queue;
   if (!isContiguous(runs)) return fail('EFAULT');
   if (index >= IOMMU_TEST_HW_QUEUE_MAX) return fail('EINVAL');
   if (viommu.hwQueues.has(index)) return fail('EEXIST');
   if (index > 0 && !viommu.hwQueues.has(index - 1)) return fail('EIO');
-  const { objects } = call.file.context;
-  const queue = new HwQueue(viommu, index, slices);
-  const id = objects.reserve(queue);
-  if (!id.ok) return id;
-  const told = call.respond({ out_hw_queue_id: id.value });
-  if (!told.ok) {
-    objects.abort(queue);
-    return told;
-  }
+  const told = call.respond({ out_hw_queue_id: queue.id });
+  if (!told.ok) return told;
   linkQueue(queue);
-  objects.finalize(queue);
+  call.file.context.objects.finalize(queue);
   return ok(0);
 }
 

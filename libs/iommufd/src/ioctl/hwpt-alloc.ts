@@ -26,14 +26,7 @@ export function* hwptAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   let hwpt: Result<Hwpt> = fail('EINVAL');
   if (isIoas(pt.value)) hwpt = yield* allocPaging(call, cmd, pt.value, device.value);
   else if (isHwpt(pt.value) || isViommu(pt.value))
-    hwpt = yield* makeNested(
-      context,
-      pt.value,
-      device.value,
-      cmd.flags,
-      dataOf(call, cmd),
-      call.file.flags,
-    );
+    hwpt = yield* makeNested(context, pt.value, device.value, cmd.flags, dataOf(call, cmd), call.file.flags);
   return hwpt.ok ? yield* publish(call, cmd, hwpt.value) : hwpt;
 }
 

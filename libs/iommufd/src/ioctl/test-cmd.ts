@@ -53,7 +53,14 @@ import { armOf, type TestCall, type TestCmd, type TestOp, testOp } from '../self
 import { checkIotlb, checkMap, checkRefs } from '../selftest/checks.js';
 import { dirtyOp } from '../selftest/dirty-op.js';
 import { triggerIopf } from '../selftest/iopf.js';
-import { checkCache, pasidAttach, pasidCheck, pasidDetach, pasidReplace, triggerVevent } from '../selftest/pasid-ops.js';
+import {
+  checkCache,
+  pasidAttach,
+  pasidCheck,
+  pasidDetach,
+  pasidReplace,
+  triggerVevent,
+} from '../selftest/pasid-ops.js';
 import { addReserved, mockDomain, mockDomainFlags, mockReplace } from '../selftest/mock-domain.js';
 
 const OPS: ReadonlyMap<number, TestOp> = new Map([
@@ -94,7 +101,6 @@ export function* testCmd(call: TestCall, cmd: TestCmd): Op<IoctlResult> {
 const LEAST_MEMORY = 12;
 
 /** How much memory a pin batch may take. Batches do not show here, so the limit is only judged. EINVAL: under 12 bytes. */
-// eslint-disable-next-line require-yield -- an op like the others
 function* memoryLimit(
   _call: TestCall,
   _id: number,

@@ -68,5 +68,7 @@ function answerData({ user, file }: AllocCall, { data_len, data_uptr }: Cmd, vio
   viommu.window = freeWindow(file.context.objects.all().filter(isViommu), WINDOW_BYTES);
   const { start, length } = viommu.window;
   const out = { in_data, out_data: in_data, out_mmap_offset: start, out_mmap_length: length };
-  return user.write(data_uptr, encode(iommu_viommu_selftest, out).subarray(0, data_len)) ? ok(undefined) : fail('EFAULT');
+  return user.write(data_uptr, encode(iommu_viommu_selftest, out).subarray(0, data_len))
+    ? ok(undefined)
+    : fail('EFAULT');
 }

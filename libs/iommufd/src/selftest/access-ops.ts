@@ -14,8 +14,8 @@ import {
   type StructOf,
 } from '@vfiolab/uapi';
 import { call as ask, type IoctlResult, lockWrite, type Op, PAGES, pagesApi, type Run } from '@vfiolab/core';
-import { Access, joinIoas, leaveIoas, pinPages, type Pinned, replaceIoas, unpinSlices } from '../access.js';
-import { type Context, isIoas } from '../context.js';
+import { Access, destroyAccess, joinIoas, pinPages, type Pinned, replaceIoas, unpinSlices } from '../access.js';
+import { isIoas } from '../context.js';
 import { hold } from '../objects.js';
 import { U64_MAX } from '../spans.js';
 import { answer, done, type TestCall } from './call.js';
@@ -66,13 +66,6 @@ function* giveAccess(
   if (told.ok) call.returnFile(opened.value);
   else files.undo(opened.value, call.client);
   return told.ok ? done : told;
-}
-
-/** Everything it pinned goes, and the object. */
-export function* destroyAccess(context: Context, access: Access): Op<void> {
-  yield* leaveIoas(access);
-  yield* lockWrite(access.shortTerm);
-  context.objects.remove(access);
 }
 
 /** EBADFD; ENOENT: no such item. */

@@ -33,23 +33,25 @@ const PIECE = (BigInt(MAX_RUNS) * PAGE) / 4n;
 const framesOf = (runs: readonly Run[]): number[] =>
   runs.flatMap(({ frame, count }) => Array.from({ length: count }, (_, i) => frame + i));
 
-/** Every IOPTE must lead to the page behind `uptr`. EINVAL: one does not, or misaligned; EFAULT: no page there. */
-export function* checkMap(
-  call: TestCall,
-  id: number,
-  { iova, length, uptr }: StructOf<typeof iommu_test_check_map>,
-): Op<IoctlResult> {
-  const wrong = ((iova | length | uptr) & MOCK_MASK) !== 0n || uptr + length > U64_MAX;
-  if (wrong && !call.file.flags.mockLooksUpFirst) return fail('EINVAL');
+/** The page of a mock domain that nobody asked to be different. */
+const MOCK_PAGE = 2048n;
+
+/** Every IOPTE must lead to the page behind `uptr`. EINVAL: one does not, or misaligned; EFAULT: no page there; ENOENT. */
+export function* checkMap(call: TestCall, id: number, arm: StructOf<typeof iommu_test_check_map>): Op<IoctlResult> {
+  if (!call.file.flags.mockLooksUpFirst && misaligned(arm, MOCK_PAGE)) return fail('EINVAL');
   const hwpt = yield* holdMock(call, id);
   if (!hwpt.ok) return hwpt;
-  if (wrong) return fail('EINVAL');
-  for (let at = 0n; at < length; at += PIECE) {
-    const errno = yield* comparePiece(call, hwpt.value, iova + at, uptr + at, min(PIECE, length - at));
+  if (misaligned(arm, 1n << BigInt(hwpt.value.domain.granule))) return fail('EINVAL');
+  for (let at = 0n; at < arm.length; at += PIECE) {
+    const length = min(PIECE, arm.length - at);
+    const errno = yield* comparePiece(call, hwpt.value, arm.iova + at, arm.uptr + at, length);
     if (errno) return fail(errno);
   }
   return done;
 }
+
+const misaligned = ({ iova, length, uptr }: StructOf<typeof iommu_test_check_map>, page: bigint): boolean =>
+  ((iova | length | uptr) & (page - 1n)) !== 0n || uptr + length > U64_MAX;
 
 function* comparePiece(
   call: TestCall,
@@ -58,9 +60,10 @@ function* comparePiece(
   uptr: bigint,
   length: bigint,
 ): Op<Errno | undefined> {
-  const count = Number(length >> MOCK_SHIFT);
-  const wanted = yield* halvesOf(call.client, uptr, count);
-  const args = { domain: hwpt.domainId, iova: Number(iova >> MOCK_SHIFT), count };
+  const shift = BigInt(hwpt.domain.granule);
+  const count = Number(length >> shift);
+  const wanted = yield* granulesOf(call.client, uptr, count, shift);
+  const args = { domain: hwpt.domainId, iova: Number(iova >> shift), count };
   const found = framesOf(yield* ask(IOMMU, iommuApi.lookup, args));
   for (let i = 0; i < count; i++) {
     if (wanted[i] === undefined) return 'EFAULT';
@@ -69,13 +72,14 @@ function* comparePiece(
   return undefined;
 }
 
-/** Half pages behind the caller's memory, up to the first that is not there. */
-function* halvesOf(client: string, uptr: bigint, count: number): Op<number[]> {
+/** Granules behind the caller's memory, up to the first page that is not there. */
+function* granulesOf(client: string, uptr: bigint, count: number, shift: bigint): Op<number[]> {
+  const perPage = Number(PAGE >> shift);
   const page = Number(uptr / PAGE);
-  const skipped = Number((uptr % PAGE) >> MOCK_SHIFT);
-  const pages = Math.ceil((skipped + count) / HALVES);
+  const skipped = Number((uptr % PAGE) >> shift);
+  const pages = Math.ceil((skipped + count) / perPage);
   const frames = framesOf(yield* ask(PAGES, pagesApi.pageFrames, { client, page, count: pages }));
-  return frames.flatMap((f) => Array.from({ length: HALVES }, (_, i) => f * HALVES + i)).slice(skipped);
+  return frames.flatMap((f) => Array.from({ length: perPage }, (_, i) => f * perPage + i)).slice(skipped);
 }
 
 /** Every page must be pinned `refs` times; hugetlb pages are not looked at. EIO: one is not; EINVAL: misaligned; EFAULT. */

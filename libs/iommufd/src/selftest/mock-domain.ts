@@ -45,7 +45,7 @@ function* makeMock(call: TestCall, pt: number, flags: number, tell: (ids: Ids) =
   const id = context.objects.reserve(object);
   if (!id.ok) return id;
   const known = (flags & ~call.file.flags.mockDeviceFlags) === 0;
-  const bound = known ? yield* bindMock(context, flags) : fail('EINVAL');
+  const bound = known ? yield* bindMock(context, flags, call.file.flags.mockAmdTables) : fail('EINVAL');
   if (bound.ok) {
     object.device = bound.value;
     const attached = yield* changePt(context, object.device, pt);

@@ -1,0 +1,122 @@
+import {
+  type Errno,
+  IOMMU_HWPT_GET_DIRTY_BITMAP,
+  IOMMU_HWPT_SET_DIRTY_TRACKING,
+  iommu_test_dirty,
+  IOMMU_TEST_OP_DIRTY,
+} from '@vfiolab/uapi';
+import { APERTURE, MockBench } from '../testing/mock-bench.js';
+
+const LENGTH = 0x20000n;
+const TRACKING = 2;
+
+interface Setup {
+  readonly b: MockBench;
+  readonly va: bigint;
+  readonly hwpt: number;
+  readonly plain: number;
+  readonly ioas: number;
+  /** Marks half pages dirty by their bits, and answers how many there were. */
+  mark(bits: number[], fields?: object): Promise<{ errno: Errno | undefined; count: bigint }>;
+  read(fields?: object, bytes?: number): Promise<number[]>;
+}
+
+async function setup(): Promise<Setup> {
+  const b = await MockBench.boot();
+  const ioas = await b.ioas();
+  const { device, hwpt: plain } = await b.mock(ioas);
+  const hwpt = await b.hwpt(device, ioas, TRACKING);
+  const va = await b.memory(0x40000);
+  await b.map(ioas, APERTURE, LENGTH, va);
+  const range = { iova: APERTURE, length: LENGTH, page_size: 2048n };
+  return {
+    b,
+    va,
+    hwpt,
+    plain,
+    ioas,
+    mark: async (bits, fields = {}) => {
+      const uptr = va + 0x30000n;
+      await b.must(b.p.write(Number(uptr), Uint8Array.from(bits)));
+      const { errno, arm } = await b.op(IOMMU_TEST_OP_DIRTY, iommu_test_dirty, hwpt, { ...range, uptr, ...fields });
+      return { errno, count: arm.out_nr_dirty };
+    },
+    read: async (fields = {}, bytes = 8) => {
+      const data = new Uint8Array(bytes);
+      await b.ioctl(IOMMU_HWPT_GET_DIRTY_BITMAP, { hwpt_id: hwpt, ...range, data, ...fields });
+      return [...data];
+    },
+  };
+}
+const track = (s: Setup, flags: number, hwpt_id = s.hwpt) =>
+  s.b.errno(IOMMU_HWPT_SET_DIRTY_TRACKING, { hwpt_id, flags });
+
+it('only a HWPT that was made for it tracks', async () => {
+  const s = await setup();
+  expect(await track(s, 2)).toBe('EOPNOTSUPP');
+  expect(await track(s, 1, s.plain)).toBe('EOPNOTSUPP');
+  expect(await track(s, 1, s.ioas)).toBe('ENOENT');
+  expect([await track(s, 1), await track(s, 1), await track(s, 0)]).toEqual([undefined, undefined, undefined]);
+});
+
+it('bits are read, kept with NO_CLEAR, and cleared without; starting again clears them', async () => {
+  const s = await setup();
+  expect((await s.mark([5])).errno).toBe('EINVAL');
+  await track(s, 1);
+  expect(await s.mark([5, 0, 128, 0, 0, 0, 0, 0])).toEqual({ errno: undefined, count: 3n });
+  expect(await s.b.reread()).toBe(true);
+  expect(await s.read({ flags: 1 })).toEqual([5, 0, 128, 0, 0, 0, 0, 0]);
+  expect(await s.read()).toEqual([5, 0, 128, 0, 0, 0, 0, 0]);
+  expect(await s.read()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+  await s.mark([1]);
+  await track(s, 1);
+  expect(await s.read()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+  await s.mark([1]);
+  await track(s, 0);
+  expect(await s.read()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+  expect(await s.b.afterExit()).toEqual([]);
+});
+
+it('a page size other than the IOPTE is answered in its own bits, and bits of the caller stay (a028)', async () => {
+  const s = await setup();
+  await track(s, 1);
+  await s.mark([0x0f]);
+  expect((await s.read({ page_size: 4096n, flags: 1 }, 4))[0]).toBe(3);
+  expect((await s.read({ page_size: 1024n, flags: 1 }, 16))[0]).toBe(0xff);
+  const data = Uint8Array.of(0x80, 0, 0, 0);
+  const range = { hwpt_id: s.hwpt, iova: APERTURE, length: LENGTH, page_size: 4096n };
+  await s.b.ioctl(IOMMU_HWPT_GET_DIRTY_BITMAP, { ...range, data });
+  expect(data[0]).toBe(0x83);
+});
+
+it.each([
+  ['an unknown flag', { flags: 2 }, 'EOPNOTSUPP'],
+  ['a reserved field', { __reserved: 1 }, 'EOPNOTSUPP'],
+  ['a HWPT that does not exist', { hwpt_id: 99 }, 'ENOENT'],
+  ['no page size', { page_size: 0n }, 'EINVAL'],
+  ['no length', { length: 0n }, 'EINVAL'],
+  ['an IOVA that is not on the alignment', { iova: APERTURE + 1n }, 'EINVAL'],
+  ['a length that is not a multiple of the page size', { page_size: 0x40000n }, 'EINVAL'],
+  ['a range that wraps', { iova: 0xfffffffffffff800n, length: 4096n }, 'EOVERFLOW'],
+  ['a hole: the walk ends there, and nobody is told', { iova: 0n }, undefined],
+  ['a page size that is no power of two', { page_size: 2049n, length: LENGTH }, undefined],
+] as const)('%s', async (_why, fields, errno) => {
+  const s = await setup();
+  const range = { hwpt_id: s.hwpt, iova: APERTURE, length: LENGTH, page_size: 2048n, data: new Uint8Array(64) };
+  expect(await s.b.errno(IOMMU_HWPT_GET_DIRTY_BITMAP, { ...range, ...fields })).toBe(errno);
+});
+
+it.each([
+  ['no page size', { page_size: 0n }, 'EINVAL'],
+  ['no length', { length: 0n }, 'EINVAL'],
+  ['misaligned', { iova: APERTURE + 1n }, 'EINVAL'],
+  ['no bitmap', { uptr: 0n }, 'EINVAL'],
+  ['a bitmap that is not there', { uptr: 0x1000n }, 'EFAULT'],
+  ['more than 16 MiB of bits', { length: 1n << 40n }, 'EOVERFLOW'],
+  ['what is not mapped does not count', { iova: APERTURE + 0x100000n }, undefined],
+] as const)('DIRTY: %s', async (_why, fields, errno) => {
+  const s = await setup();
+  await track(s, 1);
+  const marked = await s.mark([0xff], fields);
+  expect(marked).toEqual({ errno, count: 0n });
+});

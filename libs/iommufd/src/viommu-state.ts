@@ -1,0 +1,75 @@
+/** vIOMMUs and what stands on them as bytes. What they refer to is there already when they are read back. */
+import type { ByteReader, ByteWriter } from '@vfiolab/core';
+import type { Access } from './access.js';
+import type { BoundDevice, Context } from './context.js';
+import { HwQueue, lockAreas } from './hw-queue.js';
+import type { PagingHwpt } from './hwpt.js';
+import { linkVdevice, Vdevice, Viommu } from './viommu.js';
+import { VeventQueue } from './vevent-queue.js';
+
+export function encodeViommu(w: ByteWriter, { hwpt, window }: Viommu): void {
+  w.u32(hwpt.id);
+  w.bool(window !== undefined);
+  if (!window) return;
+  w.u64(window.start);
+  w.u64(window.length);
+}
+
+export function decodeViommu(r: ByteReader, c: Context): Viommu {
+  const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt);
+  if (r.bool()) viommu.window = { start: r.u64(), length: r.u64() };
+  return viommu;
+}
+
+export function encodeVdevice(w: ByteWriter, { viommu, device, virtId }: Vdevice): void {
+  w.u32(viommu.id);
+  w.u32(device.id);
+  w.u64(virtId);
+}
+
+export function decodeVdevice(r: ByteReader, c: Context): Vdevice {
+  const [viommu, device] = [c.objects.get(r.u32()) as Viommu, c.objects.get(r.u32()) as BoundDevice];
+  const vdevice = new Vdevice(viommu, device, r.u64());
+  linkVdevice(vdevice);
+  return vdevice;
+}
+
+export function encodeVeventQueue(w: ByteWriter, queue: VeventQueue): void {
+  w.u32(queue.viommu.id);
+  w.u32(queue.kind);
+  w.u32(queue.depth);
+  w.bool(queue.fileOpen);
+  w.u32(queue.next);
+  w.bool(queue.lost !== undefined);
+  w.u32(queue.lost ?? 0);
+  w.list(queue.events, ({ sequence, data }) => {
+    w.u32(sequence);
+    w.bytes(data);
+  });
+}
+
+export function decodeVeventQueue(r: ByteReader, c: Context): VeventQueue {
+  const viommu = c.objects.get(r.u32()) as Viommu;
+  const queue = new VeventQueue(viommu, r.u32(), r.u32());
+  queue.fileOpen = r.bool();
+  queue.next = r.u32();
+  const [isLost, lost] = [r.bool(), r.u32()];
+  queue.lost = isLost ? lost : undefined;
+  queue.events = r.list(() => ({ sequence: r.u32(), data: r.bytes().slice() }));
+  viommu.queues.set(queue.kind, queue);
+  return queue;
+}
+
+export function encodeHwQueue(w: ByteWriter, { viommu, index, access }: HwQueue): void {
+  w.u32(viommu.id);
+  w.u32(index);
+  w.u32(access.id);
+}
+
+export function decodeHwQueue(r: ByteReader, c: Context): HwQueue {
+  const viommu = c.objects.get(r.u32()) as Viommu;
+  const queue = new HwQueue(viommu, r.u32(), c.objects.get(r.u32()) as Access);
+  viommu.hwQueues.set(queue.index, queue);
+  lockAreas(queue);
+  return queue;
+}
