@@ -67,7 +67,7 @@ interface Received {
 /** Requests wait at most this long for a snapshot, ms; then they go on, and the snapshot comes later. */
 const HOLD_MS = 100;
 /** The journal grows by this many times the last snapshot before the next one. */
-const SNAPSHOT_FACTOR = 4;
+const SNAPSHOT_FACTOR = 8;
 const NO_ENTROPY = new Uint8Array(0);
 const NO_BODY = new Uint8Array(0);
 const ENTROPY = 32;

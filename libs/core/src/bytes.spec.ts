@@ -68,6 +68,22 @@ it.each([
   expect(() => codec.read(new ByteReader(new Uint8Array(raw)))).toThrow(WireError);
 });
 
+it.each(['', 'client:a', 'client:b', 'cliént:a', 'x'.repeat(100)])(
+  'a string is read whatever was expected: %s',
+  (text) => {
+    const w = new ByteWriter();
+    w.str(text);
+    w.u8(7);
+    for (const expected of ['', 'client:a', 'client:', text]) {
+      const r = new ByteReader(w.take());
+      expect(r.strLike(expected)).toBe(text);
+      expect(r.u8()).toBe(7);
+      r.done();
+    }
+    expect(() => new ByteReader(w.take().subarray(0, 3)).strLike(text)).toThrow(WireError);
+  },
+);
+
 it('two methods with one number are a bug of ours', () => {
   expect(() => api('x', { a: method(1, nothing, nothing), b: method(1, nothing, nothing) })).toThrow('taken');
 });

@@ -148,17 +148,22 @@ export class ByteWriter {
 
   /** The bytes written so far, as a copy of their own. */
   take(): Uint8Array {
-    const { buf, base, length } = this;
-    if (length > FEW) return buf.slice(base, this.pos);
-    const out = new Uint8Array(length);
-    for (let i = 0; i < length; i++) out[i] = buf[base + i]!;
-    return out;
+    return copyBytes(this.buf, this.base, this.pos);
   }
 
   /** The bytes written so far, valid only until the next write. */
   view(): Uint8Array {
     return this.buf.subarray(this.base, this.pos);
   }
+}
+
+/** A copy of bytes [from, end). */
+export function copyBytes(b: Uint8Array, from = 0, end = b.length): Uint8Array {
+  const length = end - from;
+  if (length > FEW) return b.slice(from, end);
+  const out = new Uint8Array(length);
+  for (let i = 0; i < length; i++) out[i] = b[from + i]!;
+  return out;
 }
 
 /** The token that 16 bytes are. */
@@ -251,6 +256,20 @@ export class ByteReader {
       s += String.fromCharCode(b[i]!);
     }
     return s;
+  }
+
+  /** As `str`; answers `expected` itself when that is what is written here. */
+  strLike(expected: string): string {
+    const from = this.at;
+    const n = this.u32();
+    let same = n === expected.length && this.at + n <= this.end;
+    for (let i = 0; same && i < n; i++) same = this.buf[this.at + i] === expected.charCodeAt(i);
+    if (same) {
+      this.at += n;
+      return expected;
+    }
+    this.at = from;
+    return this.str();
   }
 
   /** The length of a list; items have at least a byte each. */

@@ -63,17 +63,8 @@ type Shape = Record<string, Codec<never>>;
 type ValueOfShape<S> = { [K in keyof S]: S[K] extends Codec<infer T> ? T : never };
 
 export function message<S extends Record<string, Codec<any>>>(shape: S): Codec<ValueOfShape<S>> {
-  const keys = Object.keys(shape);
-  const codecs = Object.values(shape) as Codec<unknown>[];
-  const write = shapeWriter<ByteWriter>(
-    keys,
-    codecs.map((c) => (w: ByteWriter, v: never) => c.write(w, v)),
-  );
-  const read = shapeReader<ByteReader>(
-    keys,
-    codecs.map((c) => (r: ByteReader) => c.read(r)),
-  );
-  return { write, read: (r) => read(r, 0) as ValueOfShape<S> };
+  const read = shapeReader<ByteReader, Codec<unknown>>(shape, (field) => `${field}.read(source)`);
+  return { write: shapeWriter<ByteWriter, Codec<any>>(shape), read: (r) => read(r, 0) as ValueOfShape<S> };
 }
 
 /** Either a value or an errno, as every system call answers. */

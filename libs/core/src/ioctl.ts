@@ -22,6 +22,7 @@ import {
   writeFields,
 } from '@vfiolab/uapi';
 import type { Address } from './address.js';
+import { copyBytes } from './bytes.js';
 import type { Request } from './core.js';
 import { isOp } from './core.js';
 import type { Lock, Op } from './op.js';
@@ -56,16 +57,15 @@ export class SegmentMemory implements UserMemory {
     if (this.own?.includes(s)) return s;
     const known = this.own?.find((o) => o.va === s.va && o.bytes.length === s.bytes.length);
     if (known) return known;
-    const copy = { va: s.va, writable: s.writable, bytes: s.bytes.slice() };
+    const copy = { va: s.va, writable: s.writable, bytes: copyBytes(s.bytes) };
     if (this.own) this.own.push(copy);
     else this.own = [copy];
     return copy;
   }
 
-  /** Notes that bytes [from, end) of one of our copies were written. */
+  /** Notes that bytes [from, end) of one of our copies were written, as they are now. */
   wrote(copy: Segment, from: number, end: number): void {
-    const whole = from === 0 && end === copy.bytes.length;
-    this.writes.push({ va: copy.va + from, bytes: whole ? copy.bytes : copy.bytes.subarray(from, end) });
+    this.writes.push({ va: copy.va + from, bytes: copyBytes(copy.bytes, from, end) });
   }
 
   private holding(at: number, length: number): Segment | undefined {

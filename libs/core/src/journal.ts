@@ -85,7 +85,14 @@ export const readOutputs = (r: ByteReader): Output[] => r.list(() => ({ to: r.st
 export function decodeInputs(body: Uint8Array): Input[] {
   const r = new ByteReader(body);
   const now = r.num();
-  const inputs = r.list(() => ({ from: r.str(), frame: r.bytes(), now, entropy: r.bytes() }));
+  const inputs: Input[] = [];
+  const count = r.count();
+  let from = '';
+  for (let i = 0; i < count; i++) {
+    // Most inputs of a record come from the same sender.
+    from = r.strLike(from);
+    inputs.push({ from, frame: r.bytes(), now, entropy: r.bytes() });
+  }
   r.done();
   return inputs;
 }

@@ -208,17 +208,20 @@ export class Machine {
     const { row, args } = status;
     const req: Request = { from: input.from, now: input.now, entropy: input.entropy };
     const { id } = h;
-    const done = (value: unknown): void => {
-      const frame = encodeFrame(this.header(input.from, REPLY, STATUS.ok, id), row.method.reply, value);
-      if (frame.length > MAX_FRAME) throw new Error(`${row.method.name}: a reply of ${frame.length} bytes`);
-      session.answer(id, frame);
-      this.output(input.from, frame);
-    };
+    const { from } = input;
     const answer = row.handle(req, args);
-    if (!isOp(answer)) return done(answer);
+    if (!isOp(answer)) return this.answer(from, session, id, row, answer);
+    const done = (value: unknown): void => this.answer(from, session, id, row, value);
     const op: Running = { gen: answer, done, held: [], name: row.method.name, started: input.now };
     this.ops.add(op);
     this.ready.push([op, undefined]);
+  }
+
+  private answer(to: Address, session: Session, id: number, { method }: MethodRow, value: unknown): void {
+    const frame = encodeFrame(this.header(to, REPLY, STATUS.ok, id), method.reply, value);
+    if (frame.length > MAX_FRAME) throw new Error(`${method.name}: a reply of ${frame.length} bytes`);
+    session.answer(id, frame);
+    this.output(to, frame);
   }
 
   private admissible(input: Input, h: FrameHeader): number | { row: MethodRow; args: unknown } {

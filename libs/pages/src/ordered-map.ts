@@ -50,30 +50,44 @@ function removeAt<T>(list: T[], at: number): void {
 }
 
 /** Shared by all empty maps; never written to. */
-const NO_CHUNKS: never[] = [];
+const NOTHING: never[] = [];
 
-export class OrderedMap<V> {
-  private chunks: Chunk<V>[] = NO_CHUNKS;
+export class OrderedMap<V> implements Chunk<V> {
+  /** The only chunk, while there is no more than one: most maps are that small, and an object and an array less. */
+  keys: number[] = NOTHING;
+  values: V[] = NOTHING;
+  /** All chunks, once there are several. */
+  private many: Chunk<V>[] | undefined;
   private count = 0;
 
   get size(): number {
     return this.count;
   }
 
+  private get chunkCount(): number {
+    if (this.many) return this.many.length;
+    return this.count === 0 ? 0 : 1;
+  }
+
+  private chunk(c: number): Chunk<V> | undefined {
+    if (this.many) return this.many[c];
+    return c === 0 && this.count > 0 ? this : undefined;
+  }
+
   /** Index of the chunk where `key` is or would be; -1 when it lies before all. */
   private chunkFor(key: number): number {
     let low = 0;
-    let high = this.chunks.length;
+    let high = this.chunkCount;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.chunks[middle]!.keys[0]! <= key) low = middle + 1;
+      if (this.chunk(middle)!.keys[0]! <= key) low = middle + 1;
       else high = middle;
     }
     return low - 1;
   }
 
   get(key: number): V | undefined {
-    const chunk = this.chunks[this.chunkFor(key)];
+    const chunk = this.chunk(this.chunkFor(key));
     if (chunk === undefined) return undefined;
     const at = countUpTo(chunk.keys, key) - 1;
     return chunk.keys[at] === key ? chunk.values[at] : undefined;
@@ -81,7 +95,7 @@ export class OrderedMap<V> {
 
   /** The entry with the greatest key not above `key`. */
   floor(key: number): Entry<V> | undefined {
-    const chunk = this.chunks[this.chunkFor(key)];
+    const chunk = this.chunk(this.chunkFor(key));
     if (chunk === undefined) return undefined;
     const at = countUpTo(chunk.keys, key) - 1;
     return { key: chunk.keys[at]!, value: chunk.values[at]! };
@@ -90,23 +104,24 @@ export class OrderedMap<V> {
   /** The entry with the least key above `key`. */
   higher(key: number): Entry<V> | undefined {
     let c = this.chunkFor(key);
-    let at = c < 0 ? 0 : countUpTo(this.chunks[c]!.keys, key);
-    if (c < 0 || at === this.chunks[c]!.keys.length) {
+    let at = c < 0 ? 0 : countUpTo(this.chunk(c)!.keys, key);
+    if (c < 0 || at === this.chunk(c)!.keys.length) {
       c++;
       at = 0;
     }
-    const chunk = this.chunks[c];
+    const chunk = this.chunk(c);
     return chunk && { key: chunk.keys[at]!, value: chunk.values[at]! };
   }
 
   set(key: number, value: V): void {
-    const c = Math.max(this.chunkFor(key), 0);
-    const chunk = this.chunks[c];
-    if (chunk === undefined) {
-      this.chunks = [{ keys: [key], values: [value] }];
+    if (this.count === 0) {
+      this.keys = [key];
+      this.values = [value];
       this.count = 1;
       return;
     }
+    const c = Math.max(this.chunkFor(key), 0);
+    const chunk = this.chunk(c)!;
     const after = countUpTo(chunk.keys, key);
     if (after > 0 && chunk.keys[after - 1] === key) {
       chunk.values[after - 1] = value;
@@ -119,38 +134,63 @@ export class OrderedMap<V> {
   }
 
   private halve(c: number): void {
-    const { keys, values } = this.chunks[c]!;
+    if (!this.many) {
+      this.many = [{ keys: this.keys, values: this.values }];
+      this.keys = NOTHING;
+      this.values = NOTHING;
+    }
+    const { keys, values } = this.many[c]!;
     const half = keys.length >> 1;
-    this.chunks.splice(c + 1, 0, { keys: keys.splice(half), values: values.splice(half) });
+    this.many.splice(c + 1, 0, { keys: keys.splice(half), values: values.splice(half) });
   }
 
   delete(key: number): boolean {
     const c = this.chunkFor(key);
-    const chunk = this.chunks[c];
+    const chunk = this.chunk(c);
     if (chunk === undefined) return false;
     const at = countUpTo(chunk.keys, key) - 1;
     if (chunk.keys[at] !== key) return false;
+    this.count--;
+    if (chunk.keys.length === 1) {
+      this.dropChunk(c);
+      return true;
+    }
     removeAt(chunk.keys, at);
     removeAt(chunk.values, at);
-    this.count--;
-    if (chunk.keys.length === 0) this.chunks.splice(c, 1);
-    else this.joinNext(c);
+    this.joinNext(c);
     return true;
   }
 
+  private dropChunk(c: number): void {
+    if (this.many) {
+      this.many.splice(c, 1);
+      return this.fold();
+    }
+    this.keys = NOTHING;
+    this.values = NOTHING;
+  }
+
   private joinNext(c: number): void {
-    const chunk = this.chunks[c]!;
-    const next = this.chunks[c + 1];
-    if (next === undefined || chunk.keys.length + next.keys.length > CHUNK_JOIN) return;
+    const chunk = this.many?.[c];
+    const next = this.many?.[c + 1];
+    if (!chunk || !next || chunk.keys.length + next.keys.length > CHUNK_JOIN) return;
     chunk.keys.push(...next.keys);
     chunk.values.push(...next.values);
-    this.chunks.splice(c + 1, 1);
+    this.many!.splice(c + 1, 1);
+    this.fold();
+  }
+
+  /** Back to the form of one chunk, when one is left. */
+  private fold(): void {
+    if (this.many?.length !== 1) return;
+    ({ keys: this.keys, values: this.values } = this.many[0]!);
+    this.many = undefined;
   }
 
   /** Replaces the value of every key in [from, to). */
   update(from: number, to: number, change: (value: V) => V): void {
-    for (let c = Math.max(this.chunkFor(from), 0); c < this.chunks.length; c++) {
-      const { keys, values } = this.chunks[c]!;
+    for (let c = Math.max(this.chunkFor(from), 0); c < this.chunkCount; c++) {
+      const { keys, values } = this.chunk(c)!;
       if (keys[0]! >= to) return;
       for (let i = countUpTo(keys, from - 1); i < keys.length && keys[i]! < to; i++) values[i] = change(values[i]!);
     }
@@ -158,8 +198,8 @@ export class OrderedMap<V> {
 
   /** Entries with keys in [from, to), ascending. The map must not change meanwhile. */
   *entries(from = -Infinity, to = Infinity): IterableIterator<Entry<V>> {
-    for (let c = Math.max(this.chunkFor(from), 0); c < this.chunks.length; c++) {
-      const { keys, values } = this.chunks[c]!;
+    for (let c = Math.max(this.chunkFor(from), 0); c < this.chunkCount; c++) {
+      const { keys, values } = this.chunk(c)!;
       if (keys[0]! >= to) return;
       for (let i = countUpTo(keys, from - 1); i < keys.length && keys[i]! < to; i++)
         yield { key: keys[i]!, value: values[i]! };
@@ -167,7 +207,9 @@ export class OrderedMap<V> {
   }
 
   clear(): void {
-    this.chunks = NO_CHUNKS;
+    this.keys = NOTHING;
+    this.values = NOTHING;
+    this.many = undefined;
     this.count = 0;
   }
 }

@@ -40,7 +40,7 @@ export interface ActorHostOptions {
 /** How often actors look for requests to send again, ms. */
 export const TICK_MS = 20;
 /** A first repetition comes early, as most losses are those of a restart; a journal is kept short by snapshots. */
-export const HOST_LIMITS: ActorLimits = { ...DEFAULT_LIMITS, retryMs: 60, snapshotEvery: 50_000 };
+export const HOST_LIMITS: ActorLimits = { ...DEFAULT_LIMITS, retryMs: 60, snapshotEvery: 100_000 };
 /** Actors that one process runs; frames for more are dropped. */
 export const MAX_ACTORS = 4096;
 /** Frames kept for an actor that is not serving yet. */

@@ -55,7 +55,7 @@ export async function replayRun(dir: string, { until }: { until?: number } = {})
   const journals = journalsOf(dir);
   let inputs = 0;
   for (const end of sealed) {
-    const replayed = await replayActor(journals.file(end.address), end, cut);
+    const replayed = await replayActor(journals.file(end.address), end, cut < last ? cut : Number.POSITIVE_INFINITY);
     inputs += replayed.actor.seq;
     actors.push(replayed.actor);
     if (replayed.machine.idle) broken.push(...replayed.machine.core.check().map((b) => `${end.address}: ${b}`));
@@ -123,8 +123,9 @@ function feed(machine: Machine, reading: JournalReading, until: number, from?: S
 
 function stepUntil(machine: Machine, inputs: readonly Input[], until: number): { steps: number; cut: boolean } {
   let steps = 0;
+  const cut = Number.isFinite(until);
   for (const input of inputs) {
-    if (machine.clockAfter(input) > until) return { steps, cut: true };
+    if (cut && machine.clockAfter(input) > until) return { steps, cut: true };
     machine.step(input);
     steps++;
   }

@@ -57,17 +57,11 @@ export function struct<const F extends Fields>(
   for (const [key, field] of Object.entries(fields)) {
     if (field.offset + field.size > size) throw new RangeError(`struct ${name}: field ${key} ends behind byte ${size}`);
   }
-  const readers = Object.values(fields).map(
-    (field) => (bytes: Uint8Array, at: number) => field.read(bytes, at + field.offset) as unknown,
-  );
-  return {
-    name,
-    size,
+  const read = shapeReader<Uint8Array, Field<unknown>>(
     fields,
-    flexible,
-    entries: Object.entries(fields),
-    read: shapeReader(Object.keys(fields), readers),
-  };
+    (field, { offset }) => `${field}.read(source, at + ${offset})`,
+  );
+  return { name, size, fields, flexible, entries: Object.entries(fields), read };
 }
 
 export const flexible = (name: string, offset: number, element: AnyStruct): FlexibleArray => ({

@@ -4,7 +4,7 @@ import { DEMO_FILE } from '../commands/demo.js';
 import { loadScenario } from '../run-scenario.js';
 import { type Bench, type Figure, figure, medianTime } from './bench.js';
 import { DeviceLab } from './device-lab.js';
-import { ioctls, ioctlsOnNats, maps } from './ioctls.js';
+import { ioctls, ioctlsOnNats, maps, optionGet } from './ioctls.js';
 import { memory, translate } from './translate.js';
 import { transport } from './transport.js';
 
@@ -26,12 +26,19 @@ async function mapping(engine: Engine): Promise<Figure[]> {
   });
 }
 
-/** How fast journals are read, checked and executed again, beside the run that wrote them. */
+/** How fast journals are read, checked and executed again, beside the runs that wrote them. */
 async function replay(engine: Engine): Promise<Figure[]> {
-  const { inputs, runSeconds, replaySeconds } = await DeviceLab.recorded(engine, (lab) =>
-    maps(lab, { inFlight: 64, requests: 40_000 }),
-  );
-  return [figure('inputs replayed', inputs / replaySeconds, '1/s', 'inputs of the run itself', inputs / runSeconds)];
+  const figures: Figure[] = [];
+  const loads = [
+    ['one-service ioctls', (lab: DeviceLab) => optionGet(lab, { inFlight: 64, requests: 300_000 })],
+    ['IOAS_MAPs', (lab: DeviceLab) => maps(lab, { inFlight: 64, requests: 40_000 })],
+  ] as const;
+  for (const [name, load] of loads) {
+    const { inputs, runSeconds, replaySeconds } = await DeviceLab.recorded(engine, load);
+    const base = `inputs of the run of ${name} itself`;
+    figures.push(figure(`inputs replayed, ${name}`, inputs / replaySeconds, '1/s', base, inputs / runSeconds));
+  }
+  return figures;
 }
 
 /** What faults cost a simulated run. */

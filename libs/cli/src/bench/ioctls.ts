@@ -11,14 +11,14 @@ import { type Figure, figure } from './bench.js';
 import { DeviceLab } from './device-lab.js';
 
 const OPTION_GET = 1;
-const MANY: Load = { inFlight: 64, requests: 200_000 };
-const MAPS: Load = { inFlight: 64, requests: 20_000 };
+const MANY: Load = { inFlight: 64, requests: 500_000 };
+const MAPS: Load = { inFlight: 64, requests: 80_000 };
 const ON_NATS: Load = { inFlight: 64, requests: 40_000 };
 const ALONE: Load = { inFlight: 1, requests: 3000 };
 const PAGE = 4096;
 
 /** One ioctl that reads an option, as a shim would send it: the struct is built once. */
-function optionGet(lab: DeviceLab, load: Load): Promise<Measured> {
+export function optionGet(lab: DeviceLab, load: Load): Promise<Measured> {
   const struct = encode(IOMMU_OPTION.struct, { size: 24, option_id: 0, op: OPTION_GET });
   return measure(load, (done) => lab.ioctl(IOMMU_OPTION.nr, struct, done));
 }
