@@ -13,7 +13,7 @@ import { ByteReader, ByteWriter } from './bytes.js';
 import type { Core } from './core.js';
 import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST, withEpoch } from './frame.js';
 import { decodeInputs, encodeInputs, type Head, type JournalPort, readOutputs, writeOutputs } from './journal.js';
-import { BOOT, type Input, Machine, type Output } from './machine.js';
+import { BOOT, Machine, type Output } from './machine.js';
 import { bootApi } from './protocol/boot.js';
 
 export interface ActorPorts {
@@ -59,9 +59,12 @@ export const DEFAULT_LIMITS: ActorLimits = {
   retryMaxMs: 2000,
 };
 
+/** An input on its way: time and entropy are put in when its record is written. */
 interface Received {
   readonly from: Address;
   readonly frame: Uint8Array;
+  now: number;
+  entropy: Uint8Array;
 }
 
 /** Requests wait at most this long for a snapshot, ms; then they go on, and the snapshot comes later. */
@@ -141,7 +144,7 @@ export class Actor {
   }
 
   private enqueue(from: Address, frame: Uint8Array): void {
-    this.inbox.push({ from, frame });
+    this.inbox.push({ from, frame, now: 0, entropy: NO_ENTROPY });
     this.inboxBytes += frame.length;
     this.schedule();
   }
@@ -210,14 +213,12 @@ export class Actor {
   }
 
   private takeInputs(): void {
-    const taken = this.takeBatch();
+    const inputs = this.takeBatch();
     const now = this.ports.now();
-    const inputs: Input[] = taken.map(({ from, frame }) => ({
-      from,
-      frame,
-      now,
-      entropy: frame.length > 1 && frame[1]! & FLAG_ENTROPY ? this.ports.entropy(ENTROPY) : NO_ENTROPY,
-    }));
+    for (const input of inputs) {
+      input.now = now;
+      if (input.frame.length > 1 && input.frame[1]! & FLAG_ENTROPY) input.entropy = this.ports.entropy(ENTROPY);
+    }
     const seq = this.seq + inputs.length;
     const { journal } = this.ports;
     const body = journal.keepsNothing ? NO_BODY : encodeInputs(inputs, now);
