@@ -100,7 +100,7 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
     [['campaign', '--seeds', '5-1'], /--seeds: "5-1" is no range/],
     [['campaign', '--seeds', 'all'], /--seeds: "all" is no range/],
     [['campaign', '--seeds', '1-2000000'], /2000000 seeds are too many\. Run at most 1000000/],
-    [['bench', 'cals'], /There is no benchmark "cals"\. Did you mean calls\?/],
+    [['bench', 'ioctls'], /There is no benchmark "ioctls"\. Did you mean ioctl\?/],
   ];
   test.each(rows)('vfiolab %j', async (line, says) => {
     const engine = fakeEngine();

@@ -41,8 +41,10 @@ export interface ActorLimits {
   readonly batch: number;
   /** Bytes of the frames in one record; a single frame may be larger. */
   readonly batchBytes: number;
-  /** Inputs between snapshots; 0 = never. */
+  /** Inputs between snapshots at the least; 0 = never. */
   readonly snapshotEvery: number;
+  /** The journal grows by this many times the last snapshot before the next one. */
+  readonly snapshotGrowth: number;
   /** First retry of an unanswered request after this many ms; doubles up to `retryMax`. */
   readonly retryMs: number;
   readonly retryMaxMs: number;
@@ -55,6 +57,7 @@ export const DEFAULT_LIMITS: ActorLimits = {
   batch: 512,
   batchBytes: 8 * MIB,
   snapshotEvery: 0,
+  snapshotGrowth: 8,
   retryMs: 200,
   retryMaxMs: 2000,
 };
@@ -69,8 +72,6 @@ interface Received {
 
 /** Requests wait at most this long for a snapshot, ms; then they go on, and the snapshot comes later. */
 const HOLD_MS = 100;
-/** The journal grows by this many times the last snapshot before the next one. */
-const SNAPSHOT_FACTOR = 8;
 const NO_ENTROPY = new Uint8Array(0);
 const NO_BODY = new Uint8Array(0);
 const ENTROPY = 32;
@@ -282,7 +283,9 @@ export class Actor {
    */
   private snapshotDue(inputs: number): boolean {
     if (inputs === 0 || this.ports.journal.keepsNothing) return false;
-    return this.seq - this.snapshotAt >= inputs && this.bytesSinceSnapshot >= SNAPSHOT_FACTOR * this.snapshotBytes;
+    return (
+      this.seq - this.snapshotAt >= inputs && this.bytesSinceSnapshot >= this.limits.snapshotGrowth * this.snapshotBytes
+    );
   }
 
   private maybeSnapshot(): void {

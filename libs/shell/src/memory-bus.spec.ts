@@ -24,7 +24,8 @@ test('what was sent together is delivered before anything that it caused', async
     if (turns++ === 0) scheduler.defer(() => order.push('turn'));
   });
   for (let n = 0; n < 64; n++) bus.send(`client:${n}`, 'pages', frame);
-  await turn();
+  // On a busy machine the turn comes with a later slice: all that counts is that it comes last.
+  for (let i = 0; i < 100 && order.length < 65; i++) await turn();
   expect(order.indexOf('turn')).toBe(64);
 });
 

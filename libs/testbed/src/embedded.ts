@@ -5,7 +5,7 @@
  */
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import type { Address } from '@vfiolab/core';
+import type { ActorLimits, Address } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
 import { makeCore, SERVICES, stateHash } from '@vfiolab/host';
 import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
@@ -31,8 +31,8 @@ export interface StartOptions {
   readonly durability: Durability;
   /** Keeps the whole journal, so that the run can be replayed from its beginning. */
   readonly record?: boolean;
-  /** Inputs between snapshots; default as for services. */
-  readonly snapshotEvery?: number;
+  /** Other limits of the actors than the services'. */
+  readonly limits?: Partial<ActorLimits>;
 }
 
 /** The memory bus with a tap. */
@@ -57,12 +57,7 @@ class TappedBus implements Bus {
   }
 }
 
-export async function startEmbedded({
-  dir,
-  durability,
-  record = true,
-  snapshotEvery,
-}: StartOptions): Promise<Environment> {
+export async function startEmbedded({ dir, durability, record = true, limits }: StartOptions): Promise<Environment> {
   makeRunFolder(dir);
   const scheduler = new TurnScheduler();
   const bus = new TappedBus(new MemoryBus(scheduler));
@@ -73,7 +68,7 @@ export async function startEmbedded({
     bus,
     config: configOf(dir, durability, record),
     onFailed: (address, error) => failures.push(`${address} stopped: ${error.message}`),
-    host: { scheduler, ...(snapshotEvery !== undefined && { limits: { ...HOST_LIMITS, snapshotEvery } }) },
+    host: { scheduler, limits: { ...HOST_LIMITS, ...limits } },
   });
   const app = await NestFactory.createApplicationContext(module, {
     logger: ['error', 'warn', 'fatal'],

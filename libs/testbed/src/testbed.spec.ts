@@ -97,7 +97,12 @@ describe('a recorded run', () => {
 
   it('that keeps only its newest snapshots ends in a state that its journals still tell', async () => {
     const short = join(tmp, 'pruned');
-    const env = await startEmbedded({ dir: short, durability: 'process', record: false, snapshotEvery: 20 });
+    const env = await startEmbedded({
+      dir: short,
+      durability: 'process',
+      record: false,
+      limits: { snapshotEvery: 20, snapshotGrowth: 0 },
+    });
     const result = await runScenario(demo, env);
     const ended = await env.end();
     expect(result.failure).toBeUndefined();
