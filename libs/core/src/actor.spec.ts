@@ -1,6 +1,6 @@
 import { CounterCore, counterApi } from './testing/counter-core.js';
 import { type Frame, TinyNet } from './testing/tiny-net.js';
-import { decodeHeader, encodeFrame, REPLY, REQUEST, STATUS } from './frame.js';
+import { decodeHeader, encodeEmptyFrame, encodeFrame, REPLY, REQUEST, STATUS } from './frame.js';
 import { WINDOW } from './session.js';
 
 function twoCounters(limits = {}): { net: TinyNet; a: CounterCore; b: CounterCore } {
@@ -307,6 +307,38 @@ describe('an epoch', () => {
     net.deliver({ from: 'x', to: 'a', frame: request(4, 2) });
     expect(decodeHeader(net.wire[0]!.frame).method).toBe(STATUS.fenced);
     expect(a.total).toBe(1);
+  });
+
+  it('of a late frame that is refused does not stop the instance that has a newer one', async () => {
+    const { net, b } = twoCounters();
+    const answer = net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
+    const late: Frame[] = [];
+    net.settle((f) => (f.to === 'b' ? (late.push(f), false) : true));
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    net.settle();
+    for (const f of late) net.deliver(f);
+    net.settle();
+    expect(net.failures).toEqual([]);
+    net.tick(1);
+    net.tick(1000);
+    net.settle();
+    await expect(answer).resolves.toBe(3);
+    expect([again.total, b.total]).toEqual([3, 3]);
+  });
+
+  it('that is no longer the newest stops its instance', () => {
+    const { net } = twoCounters();
+    void net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
+    net.settle((f) => f.to !== 'b');
+    const { machine } = net.actors.get('a')!;
+    const header = { kind: REPLY, flags: 0, method: STATUS.fenced, epoch: 9, id: 1, clock: 1, seen: 0, deadline: 0 };
+    const refusal = (floor: number) => ({ from: 'b', to: 'a', frame: encodeEmptyFrame({ ...header, floor }) });
+    net.deliver(refusal(machine.epoch - 1));
+    expect(net.failures).toEqual([]);
+    net.deliver(refusal(machine.epoch));
+    expect(net.failures[0]?.message).toContain('lost its authority');
   });
 
   it('grows with each instance', () => {

@@ -32,6 +32,7 @@ export interface FrameHeader {
   method: number;
   epoch: number;
   id: number;
+  /** Of a request: the lowest id still waited for. Of a `fenced` reply: the epoch that was refused. */
   floor: number;
   clock: number;
   /** The highest clock that the sender has heard from the receiver. */

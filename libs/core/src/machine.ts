@@ -272,7 +272,10 @@ export class Machine {
   }
 
   private refuse(to: Address, h: FrameHeader, status: number): Uint8Array {
-    const frame = encodeEmptyFrame(this.header(to, REPLY, status, h.id));
+    const header = this.header(to, REPLY, status, h.id);
+    // A frame of an old epoch may come late, long after its sender has a new one: the refusal says which it means.
+    if (status === STATUS.fenced) header.floor = h.epoch;
+    const frame = encodeEmptyFrame(header);
     this.output(to, frame);
     return frame;
   }
@@ -280,12 +283,17 @@ export class Machine {
   private reply(input: Input, h: FrameHeader): void {
     const channel = this.channels.get(input.from);
     if (h.method === STATUS.overloaded || !channel) return;
+    if (h.method === STATUS.fenced) return this.fenced(h.floor);
     const waiter = channel.settle(h.id);
     if (!waiter) return;
-    if (h.method === STATUS.fenced) throw new LostAuthority(this.address, this.epoch);
     if (h.method !== STATUS.ok)
       throw new Error(`${waiter.op.name}: ${input.from} refused a call with status ${h.method}`);
     this.ready.push([waiter.op, waiter.reply.read(payloadOf(input.frame))]);
+  }
+
+  /** Somebody has seen a newer epoch than that of a frame of ours. An older instance's frame may have been meant. */
+  private fenced(epoch: number): void {
+    if (epoch >= this.epoch) throw new LostAuthority(this.address, this.epoch);
   }
 
   private event(input: Input, h: FrameHeader): void {
