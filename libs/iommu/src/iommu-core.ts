@@ -11,15 +11,12 @@ import {
   type ByteWriter,
   type Core,
   DOMAIN_DIRTY_TRACKING,
-  type HardwareInfo,
   implement,
   iommuApi,
   KERNEL,
-  MAX_DIRTY,
   MAX_RUNS,
   methodTable,
   type Op,
-  type ReplyOf,
   type ReservedRegion,
   type Run,
   type Span,
@@ -31,15 +28,14 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
-import { markDirtyBits, readDirty } from './dirty.js';
 import { Dma } from './dma.js';
 import { type Domain, Domains } from './domain.js';
-import { type Format, NO_INFO } from './formats.js';
-import { knownMockFlags, MOCK_AMD_TABLES, MOCK_NO_DIRTY, mockFormatFor, mockInfo, movePasid } from './mock.js';
-import { invalidate, invalidateDevices, nestedOf } from './nested.js';
+import type { Format } from './formats.js';
+import { MOCK_NO_DIRTY, mockFormatFor } from './mock.js';
 import { FRAME_LIMIT } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
+import { landed, UserTables } from './user-tables.js';
 
 export interface IommuLimits {
   /** Domain ids, 0 included; the kind's own number when left out. */
@@ -63,29 +59,31 @@ export class IommuCore implements Core {
       unmap: (_req, { domains, spans }) => this.unmap(domains, spans),
       dma: (_req, args) => this.dma.start(args),
       faults: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.faults ?? [])],
-      hardwareInfo: (_req, { bdf }) => this.hardwareInfo(bdf),
-      lookup: (_req, args) => this.lookup(args),
-      dirtyTracking: (_req, { domain, enable }) => this.dirtyTracking(domain, enable),
-      dirtyRead: (_req, args) => this.dirtyRead(args),
-      dirtyMark: (_req, args) => this.dirtyMark(args),
-      nestedAlloc: (_req, args) => this.nestedAlloc(args),
-      invalidate: (_req, args) => this.invalidate(args),
-      mockAdd: (_req, { flags, amdTables }) => this.mockAdd(flags, amdTables),
+      hardwareInfo: (_req, { bdf }) => this.users.hardwareInfo(bdf),
+      lookup: (_req, args) => this.users.lookup(args),
+      dirtyTracking: (_req, { domain, enable }) => this.users.dirtyTracking(domain, enable),
+      dirtyRead: (_req, args) => this.users.dirtyRead(args),
+      dirtyMark: (_req, args) => this.users.dirtyMark(args),
+      nestedAlloc: (_req, args) => this.users.nestedAlloc(args),
+      invalidate: (_req, args) => this.users.invalidate(args),
+      mockAdd: (_req, { flags, amdTables }) => this.users.mockAdd(flags, amdTables),
       mockRemove: (_req, { bdf }) => this.unit.removeMock(bdf),
       mockCache: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.mock?.cache ?? [])],
-      pasidAttach: (_req, args) => this.pasidAttach(args),
+      pasidAttach: (_req, args) => this.users.pasidAttach(args),
       pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.mock?.pasids.get(pasid) ?? BLOCKING,
-      invalidateDevices: (_req, args) => this.invalidateDevices(args),
+      invalidateDevices: (_req, args) => this.users.invalidateDevices(args),
       mockIotlb: (_req, { domain }) => [...(this.domains.get(domain)?.nested?.iotlb ?? [])],
     }),
   );
   private readonly unit = new Unit();
   private readonly domains: Domains;
   private readonly dma: Dma;
+  private readonly users: UserTables;
 
   constructor(private readonly limits: IommuLimits = {}) {
     this.domains = new Domains(limits.tables);
     this.dma = new Dma(this.unit, this.domains);
+    this.users = new UserTables(this.unit, this.domains);
   }
 
   join(): void {}
@@ -125,92 +123,6 @@ export class IommuCore implements Core {
     if (!domain) return fail('ENOSPC');
     const { granule, first, last, pageSizes } = format;
     return ok({ domain: domain.id, granule, first, last, pageSizes });
-  }
-
-  /** EOPNOTSUPP: the driver has no such data. EINVAL: parent, length. EFAULT. ENOSPC. */
-  private nestedAlloc({ bdf, parent: parentId, data, known }: Args<'nestedAlloc'>): Result<{ domain: number }> {
-    const format = this.unit.formatOf(bdf);
-    const parent = this.domains.get(parentId);
-    if (!format || this.unit.functions.get(bdf)?.mock === undefined) return fail('EOPNOTSUPP');
-    const nested = nestedOf(data, parent?.nested ? undefined : parent?.id, known);
-    if (!nested.ok) return nested;
-    const domain = this.domains.make(format.domainIds, { format, flags: 0, nested: nested.value });
-    return domain ? ok({ domain: domain.id }) : fail('ENOSPC');
-  }
-
-  private invalidate({ domain: id, ...array }: Args<'invalidate'>): ReplyOf<typeof iommuApi.invalidate> {
-    const nested = this.domains.get(id)?.nested;
-    if (!nested) return { done: 0, outcome: fail('EINVAL') };
-    const { done, errno } = invalidate(nested, array);
-    return { done, outcome: errno ? fail(errno) : ok(undefined) };
-  }
-
-  private hardwareInfo(bdf: string): HardwareInfo {
-    const mock = this.unit.functions.get(bdf)?.mock;
-    if (mock) return mockInfo(mock.flags);
-    return { ...(this.unit.format?.info ?? NO_INFO), capabilities: 0n, maxPasidLog2: 0 };
-  }
-
-  /** A PASID of the device to a domain, or to BLOCKING. EINVAL: no such PASID or domain; ENOMEM: the mock's made-up failure. */
-  private pasidAttach({ bdf, pasid, domain: to }: Args<'pasidAttach'>): Result<void> | Op<Result<void>> {
-    const mock = this.unit.functions.get(bdf)?.mock;
-    const next = this.domains.get(to);
-    if (!mock || pasid >= mock.pasidEnd || (to !== BLOCKING && !next)) return fail('EINVAL');
-    const old = mock.pasids.get(pasid) ?? BLOCKING;
-    const moved = movePasid(mock, pasid, old, to);
-    if (!moved.ok) return moved;
-    const from = this.domains.get(old);
-    if (from) from.attached--;
-    if (next) next.attached++;
-    return landed(from);
-  }
-
-  private invalidateDevices({ devices, ...array }: Args<'invalidateDevices'>): ReplyOf<typeof iommuApi.invalidate> {
-    const caches = new Map(devices.map(({ virtId, bdf }) => [virtId, this.unit.functions.get(bdf)?.mock?.cache ?? []]));
-    const { done, errno } = invalidateDevices(caches, array);
-    return { done, outcome: errno ? fail(errno) : ok(undefined) };
-  }
-
-  /** EINVAL: unknown flags, or a real IOMMU is active (SURPRISES 49). */
-  private mockAdd(flags: number, amdTables: boolean): Result<{ bdf: string; group: number }> {
-    const made = knownMockFlags(flags) ? this.unit.addMock(flags | (amdTables ? MOCK_AMD_TABLES : 0)) : undefined;
-    return made ? ok({ bdf: made.bdf, group: made.group.id }) : fail('EINVAL');
-  }
-
-  private lookup({ domain, iova, count }: Args<'lookup'>): Run[] {
-    const table = this.domains.get(domain)?.table;
-    const runs: { frame: number; count: number }[] = [];
-    for (let i = 0; table && i < count && runs.length < MAX_RUNS; i++) {
-      const frame = table.lookup(iova + i);
-      if (frame < 0) break;
-      const last = runs[runs.length - 1];
-      if (last && last.frame + last.count === frame) last.count++;
-      else runs.push({ frame, count: 1 });
-    }
-    return runs;
-  }
-
-  /** Starting is a clean slate, also when it had been started (semantics C5.2). EOPNOTSUPP: made without dirty tracking. */
-  private dirtyTracking(id: number, enable: boolean): Result<void> {
-    const domain = this.domains.get(id);
-    if (!domain?.tracksDirty) return fail('EOPNOTSUPP');
-    if (enable) domain.table.clearAllDirty();
-    domain.tracking = enable;
-    return ok(undefined);
-  }
-
-  private dirtyRead({ domain: id, iova, count, clear }: Args<'dirtyRead'>): Uint8Array | Op<Uint8Array> {
-    const domain = this.domains.get(id);
-    if (!domain || count > MAX_DIRTY) return new Uint8Array(0);
-    if (!domain.tracking) return new Uint8Array(Math.ceil(count / 8));
-    const bitmap = readDirty(domain.table, iova, count, clear);
-    return clear ? flushed(domain, bitmap) : bitmap;
-  }
-
-  /** EINVAL: no such domain, or it does not track. */
-  private dirtyMark({ domain: id, first, bitmap }: Args<'dirtyMark'>): Result<number> {
-    const domain = this.domains.get(id);
-    return domain?.tracking ? ok(markDirtyBits(domain.table, first, bitmap)) : fail('EINVAL');
   }
 
   /** EINVAL: no such domain. EBUSY: a group is attached, or a nested domain stands on it. */
@@ -302,20 +214,10 @@ const fits = ({ mock }: IommuFunction, flags: number): boolean =>
 const formatFor = ({ mock }: IommuFunction, data: UserData): Result<Format> =>
   mock ? mockFormatFor(data) : fail('EOPNOTSUPP');
 
-function* flushed(domain: Domain, bitmap: Uint8Array): Op<Uint8Array> {
-  yield* domain.inFlight.flush();
-  return bitmap;
-}
-
 function mapRuns({ table, topLevel }: Domain, iova: number, runs: readonly Run[], prot: number): boolean {
   for (const { frame, count } of runs) {
     if (!table.map(iova, frame, count, prot, topLevel)) return false;
     iova += count;
   }
   return true;
-}
-
-function* landed(domain: Domain | undefined): Op<Result<void>> {
-  if (domain) yield* domain.inFlight.flush();
-  return ok(undefined);
 }

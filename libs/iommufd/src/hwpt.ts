@@ -15,12 +15,6 @@ import { dismantleNested, type Hwpt } from './nested-hwpt.js';
 import type { IommufdObject } from './objects.js';
 import { U64_MAX } from './spans.js';
 
-/** `flags` of IOMMU_HWPT_ALLOC. */
-export const NEST_PARENT = 1;
-export const DIRTY_TRACKING = 2;
-export const FAULT_ID_VALID = 4;
-export const PASID_COMPATIBLE = 8;
-
 export class PagingHwpt implements IommufdObject {
   readonly type = 'hwpt';
   id = 0;

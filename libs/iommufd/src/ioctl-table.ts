@@ -10,6 +10,7 @@ import {
   IOMMU_HWPT_SET_DIRTY_TRACKING,
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_CHANGE_PROCESS,
   IOMMU_IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES,
   IOMMU_IOAS_MAP,
@@ -36,6 +37,7 @@ import { getDirtyBitmap, setDirtyTracking } from './ioctl/hwpt-dirty.js';
 import { hwptInvalidate } from './ioctl/hwpt-invalidate.js';
 import { ioasAlloc } from './ioctl/ioas-alloc.js';
 import { ioasAllowIovas } from './ioctl/ioas-allow-iovas.js';
+import { ioasChangeProcess } from './ioctl/ioas-change-process.js';
 import { ioasCopy } from './ioctl/ioas-copy.js';
 import { ioasIovaRanges } from './ioctl/ioas-iova-ranges.js';
 import { ioasMap } from './ioctl/ioas-map.js';
@@ -52,6 +54,7 @@ export const iommufdTable = frontDoor<IommufdFile>({
   IOMMU_DESTROY: row(IOMMU_DESTROY, destroy),
   IOMMU_IOAS_ALLOC: row(IOMMU_IOAS_ALLOC, ioasAlloc),
   IOMMU_IOAS_ALLOW_IOVAS: row(IOMMU_IOAS_ALLOW_IOVAS, ioasAllowIovas),
+  IOMMU_IOAS_CHANGE_PROCESS: row(IOMMU_IOAS_CHANGE_PROCESS, ioasChangeProcess),
   IOMMU_IOAS_COPY: row(IOMMU_IOAS_COPY, ioasCopy),
   IOMMU_IOAS_IOVA_RANGES: row(IOMMU_IOAS_IOVA_RANGES, ioasIovaRanges),
   IOMMU_IOAS_MAP: row(IOMMU_IOAS_MAP, ioasMap),

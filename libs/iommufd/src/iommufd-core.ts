@@ -25,6 +25,8 @@ import {
   type NewFile,
   type Op,
   type Request,
+  RLIMIT_MM,
+  RLIMIT_USER,
   SegmentMemory,
   streamApi,
   type Surroundings,
@@ -36,6 +38,7 @@ import { destroyAccess } from './access.js';
 import { changePt, detach } from './attach.js';
 import { bindDevice, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
+import { ensureCompatIoas } from './compat/hold.js';
 import { answerPlain } from './compat/plain.js';
 import { type BoundDevice, Context, isDevice } from './context.js';
 import { describeContext } from './describe.js';
@@ -53,6 +56,12 @@ interface Bound {
   readonly context: number;
   readonly device: number;
 }
+
+/** The two names of an iommufd, with whom its pins are charged to: as the VFIO container it charges as that always did (B3.1). */
+const RLIMIT_MODES: ReadonlyMap<string, number> = new Map([
+  ['/dev/iommu', RLIMIT_USER],
+  ['/dev/vfio/vfio', RLIMIT_MM],
+]);
 
 export class IommufdCore implements Core {
   readonly service = 'iommufd';
@@ -87,6 +96,7 @@ export class IommufdCore implements Core {
         unbind: (_req, args) => this.unbind(args),
         attach: (_req, args) => this.attach(args, args.pt),
         detach: (_req, args) => this.detach(args),
+        compatIoas: (_req, { token, client }) => this.compatIoas(token, client),
       }),
     );
   }
@@ -102,8 +112,10 @@ export class IommufdCore implements Core {
   }
 
   private open(req: Request, path: string): Result<NewFile> {
-    if (path !== '/dev/iommu') return fail('ENXIO');
+    const rlimitMode = RLIMIT_MODES.get(path);
+    if (rlimitMode === undefined) return fail('ENXIO');
     const context = new Context(this.nextContext);
+    context.rlimitMode = rlimitMode;
     const opened = this.files.open(req, { kind: 'iommufd', context });
     if (opened.ok) this.contexts.set(this.nextContext++, context);
     return opened;
@@ -173,6 +185,14 @@ export class IommufdCore implements Core {
     yield* lockRead(context.running);
     const bound = yield* bindDevice(context, bdf);
     return bound.ok ? ok({ context: context.id, device: bound.value.id }) : bound;
+  }
+
+  private compatIoas(token: string, client: string): Result<{ ioas: number }> {
+    const file = this.files.get(token, client);
+    if (!file) return fail('EBADF');
+    if (file.kind !== 'iommufd') return fail('EBADFD');
+    const ioas = ensureCompatIoas(file.context);
+    return ioas.ok ? ok({ ioas: ioas.value.id }) : ioas;
   }
 
   private *unbind({ context: contextId, device: id }: Bound): Op<void> {

@@ -82,6 +82,7 @@ it('a move that fails in the driver leaves the old attachment (PASID 1024)', asy
   expect(await s.attach(1024, s.one)).toBeUndefined();
   expect(await s.replace(1024, s.two)).toBe('ENOMEM');
   expect(await s.on(1024, s.one)).toBeUndefined();
+  expect(await s.replace(1024, s.two)).toBeUndefined();
   expect(s.b.host.broken()).toEqual([]);
 });
 

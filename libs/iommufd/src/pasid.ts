@@ -8,7 +8,8 @@
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { BLOCKING, call, IOMMU, iommuApi, lockWrite, type Op, unlock } from '@vfiolab/core';
 import { type BoundDevice, type Context, type Igroup, isHwpt, isIoas, isNested } from './context.js';
-import { PASID_COMPATIBLE, putHwpt } from './hwpt.js';
+import { putHwpt } from './hwpt.js';
+import { PASID_COMPATIBLE } from './hwpt-flags.js';
 import type { Hwpt } from './nested-hwpt.js';
 import { hold, isAnyObject } from './objects.js';
 

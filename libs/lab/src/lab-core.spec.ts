@@ -1,4 +1,14 @@
-import { bootApi, ByteReader, encodeFrame, EVENT, groupsApi, labApi, pagesApi, sysApi } from '@vfiolab/core';
+import {
+  bootApi,
+  ByteReader,
+  encodeFrame,
+  EVENT,
+  groupsApi,
+  labApi,
+  iommufdApi,
+  pagesApi,
+  sysApi,
+} from '@vfiolab/core';
 import { fail, ok } from '@vfiolab/uapi';
 import { LabCore } from './lab-core.js';
 import { LIMITS } from './limits.js';
@@ -16,7 +26,10 @@ const bench = (groups: Record<string, Script> = {}, clientGone: Script = () => u
       answers: { load: () => ok(undefined), seal: () => MADE, vfioDevices: () => [], clientGone, ...groups },
     },
     pages: { api: { ...pagesApi, clientGone: sysApi.clientGone }, answers: { setup: () => undefined, clientGone } },
-    iommufd: sys,
+    iommufd: {
+      api: { ...iommufdApi, clientGone: sysApi.clientGone },
+      answers: { setup: () => ok(undefined), clientGone },
+    },
     device: sys,
   });
 };
@@ -111,11 +124,11 @@ describe('making the host', () => {
   it('makes groups, then memory, once', () => {
     const b = bench();
     expect(b.get(OPERATOR, labApi.createHost, PLAN)).toEqual(MADE);
-    expect(calls(b)).toEqual(['groups groups.seal', 'pages pages.setup']);
+    expect(calls(b)).toEqual(['groups groups.seal', 'pages pages.setup', 'iommufd iommufd.setup']);
     expect(b.heard[1]!.args).toEqual({ frames: 262144 });
     expect(b.get(OPERATOR, labApi.createHost, PLAN).error).toMatch(/made already, of machine wrx80/);
     expect(b.get(OPERATOR, labApi.loadMachine, { part: 0, text: 'x' })).toEqual(fail('EBUSY'));
-    expect(b.heard).toHaveLength(2);
+    expect(b.heard).toHaveLength(3);
   });
 
   it('a machine that groups refuses leaves no host, and another may come', () => {

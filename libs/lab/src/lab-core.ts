@@ -13,6 +13,7 @@ import {
   groupsApi,
   implement,
   IOMMUFD,
+  iommufdApi,
   isClient,
   labApi,
   methodTable,
@@ -90,6 +91,7 @@ export class LabCore implements Core {
     const sealed = yield* call(GROUPS, groupsApi.seal, { machine, profile, iommu, allowUnsafeInterrupts });
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames });
+      yield* call(IOMMUFD, iommufdApi.setup, { profile });
       this.host = plan;
     }
     this.creating = false;

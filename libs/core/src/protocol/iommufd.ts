@@ -13,4 +13,9 @@ export const iommufdApi = api('iommufd', {
   /** Attach or replace: `pt` is an IOAS or a HWPT; answers the HWPT in use. ENOENT, EINVAL, ENOMEM, EFAULT ... */
   attach: method(34, message({ ...bound, pt: u32 }), result(message({ pt: u32 }))),
   detach: method(35, message(bound), nothing),
+  /**
+   * A group joins the context behind `client`'s token as its container: the IOAS of the VFIO compatibility ioctls, made when
+   * there is none. EBADF, EBADFD, ENOMEM.
+   */
+  compatIoas: method(36, message({ token, client: str }), result(message({ ioas: u32 }))),
 });

@@ -1,6 +1,9 @@
 import {
+  decode,
+  encode,
   type Errno,
   IOMMU_DESTROY,
+  IOMMU_OPTION,
   IOMMU_VFIO_IOAS,
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
@@ -9,6 +12,7 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
   VFIO_SET_IOMMU,
 } from '@vfiolab/uapi';
+import { GROUPS, IOMMUFD, iommufdApi, sysApi } from '@vfiolab/core';
 import { APERTURE, MockBench } from '../testing/mock-bench.js';
 
 const [TYPE1, TYPE1_V2] = [1, 3];
@@ -45,13 +49,47 @@ it('VFIO_IOAS: set, get and clear; destroying the IOAS clears it too', async () 
   expect((await get()).errno).toBe('ENODEV');
 });
 
+it('a group that joins finds the IOAS, or makes it (b022)', async () => {
+  const b = await MockBench.boot();
+  const { methods } = b.host.host.actor(IOMMUFD)!.machine.core;
+  const join = (token: string, client = b.p.address): unknown =>
+    methods
+      .get(iommufdApi.compatIoas.id)!
+      .handle({ from: GROUPS, now: 0, entropy: new Uint8Array(0) }, { token, client });
+  const { token } = b.p.fileOf(b.fd);
+  expect(join('nobody')).toEqual({ ok: false, errno: 'EBADF' });
+  for (let i = 0; i < 2; i++) expect(join(token)).toEqual({ ok: true, value: { ioas: 1 } });
+  expect((await b.ioctl(IOMMU_VFIO_IOAS, { op: GET })).out.ioas_id).toBe(1);
+  expect(await b.errno(IOMMU_DESTROY, { id: 1 })).toBeUndefined();
+  expect(join(token)).toEqual({ ok: true, value: { ioas: 1 } });
+});
+
+it.each([
+  ['/dev/iommu', 0n],
+  ['/dev/vfio/vfio', 1n],
+])('%s charges as its name always did (B3.1)', async (path, mode) => {
+  const b = await MockBench.boot();
+  const opened = await b.must(b.p.link.call(IOMMUFD, sysApi.open, { path, flags: 2 }));
+  const size = IOMMU_OPTION.struct.size;
+  const bytes = encode(IOMMU_OPTION.struct, { size, option_id: 0, op: 1 });
+  const segments = [{ va: 4096, writable: true, bytes }];
+  const call = { token: opened.token, cmd: IOMMU_OPTION.nr, arg: 4096, segments, fds: [] };
+  const { writes } = await b.run(b.p.link.call(IOMMUFD, sysApi.ioctl, call));
+  for (const write of writes) bytes.set(write.bytes, write.va - 4096);
+  expect(decode(IOMMU_OPTION.struct, bytes).val64).toBe(mode);
+});
+
 it('without an IOAS the questions about domains are ENODEV, the others are answered', async () => {
   const b = await MockBench.boot();
   const plain = (nr: number, arg: number) => b.run(b.p.ioctlAt(b.fd, nr, arg, []));
   expect(await plain(VFIO_GET_API_VERSION.nr, 0)).toEqual({ ret: 0, errno: undefined });
   const extensions = [1, 3, 9, 8, 4, 6, 10];
-  const answers = await Promise.all(extensions.map(async (n) => plain(VFIO_CHECK_EXTENSION.nr, n)));
-  expect(answers.map(({ ret, errno }) => errno ?? ret)).toEqual([1, 1, 1, 1, 'ENODEV', 0, 0]);
+  const answers: unknown[] = [];
+  for (const n of extensions) {
+    const { ret, errno } = await plain(VFIO_CHECK_EXTENSION.nr, n);
+    answers.push(errno ?? ret);
+  }
+  expect(answers).toEqual([1, 1, 1, 1, 'ENODEV', 0, 0]);
   expect((await plain(VFIO_SET_IOMMU.nr, TYPE1_V2)).errno).toBe('ENODEV');
   expect(await b.errno(VFIO_IOMMU_MAP_DMA, { flags: 3, size: 4096n })).toBe('ENODEV');
 });

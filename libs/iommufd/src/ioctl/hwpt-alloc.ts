@@ -2,7 +2,8 @@
 import { fail, type iommu_hwpt_alloc, ok, type Result, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, lockWrite, type Op, type UserData } from '@vfiolab/core';
 import { type BoundDevice, isDevice, isFaultQueue, isHwpt, isIoas, isViommu } from '../context.js';
-import { abortHwpt, FAULT_ID_VALID, makeHwpt, NEST_PARENT } from '../hwpt.js';
+import { abortHwpt, makeHwpt } from '../hwpt.js';
+import { FAULT_ID_VALID, NEST_PARENT } from '../hwpt-flags.js';
 import type { Ioas } from '../ioas.js';
 import { type Hwpt, makeNested } from '../nested-hwpt.js';
 import { hold, isAnyObject } from '../objects.js';

@@ -10,7 +10,8 @@ import {
 import { call as ask, IOMMU, iommuApi, type IoctlResult, lockRead, MAX_DIRTY, type Op } from '@vfiolab/core';
 import { isHwpt } from '../context.js';
 import { DirtyBitmap } from '../dirty-bitmap.js';
-import { DIRTY_TRACKING, type PagingHwpt } from '../hwpt.js';
+import type { PagingHwpt } from '../hwpt.js';
+import { DIRTY_TRACKING } from '../hwpt-flags.js';
 import type { Ioas } from '../ioas.js';
 import { hold } from '../objects.js';
 import { U64_MAX } from '../spans.js';

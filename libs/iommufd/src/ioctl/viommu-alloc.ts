@@ -12,7 +12,8 @@ import {
 } from '@vfiolab/uapi';
 import type { IoctlResult, Op } from '@vfiolab/core';
 import { isDevice, isHwpt, isViommu } from '../context.js';
-import { NEST_PARENT, type PagingHwpt } from '../hwpt.js';
+import type { PagingHwpt } from '../hwpt.js';
+import { NEST_PARENT } from '../hwpt-flags.js';
 import { hold } from '../objects.js';
 import { freeWindow, Viommu } from '../viommu.js';
 import type { Call } from './call.js';
