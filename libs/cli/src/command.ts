@@ -24,7 +24,7 @@ export interface Command {
   readonly name: string;
   /** One line. */
   readonly summary: string;
-  /** Positional arguments as the help shows them: `SCENARIO`, `[NAME]`. */
+  /** Positional arguments as the help shows them: `SCENARIO`, `[NAME]`; a last `PATH...` may come several times. */
   readonly positionals: readonly string[];
   readonly options: Readonly<Record<string, Option>>;
   /** More about it, and examples. */
@@ -62,7 +62,8 @@ export function parse(command: Command, argv: readonly string[]): Input {
   const least = command.positionals.filter((each) => !each.startsWith('[')).length;
   if (!help && positionals.length < least)
     throw new UsageError(`${command.positionals[positionals.length]} is missing. ${usageLine(command)}`);
-  if (positionals.length > command.positionals.length)
+  const any = command.positionals.at(-1)?.endsWith('...') === true;
+  if (!any && positionals.length > command.positionals.length)
     throw new UsageError(
       `${JSON.stringify(positionals[command.positionals.length])} is one argument too many. ${usageLine(command)}`,
     );

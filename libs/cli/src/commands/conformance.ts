@@ -73,7 +73,7 @@ async function runConformance(input: Input, context: Context): Promise<number> {
 export const conformance: Command = {
   name: 'conformance',
   summary: 'compare the lab with recorded answers of real kernels',
-  positionals: ['PATH'],
+  positionals: ['PATH...'],
   options: {
     grep: { value: 'TEXT', about: 'only traces with this text in name, machine, title or tags' },
     threads: { value: 'N', about: 'threads; default: one for each processor, 0: none' },
