@@ -72,6 +72,10 @@ export class DeviceMappings {
     return gone;
   }
 
+  list(): readonly DeviceMapping[] {
+    return this.all;
+  }
+
   clear(): void {
     this.all.length = 0;
   }

@@ -8,6 +8,7 @@ import {
   type Address,
   CallRefused,
   clientAddress,
+  type FileStatus,
   GROUPS,
   groupsApi,
   LAB,
@@ -35,8 +36,10 @@ import { readMemory } from './argument-memory.js';
 import type { Arguments } from './arguments.js';
 import { Descriptors, type OpenFile } from './descriptors.js';
 import { checkMapping, DeviceMappings, loadFrom, regionIndexOf, storeTo } from './device-mappings.js';
+import { grantFile, inheritFiles } from './fork.js';
 import { type IoctlAnswer, IoctlCalls, type IoctlOptions, type IoctlOutcome } from './ioctl-calls.js';
 import type { Link } from './link.js';
+import { Memfds } from './memfds.js';
 
 export interface Credentials {
   readonly uid: number;
@@ -50,16 +53,19 @@ export interface Credentials {
 export const ROOT: Credentials = { uid: 0, caps: 0xff, memlock: 8 * 1024 * 1024 };
 
 /** Files without a poll operation: the VFS calls them readable and writable (traces a002, b010). */
-const ALWAYS_READY: ReadonlySet<string> = new Set(['device', 'iommufd', 'container', 'group']);
+const ALWAYS_READY: ReadonlySet<string> = new Set(['device', 'iommufd', 'container', 'group', 'memfd']);
+/** Files that are read and written at a position. */
+const POSITIONED: ReadonlySet<string> = new Set(['device', 'memfd']);
 /** Files without read and write operations (trace a002). */
 const UNREADABLE: ReadonlySet<string> = new Set(['iommufd', 'container', 'group']);
 /** How often a waiting poll looks again. */
 const POLL_EVERY_MS = 5;
 
 export class Process {
-  private readonly fds = new Descriptors();
-  private readonly devices = new DeviceMappings();
+  readonly fds = new Descriptors();
+  readonly devices = new DeviceMappings();
   private readonly ioctls: IoctlCalls;
+  readonly memfds: Memfds;
   readonly address: Address;
 
   constructor(
@@ -68,6 +74,7 @@ export class Process {
   ) {
     this.address = clientAddress(name);
     this.ioctls = new IoctlCalls(link, this.fds);
+    this.memfds = new Memfds(link, this.fds);
   }
 
   start(credentials: Credentials = ROOT): Promise<Result<{ pid: number }>> {
@@ -86,9 +93,29 @@ export class Process {
     }
   }
 
+  /**
+   * fork(2): `child` is a process that was just started; it gets copies of what this one has: memory, user, limits, open
+   * files under the same numbers, device mappings. Memory that is shared stays shared. EEXIST: the child has memory of its
+   * own; ENOMEM, EMFILE, EAGAIN.
+   */
+  async fork(child: Process): Promise<Result<void>> {
+    const copied = await this.link.call(PAGES, pagesApi.fork, { child: child.address });
+    return copied.ok ? inheritFiles(this.link, this, child, child.address) : copied;
+  }
+
+  /** execve(2): all memory goes, and what is mapped of devices; open files stay. */
+  async exec(): Promise<Result<void>> {
+    for (const { file } of this.devices.list()) await this.release(file);
+    this.devices.clear();
+    return this.link.call(PAGES, pagesApi.exec, undefined);
+  }
+
   // Files
 
+  /** `flags`: O_*. A path below /proc/self/fd opens the memfd of that number once more. */
   async open(path: string, flags = 2): Promise<Result<number>> {
+    const own = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
+    if (own) return this.memfds.reopen(Number(own[1]), (flags & 3) !== 0);
     const found = await this.link.call(GROUPS, groupsApi.resolve, { path });
     if (!found.ok) return found;
     const { owner } = found.value;
@@ -125,14 +152,13 @@ export class Process {
 
   /**
    * Hands the open file to another process, which gets a capability of its own under the lowest free fd, or under `as`.
-   * EBADF; EINVAL: `as` is taken; EOPNOTSUPP: an eventfd, which belongs to one process.
+   * EBADF; EINVAL: `as` is taken; ESRCH: the other one is no process.
    */
   async grant(fd: number, to: Process, as?: number): Promise<Result<number>> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
-    if (file.kind === 'eventfd') return fail('EOPNOTSUPP');
     if (as !== undefined && to.fds.get(as)) return fail('EINVAL');
-    const granted = await this.link.call(file.owner, sysApi.grant, { token: file.token, to: to.address });
+    const granted = await grantFile(this.link, file, to.address);
     if (!granted.ok) return granted;
     const opened = { ...granted.value, owner: file.owner, users: 1 };
     if (as === undefined) return ok(to.fds.install(opened));
@@ -189,6 +215,19 @@ export class Process {
     return this.link.call(PAGES, pagesApi.mmap, { va, length, prot, pageShift });
   }
 
+  /** The same, MAP_SHARED: a child has the same memory. */
+  mmapShared(length: number, { prot = 3, pageShift = 12, va = 0 } = {}): Promise<Result<number>> {
+    return this.link.call(PAGES, pagesApi.mmapShared, { va, length, prot, pageShift });
+  }
+
+  /** mmap of a file, MAP_SHARED. EINVAL: the offset is not on a page; EBADF; ENODEV: it cannot be mapped; see `mapDevice`. */
+  async mapFile(fd: number, offset: number, length: number, { prot = 3, va = 0 } = {}): Promise<Result<number>> {
+    if (offset < 0 || offset % 4096 !== 0) return fail('EINVAL');
+    const file = this.fds.get(fd);
+    if (file?.kind !== 'memfd') return this.mapDevice(fd, offset, length, { prot, va });
+    return this.link.call(PAGES, pagesApi.mmapFile, { token: file.token, offset, va, length, prot });
+  }
+
   /** What is mapped of devices in the range goes too, and with it what held their files open. */
   async munmap(va: number, length: number): Promise<Result<void>> {
     const gone = this.devices.remove(va, length);
@@ -212,7 +251,7 @@ export class Process {
 
   /**
    * Loads of exactly `width` bytes, one after another. EFAULT: nothing is mapped there (SIGSEGV); EIO: the device does not
-   * answer there (SIGBUS).
+   * answer there, or the file ends before (SIGBUS).
    */
   async load(va: number, width: number, count = 1): Promise<Result<Uint8Array>> {
     const device = this.devices.holding(va, width * count);
@@ -235,6 +274,14 @@ export class Process {
 
   mprotect(va: number, length: number, prot: number): Promise<Result<void>> {
     return this.link.call(PAGES, pagesApi.mprotect, { va, length, prot });
+  }
+
+  mlock(va: number, length: number): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.mlock, { va, length });
+  }
+
+  munlock(va: number, length: number): Promise<Result<void>> {
+    return this.link.call(PAGES, pagesApi.munlock, { va, length });
   }
 
   /** setresuid(2) with one uid for all three: leaving root gives all capabilities up. */
@@ -280,11 +327,21 @@ export class Process {
 
   // Files that are read and written from front to back
 
+  /** lseek(2) with SEEK_SET. EBADF; ESPIPE: the file has no position; EINVAL: before the start. */
+  seek(fd: number, offset: number): Result<number> {
+    const file = this.fds.get(fd);
+    if (!file) return fail('EBADF');
+    if (file.kind !== 'memfd') return fail('ESPIPE');
+    if (offset < 0) return fail('EINVAL');
+    file.position = offset;
+    return ok(offset);
+  }
+
   /** read(2), which never waits here: EAGAIN when there is nothing to read. EBADF; EINVAL: such files cannot be read. */
   async readFile(fd: number, length: number): Promise<Result<Uint8Array>> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
-    if (file.kind !== 'device')
+    if (!POSITIONED.has(file.kind))
       return UNREADABLE.has(file.kind)
         ? fail('EINVAL')
         : this.link.call(file.owner, streamApi.read, { token: file.token, length });
@@ -297,7 +354,7 @@ export class Process {
   async writeFile(fd: number, data: Uint8Array): Promise<Result<number>> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
-    if (file.kind !== 'device')
+    if (!POSITIONED.has(file.kind))
       return UNREADABLE.has(file.kind)
         ? fail('EINVAL')
         : this.link.call(file.owner, streamApi.write, { token: file.token, data });
@@ -332,6 +389,11 @@ export class Process {
 
   readlink(path: string): Promise<Result<string>> {
     return this.link.call(GROUPS, groupsApi.readlink, { path });
+  }
+
+  /** stat(2) of a path below /dev or /sys. ENOENT, ENOTDIR. */
+  stat(path: string): Promise<Result<FileStatus>> {
+    return this.link.call(GROUPS, groupsApi.stat, { path });
   }
 
   listdir(path: string): Promise<Result<string[]>> {

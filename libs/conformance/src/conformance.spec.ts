@@ -135,6 +135,65 @@ describe('programs', () => {
     expect(report.mismatches.map(inWords)).toEqual([]);
   });
 
+  it('a child shares what its parent shares: memory, memfds, eventfds; the rest is its own', async () => {
+    const report = await runOnFreshHost(
+      program([
+        { op: 'mmap', len: 4096, flags: 'anon|shared', prot: 'rw', as: 'ours', ret: 0 },
+        { op: 'mmap', len: 4096, flags: 'anon|private', prot: 'rw', as: 'mine', ret: 0 },
+        { op: 'memfd_create', flags: '', as: 'mf', ret: '$mf' },
+        { op: 'dup', fd: '$mf', as: 'twin', ret: '$twin' },
+        { op: 'eventfd', as: 'ev', ret: '$ev' },
+        { op: 'setrlimit', cur: 4096, max: 4096, ret: 0 },
+        { op: 'fork', as: 'c1', keep: true, ret: 0 },
+        { op: 'poke', proc: 'c1', addr: '$ours', width: 4, values: [1], ret: 0 },
+        { op: 'poke', proc: 'c1', addr: '$mine', width: 4, values: [2], ret: 0 },
+        { op: 'pwrite', proc: 'c1', fd: '$twin', off: 0, data: '030000', ret: 3 },
+        { op: 'write', proc: 'c1', fd: '$ev', data: '0400000000000000', ret: 8 },
+        { op: 'setuid', proc: 'c1', uid: 1000, ret: 0 },
+        { op: 'mlock', proc: 'c1', addr: '$ours', len: 8192, ret: -1, errno: 'ENOMEM' },
+        { op: 'peek', addr: '$ours', width: 4, count: 1, ret: 0, data: '01000000' },
+        { op: 'peek', addr: '$mine', width: 4, count: 1, ret: 0, data: '00000000' },
+        { op: 'pread', fd: '$mf', off: 0, len: 8, ret: 3, data: '030000' },
+        { op: 'read', fd: '$ev', len: 8, ret: 8, data: '0400000000000000' },
+      ]),
+    );
+    expect(report.mismatches.map(inWords)).toEqual([]);
+  });
+
+  it('a memfd has a length, a position and seals, and opens again below /proc/self/fd', async () => {
+    const report = await runOnFreshHost(
+      program([
+        { op: 'memfd_create', flags: 'sealing', as: 'mf', ret: '$mf' },
+        { op: 'write', fd: '$mf', data: '010203', ret: 3 },
+        { op: 'read', fd: '$mf', len: 8, ret: 0 },
+        { op: 'lseek', fd: '$mf', off: 1, whence: 0, ret: 1 },
+        { op: 'read', fd: '$mf', len: 8, ret: 2, data: '0203' },
+        { op: 'fallocate', fd: '$mf', mode: 3, off: 1, len: 1, ret: 0 },
+        { op: 'open', path: '/proc/self/fd/{var:mf}', flags: 'O_RDONLY', as: 'ro', ret: '$ro' },
+        { op: 'pread', fd: '$ro', off: 0, len: 8, ret: 3, data: '010003' },
+        { op: 'mmap', fd: '$ro', len: 4096, flags: 'shared', prot: 'rw', as: 'm', ret: -1, errno: 'EACCES' },
+        { op: 'mmap', fd: '$mf', off: 1, len: 4096, flags: 'shared', as: 'm', ret: -1, errno: 'EINVAL' },
+        { op: 'ftruncate', fd: '$ro', len: 0, ret: -1, errno: 'EINVAL' },
+        { op: 'ftruncate', fd: '$mf', len: -1, ret: -1, errno: 'EINVAL' },
+        { op: 'seal', fd: '$mf', seals: 8, ret: 0 },
+        { op: 'pwrite', fd: '$mf', off: 0, data: '00', ret: -1, errno: 'EPERM' },
+        { op: 'eventfd', as: 'ev', ret: '$ev' },
+        { op: 'ftruncate', fd: '$ev', len: 0, ret: -1, errno: 'EINVAL' },
+        { op: 'fallocate', fd: '$ev', mode: 0, off: 0, len: 1, ret: -1, errno: 'ENODEV' },
+        { op: 'seal', fd: '$ev', seals: 1, ret: -1, errno: 'EINVAL' },
+        { op: 'lseek', fd: '$ev', off: 0, whence: 0, ret: -1, errno: 'ESPIPE' },
+        { op: 'pread', fd: '$ev', off: 0, len: 8, ret: -1, errno: 'ESPIPE' },
+        { op: 'mmap', fd: '$ev', len: 4096, flags: 'shared', as: 'm', ret: -1, errno: 'ENODEV' },
+        { op: 'ftruncate', fd: 99, len: 0, ret: -1, errno: 'EBADF' },
+        { op: 'poll', fd: -1, events: 1, timeout_ms: 1, ret: 0, data: '0000' },
+        { op: 'read', fd: -1, len: 8, ret: -1, errno: 'BLOCKED' },
+        { op: 'stat', path: '/dev/iommu', ret: 0, text: ['mode=660 type=chr rdev=10:257'] },
+        { op: 'stat', path: '/dev/none', ret: -1, errno: 'ENOENT' },
+      ]),
+    );
+    expect(report.mismatches.map(inWords)).toEqual([]);
+  });
+
   it('an array may claim more room than there is memory, as long as nothing gets that far', async () => {
     const ranges = (count: number, more: object) => ({
       op: 'ioctl',

@@ -6,7 +6,8 @@
  * Rule: variables that a child sets stay in the child.
  */
 import type { Link } from '@vfiolab/client';
-import { type Credentials, Process, ROOT } from '@vfiolab/client';
+import { Process } from '@vfiolab/client';
+import type { Result } from '@vfiolab/uapi';
 import type { Outcome } from './outcome.js';
 import { BadValue, Variables } from './values.js';
 
@@ -16,19 +17,10 @@ const FIRST_VA = 0x7f00_0000_0000;
 /** Processes of one program. */
 const MAX_PROCESSES = 64;
 
-export interface Mapping {
-  readonly va: number;
-  readonly length: number;
-  readonly prot: number;
-  readonly pageShift: number;
-}
-
 /** One process with what the trace knows of it. */
 export interface Task {
   readonly process: Process;
   readonly variables: Variables;
-  readonly mappings: Mapping[];
-  credentials: Credentials;
 }
 
 /** A sysfs write that had not ended in time. */
@@ -53,7 +45,7 @@ export class Program {
 
   /** Starts the main process, as root. */
   static async start(name: string, links: Links): Promise<Program> {
-    const main = await startTask(name, links, ROOT);
+    const main = await startTask(name, links);
     return new Program(name, links, main);
   }
 
@@ -73,13 +65,17 @@ export class Program {
   }
 
   /** A child with copies of what its parent has. */
-  async fork(as: string, keep: boolean): Promise<void> {
+  async fork(as: string, keep: boolean): Promise<Result<void>> {
     if (++this.made > MAX_PROCESSES) throw new BadValue(`more than ${MAX_PROCESSES} processes`);
-    const task = await startTask(`${this.name}-${this.made}`, this.links, this.main.credentials);
-    for (const fd of this.main.process.openFds) await this.main.process.grant(fd, task.process, fd);
-    for (const mapping of this.main.mappings) await copyMapping(this.main, task, mapping);
-    const inherited: Task = { ...task, variables: new Variables(this.main.variables) };
-    this.children.set(as, { task: inherited, keep, exited: false });
+    const { process } = await startTask(`${this.name}-${this.made}`, this.links);
+    const forked = await this.main.process.fork(process);
+    if (!forked.ok) {
+      await process.exit();
+      return forked;
+    }
+    const task: Task = { process, variables: new Variables(this.main.variables) };
+    this.children.set(as, { task, keep, exited: false });
+    return forked;
   }
 
   /** Room for a mapping: aligned, and with a hole behind it. */
@@ -97,23 +93,10 @@ export class Program {
   }
 }
 
-async function startTask(name: string, links: Links, credentials: Credentials): Promise<Task> {
+/** A process with root's identity; a child takes its parent's when it is forked. */
+async function startTask(name: string, links: Links): Promise<Task> {
   const process = new Process(name, links.link(name));
-  const started = await process.start(credentials);
+  const started = await process.start();
   if (!started.ok) throw new Error(`process ${name} could not start: ${started.errno}`);
-  return { process, variables: new Variables(), mappings: [], credentials };
-}
-
-/** Bytes that a fork copies from one mapping; programs keep what they look at there. */
-const COPIED = 256 * 1024;
-
-/** Memory that is shared across a fork becomes two copies: the lab's processes share no memory. */
-async function copyMapping(from: Task, to: Task, mapping: Mapping): Promise<void> {
-  const { va, length, prot, pageShift } = mapping;
-  const made = await to.process.mmap(length, { va, prot, pageShift });
-  if (!made.ok) return;
-  to.mappings.push(mapping);
-  const size = Math.min(length, COPIED);
-  const bytes = await from.process.read(va, size);
-  if (bytes.ok && bytes.value.some((byte) => byte !== 0)) await to.process.write(va, bytes.value);
+  return { process, variables: new Variables() };
 }

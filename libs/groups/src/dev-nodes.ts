@@ -9,20 +9,32 @@ import type { Host } from './host.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import { cdevNamed, cdevNames } from './sysfs.js';
 
-const UNOPENED: DeviceNode = { kind: 'device', owner: undefined };
+/** Modes and numbers of the misc devices are those of trace a051; only /dev/vfio/vfio is open to every user. */
+const MISC_MAJOR = 10;
+const IOMMU_NODE: DeviceNode = { kind: 'device', owner: IOMMUFD, mode: 0o660, major: MISC_MAJOR, minor: 257 };
+const CONTAINER_NODE: DeviceNode = { kind: 'device', owner: undefined, mode: 0o666, major: MISC_MAJOR, minor: 196 };
+/** Majors that a kernel hands out at boot: ours are the first two that it tries. */
+const GROUP_MAJOR = 254;
+const CDEV_MAJOR = 253;
+const ROOT_ONLY = 0o600;
 
 export const devTree = (host: Host): DirNode =>
   fixedDir({
-    iommu: () => ({ kind: 'device', owner: IOMMUFD }),
+    iommu: () => IOMMU_NODE,
     vfio: () => vfioDir(host),
   });
 
 function vfioDir(host: Host): DirNode {
-  const fixed = fixedDir({ devices: () => cdevDir(host), vfio: () => UNOPENED });
+  const fixed = fixedDir({ devices: () => cdevDir(host), vfio: () => CONTAINER_NODE });
   return listDir(
     () => [...fixed.names(), ...groupNodes(host)],
-    (name) => fixed.child(name) ?? (groupNodes(host).includes(name) ? UNOPENED : undefined),
+    (name) => fixed.child(name) ?? groupNode(host, name),
   );
+}
+
+function groupNode(host: Host, name: string): DeviceNode | undefined {
+  if (!groupNodes(host).includes(name)) return undefined;
+  return { kind: 'device', owner: undefined, mode: ROOT_ONLY, major: GROUP_MAJOR, minor: Number(name) };
 }
 
 /** There is no empty directory: it comes and goes with its nodes. */
@@ -33,7 +45,8 @@ function cdevDir(host: Host): DirNode | undefined {
     () => names,
     (name) => {
       const device = cdevNamed(host, name);
-      return device && { kind: 'device', owner: deviceAddress(device.bdf) };
+      const minor = Number(name.slice('vfio'.length));
+      return device && { kind: 'device', owner: deviceAddress(device.bdf), mode: ROOT_ONLY, major: CDEV_MAJOR, minor };
     },
   );
 }

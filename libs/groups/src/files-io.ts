@@ -4,7 +4,7 @@
  * Rule: errnos are those of the system calls that a program makes for it (open + read or write, readlink, getdents): a
  * file without read or write permission refuses even root (EACCES), as sysfs does.
  */
-import { isOp, type Address, type Op } from '@vfiolab/core';
+import { isOp, type Address, type FileStatus, type Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { LIMITS } from './limits.js';
 import { walk, type Node } from './nodes.js';
@@ -65,4 +65,19 @@ export function ownerOf(root: Node, path: string): Result<{ owner: Address }> {
   if (found.value.kind !== 'device') return fail('ENXIO');
   const { owner } = found.value;
   return owner === undefined ? fail('ENOENT') : ok({ owner });
+}
+
+/** What stat(2) tells of a path: permission bits, kind, and of a device node its number. */
+export function statOf(root: Node, path: string): Result<FileStatus> {
+  const found = walk(root, path, true);
+  if (!found.ok) return found;
+  const node = found.value;
+  if (node.kind === 'device') return ok({ kind: 'chr', mode: node.mode, major: node.major, minor: node.minor });
+  return ok({ kind: node.kind === 'dir' ? 'dir' : 'reg', mode: modeOf(node), major: 0, minor: 0 });
+}
+
+/** As sysfs makes its directories and attributes. */
+function modeOf(node: Node): number {
+  if (node.kind !== 'attribute') return 0o755;
+  return (node.show ? 0o444 : 0) | (node.store ? 0o200 : 0);
 }

@@ -110,7 +110,7 @@ const address = (i: number): string => `fffffff0:${pad(i >> 8)}:${pad((i >> 3) &
 
 it('clients may look at files and write to sysfs, nothing else', () => {
   const open = Object.entries(groupsApi).flatMap(([name, { clients }]) => (clients ? [name] : []));
-  expect(open).toEqual(['resolve', 'sysfsWrite', 'sysfsRead', 'readlink', 'listdir']);
+  expect(open).toEqual(['resolve', 'sysfsWrite', 'sysfsRead', 'readlink', 'listdir', 'stat']);
 });
 
 describe('cdev claims', () => {

@@ -29,7 +29,7 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
-import { listNames, ownerOf, readFile, readLink, writeFile } from './files-io.js';
+import { listNames, ownerOf, readFile, readLink, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import type { Device, Host } from './host.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
@@ -63,6 +63,7 @@ export class GroupsCore implements Core {
         load: ({ from }, { part, text }) => this.load(from, part, text),
         seal: ({ from }, setup) => this.seal(from, setup),
         resolve: (_req, { path }) => ownerOf(this.root(), path),
+        stat: (_req, { path }) => statOf(this.root(), path),
         sysfsWrite: (_req, { path, data }) => writeFile(this.root(), path, data),
         sysfsRead: (_req, { path }) => readFile(this.root(), path),
         readlink: (_req, { path }) => readLink(this.root(), path),

@@ -25,10 +25,14 @@ export interface AttributeNode {
   readonly show?: () => string | Op<string>;
   readonly store?: (data: string) => Result<undefined> | Op<Result<undefined>>;
 }
-/** A device node, and the actor that opens it; none: nobody does yet. */
+/** A character device, of user and group root, and the actor that opens it; none: nobody does yet. */
 export interface DeviceNode {
   readonly kind: 'device';
   readonly owner: Address | undefined;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly major: number;
+  readonly minor: number;
 }
 export type Node = DirNode | LinkNode | AttributeNode | DeviceNode;
 

@@ -85,12 +85,25 @@ const nodes: readonly (readonly [title: string, path: string, answer: string])[]
   ['something that is no device node', '/dev/vfio', 'ENXIO'],
 ];
 
+const stats: readonly (readonly [path: string, answer: unknown])[] = [
+  ['/dev/iommu', { kind: 'chr', mode: 0o660, major: 10, minor: 257 }],
+  ['/dev/vfio/vfio', { kind: 'chr', mode: 0o666, major: 10, minor: 196 }],
+  ['/dev/vfio/1', { kind: 'chr', mode: 0o600, major: 254, minor: 1 }],
+  ['/dev/vfio/devices/vfio3', { kind: 'chr', mode: 0o600, major: 253, minor: 3 }],
+  ['/dev/vfio', { kind: 'dir', mode: 0o755, major: 0, minor: 0 }],
+  [`${DEV}/0000:00:03.0/vendor`, { kind: 'reg', mode: 0o444, major: 0, minor: 0 }],
+  [`${DEV}/0000:00:03.0/driver_override`, { kind: 'reg', mode: 0o644, major: 0, minor: 0 }],
+  ['/sys/bus/pci/drivers_probe', { kind: 'reg', mode: 0o200, major: 0, minor: 0 }],
+  ['/dev/vfio/9', 'ENOENT'],
+];
+
 describe('sysfs and /dev', () => {
   const bench = sealedBench();
   const fs = files(bench);
   it.each(reads)('read: %s', (_title, path, answer) => expect(fs.read(path)).toBe(answer));
   it.each(links)('readlink: %s', (_title, path, answer) => expect(fs.readlink(path)).toBe(answer));
   it.each(lists)('list: %s', (_title, path, answer) => expect(fs.list(path)).toEqual(answer));
+  it.each(stats)('stat: %s', (path, answer) => expect(fs.stat(path)).toEqual(answer));
   it.each(nodes)('resolve: %s', (_title, path, answer) => expect(fs.resolve(path)).toBe(answer));
 
   it.each([

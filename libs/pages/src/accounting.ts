@@ -2,7 +2,7 @@
  * Who pays for pinned pages.
  *
  * Words: a *payer* is what one store's pins count against, fixed when the store is made (semantics B3.1): the user (all
- * processes of a uid together, user_struct.locked_vm), the mm (VmLck), or nobody. VmPin counts pinned pages of an mm
+ * processes of a uid together, user_struct.locked_vm), the mm (VmLck, with what is mlock'ed), or nobody. VmPin counts pinned pages of an mm
  * whoever pays.
  * Rule: one charge for a pinned slot however many users it has (B3.4). A charge that would pass the limit is not made.
  */
@@ -38,7 +38,7 @@ export class Accounting {
   /** May `pages` more be charged? Compared with the mapper's RLIMIT_MEMLOCK as it is now. */
   admits({ process, mode, uid }: Payer, pages: number): boolean {
     if (mode === RLIMIT_NONE) return true;
-    const charged = mode === RLIMIT_USER ? this.userLocked(uid) : process.locked;
+    const charged = mode === RLIMIT_USER ? this.userLocked(uid) : process.vmLocked;
     return charged + pages <= Math.floor(process.memlock / PAGE);
   }
 

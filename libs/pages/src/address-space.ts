@@ -4,31 +4,46 @@
  * Words: pages are 4 KiB virtual page numbers, `va` and lengths are bytes. To *populate* is to give pages their frames.
  * Rule: memory costs nothing before somebody writes to it or pins it; a page that was never written reads as zero.
  */
-import { MMAP_PROT_READ, MMAP_PROT_WRITE, type ByteReader, type ByteWriter, type Run, type View } from '@vfiolab/core';
+import { MMAP_PROT_READ, MMAP_PROT_WRITE, type ByteReader, type ByteWriter, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Span } from './extents.js';
 import { PAGE } from './frame-bytes.js';
 import type { Frames } from './frames.js';
-import { type Piece, RunMap } from './run-map.js';
-import { type Backing, blockOf, END_PAGE, LOWEST_PAGE, MAX_VMAS, VmaSet } from './vma-set.js';
+import type { MemoryFile } from './memory-file.js';
+import { PageMap } from './page-map.js';
+import type { PageSource } from './page-source.js';
+import type { Piece } from './run-map.js';
+import { type Backing, blockOf, END_PAGE, LOWEST_PAGE, MAX_VMAS, type Vma, VmaSet } from './vma-set.js';
 
 /** Bits of mmap's and mprotect's `prot` that exist: read, write, execute. */
 const PROT_ALL = 7;
 /** 4 KiB, and the hugetlb sizes of x86-64: 2 MiB and 1 GiB. */
 const PAGE_SHIFTS: readonly number[] = [12, 21, 30];
 
-interface Mapping {
+interface Place {
   readonly va: number;
   readonly length: number;
   readonly prot: number;
+}
+interface Mapping extends Place {
   readonly pageShift: number;
 }
+/** `offset` in bytes from the start of the file. */
+interface FileMapping extends Place {
+  readonly file: MemoryFile;
+  readonly offset: number;
+  readonly mayWrite: boolean;
+}
 
-export class AddressSpace {
+export class AddressSpace implements PageSource {
+  readonly refusal = 'EFAULT';
   private vmas = new VmaSet();
-  private table = new RunMap();
+  /** Private pages. Those of files are found in the files. */
+  private readonly table: PageMap;
 
-  constructor(private readonly frames: Frames) {}
+  constructor(private readonly frames: Frames) {
+    this.table = new PageMap(frames);
+  }
 
   /**
    * Private anonymous memory; answers its address. The length is rounded up to whole pages. EINVAL: length 0, unknown
@@ -36,16 +51,36 @@ export class AddressSpace {
    * beyond user space, or too many VMAs; EEXIST: the fixed range is in use (MAP_FIXED_NOREPLACE).
    */
   mmap({ va, length, prot, pageShift }: Mapping): Result<number> {
-    if (length === 0 || prot > PROT_ALL || !PAGE_SHIFTS.includes(pageShift)) return fail('EINVAL');
-    const backing: Backing = { kind: 'anonymous', pageShift };
-    const block = blockOf(backing);
+    if (!PAGE_SHIFTS.includes(pageShift)) return fail('EINVAL');
+    return this.place({ va, length, prot }, pageShift, () => undefined);
+  }
+
+  /** A file in memory, shared. EINVAL: also an offset within a page; else as `mmap`. */
+  mapFile({ va, length, prot, file, offset, mayWrite }: FileMapping): Result<number> {
+    if (offset % 2 ** file.pageShift !== 0) return fail('EINVAL');
+    return this.place({ va, length, prot }, file.pageShift, (first) => ({
+      file,
+      delta: offset / PAGE - first,
+      mayWrite,
+    }));
+  }
+
+  private place(
+    { va, length, prot }: Place,
+    pageShift: number,
+    sharedAt: (first: number) => Backing['shared'],
+  ): Result<number> {
+    if (length === 0 || prot > PROT_ALL) return fail('EINVAL');
+    const block = 2 ** (pageShift - 12);
     const pages = Math.ceil(length / (PAGE * block)) * block;
     if (pages > END_PAGE || this.vmas.size > MAX_VMAS) return fail('ENOMEM');
-    const where = va === 0 ? ok(this.vmas.place(pages, backing)) : this.fixed(va, pages, block);
+    const where = va === 0 ? ok(this.vmas.place(pages, block)) : this.fixed(va, pages, block);
     if (!where.ok) return where;
-    if (where.value === undefined) return fail('ENOMEM');
-    this.vmas.insert({ first: where.value, end: where.value + pages, prot, backing });
-    return ok(where.value * PAGE);
+    const first = where.value;
+    if (first === undefined) return fail('ENOMEM');
+    const backing = { pageShift, shared: sharedAt(first) };
+    this.vmas.insert({ first, end: first + pages, prot, locked: false, backing });
+    return ok(first * PAGE);
   }
 
   private fixed(va: number, pages: number, block: number): Result<number> {
@@ -62,15 +97,14 @@ export class AddressSpace {
     const end = first + Math.ceil(length / PAGE);
     if (!Number.isInteger(first) || length === 0 || end > END_PAGE) return fail('EINVAL');
     const removed = this.vmas.remove(first, end);
-    if (removed.ok) this.drop(first, end);
+    if (removed.ok) this.table.drop(first, end);
     return removed;
   }
 
-  private drop(first: number, end: number): void {
-    for (const run of this.table.remove(first, end)) this.frames.unmap(run);
-  }
-
-  /** EINVAL: not on a page, unknown protection, through a hugetlb page; ENOMEM: a hole in the range, or too many VMAs. */
+  /**
+   * EINVAL: not on a page, unknown protection, through a hugetlb page; ENOMEM: a hole in the range, or too many VMAs;
+   * EACCES: a file that may not be written.
+   */
   mprotect(va: number, length: number, prot: number): Result<void> {
     const first = va / PAGE;
     if (!Number.isInteger(first) || prot > PROT_ALL) return fail('EINVAL');
@@ -78,24 +112,46 @@ export class AddressSpace {
     return end > END_PAGE ? fail('ENOMEM') : this.vmas.protect(first, end, prot);
   }
 
-  /** Every x86 page with any permission can be read. EFAULT: a byte of it cannot. */
+  /** Locks, or unlocks, the pages of [first, end). ENOMEM: a hole in the range, or too many VMAs. */
+  lock(first: number, end: number, locked: boolean): Result<void> {
+    return this.vmas.lock(first, end, locked);
+  }
+
+  /** Pages that are mlock'ed: of all, and of [first, end). */
+  get lockedPages(): number {
+    return this.vmas.lockedPages;
+  }
+
+  lockedIn(first: number, end: number): number {
+    return this.vmas.lockedIn(first, end);
+  }
+
+  /** Brings every page of the range in. ENOMEM: one cannot be touched; EAGAIN: the host is out of memory. */
+  bringIn(first: number, end: number): Result<void> {
+    if (!this.vmas.allows(first, end, PROT_ALL) || !this.insideFiles(first, end)) return fail('ENOMEM');
+    return this.populate([{ first, end }]) ? ok(undefined) : fail('EAGAIN');
+  }
+
+  /** Every x86 page with any permission can be read. EFAULT: a byte of it cannot; EIO: behind the end of its file (SIGBUS). */
   read(va: number, length: number): Result<Uint8Array> {
     const { first, end } = pagesOf(va, length);
     if (!this.vmas.allows(first, end, PROT_ALL)) return fail('EFAULT');
+    if (!this.insideFiles(first, end)) return fail('EIO');
     const out = new Uint8Array(length);
-    for (const piece of this.table.pieces(first, end)) {
+    for (const piece of this.pieces(first, end)) {
       const { address, from, to } = physical(piece, va, length);
       this.frames.bytes.read(address, out.subarray(from, to));
     }
     return ok(out);
   }
 
-  /** EFAULT: a byte of it cannot be written; ENOMEM: the host is out of memory. Either way nothing was written. */
+  /** EFAULT, EIO: as `read`; ENOMEM: the host is out of memory. In each case nothing was written. */
   write(va: number, data: Uint8Array): Result<void> {
     const { first, end } = pagesOf(va, data.length);
     if (!this.vmas.allows(first, end, MMAP_PROT_WRITE)) return fail('EFAULT');
+    if (!this.insideFiles(first, end)) return fail('EIO');
     if (!this.populate([{ first, end }])) return fail('ENOMEM');
-    for (const piece of this.table.pieces(first, end)) {
+    for (const piece of this.pieces(first, end)) {
       const { address, from, to } = physical(piece, va, data.length);
       this.frames.bytes.write(address, data.subarray(from, to));
     }
@@ -104,53 +160,63 @@ export class AddressSpace {
 
   /**
    * May these pages be pinned? With write intent every page needs a writable VMA, else a readable one: a pin does not
-   * override protection (semantics B2.3, trace a013).
+   * override protection (semantics B2.3, trace a013). Nothing lies behind the end of a file (trace a043).
    */
   pinnable(first: number, end: number, writable: boolean): boolean {
-    return this.vmas.allows(first, end, writable ? MMAP_PROT_WRITE : MMAP_PROT_READ);
+    const allowed = this.vmas.allows(first, end, writable ? MMAP_PROT_WRITE : MMAP_PROT_READ);
+    return allowed && this.insideFiles(first, end);
+  }
+
+  /** Are all pages of files in the range inside their files? */
+  private insideFiles(first: number, end: number): boolean {
+    if (!this.vmas.hasShared) return true;
+    return this.vmas.overlapping(first, end).every((vma) => {
+      const { shared } = vma.backing;
+      return !shared || Math.min(end, vma.end) + shared.delta <= shared.file.endPage;
+    });
   }
 
   /** Gives every page of the spans, all inside VMAs, its frame. False: out of memory, and nothing changed. */
   populate(spans: readonly Span[]): boolean {
-    const placed: Piece[] = [];
+    const placed: { map: PageMap; pieces: Piece[] }[] = [];
     for (const span of spans)
-      for (const { first, end, block } of this.missing(span)) {
-        const runs = this.frames.allocate(end - first, block);
-        if (runs === undefined) return this.rollBack(placed);
-        this.install(first, runs, placed);
+      for (const { map, first, end, block } of this.missing(span)) {
+        const pieces = map.fill(first, end, block);
+        if (pieces) placed.push({ map, pieces });
+        else {
+          for (const done of placed) done.map.takeBack(done.pieces);
+          return false;
+        }
       }
     return true;
   }
 
-  private install(page: number, runs: readonly Run[], placed: Piece[]): void {
-    for (const { frame, count } of runs) {
-      this.table.put(page, frame, count);
-      placed.push({ page, frame, count });
-      page += count;
-    }
-  }
-
-  private rollBack(placed: readonly Piece[]): false {
-    for (const { page, count } of placed) this.drop(page, page + count);
-    return false;
-  }
-
-  /** The holes of the page table in a span, widened to whole pages of their VMA. */
-  private missing({ first, end }: Span): (Span & { block: number })[] {
-    const out: (Span & { block: number })[] = [];
-    if (this.table.holes(first, end).length === 0) return out;
-    for (const vma of this.vmas.overlapping(first, end)) {
+  /** What has to be filled in a span, widened to whole pages of the VMAs. */
+  private missing({ first, end }: Span): (Span & { map: PageMap; block: number })[] {
+    if (this.table.holes(first, end).length === 0) return [];
+    return this.vmas.overlapping(first, end).map((vma) => {
       const block = blockOf(vma.backing);
-      const from = Math.floor(Math.max(first, vma.first) / block) * block;
-      const to = Math.ceil(Math.min(end, vma.end) / block) * block;
-      for (const hole of this.table.holes(from, to)) out.push({ ...hole, block });
-    }
-    return out;
+      const { shared } = vma.backing;
+      const [map, delta] = shared ? [shared.file.cache, shared.delta] : [this.table, 0];
+      const from = Math.floor((Math.max(first, vma.first) + delta) / block) * block;
+      const to = Math.ceil((Math.min(end, vma.end) + delta) / block) * block;
+      return { map, first: from, end: to, block };
+    });
   }
 
   /** The frames behind populated pages. */
   pieces(first: number, end: number): Piece[] {
-    return this.table.pieces(first, end);
+    if (!this.vmas.hasShared) return this.table.pieces(first, end);
+    return this.vmas.overlapping(first, end).flatMap((vma) => {
+      const [from, to] = [Math.max(first, vma.first), Math.min(end, vma.end)];
+      return this.piecesOf(vma, from, to);
+    });
+  }
+
+  private piecesOf({ backing: { shared } }: Vma, first: number, end: number): Piece[] {
+    if (!shared) return this.table.pieces(first, end);
+    const { file, delta } = shared;
+    return file.pieces(first + delta, end + delta).map((piece) => ({ ...piece, page: piece.page - delta }));
   }
 
   /**
@@ -162,11 +228,39 @@ export class AddressSpace {
     for (const vma of this.vmas.overlapping(first, end)) {
       const span = { first: Math.max(first, vma.first), end: Math.min(end, vma.end) };
       const next = first + out.reduce((sum, piece) => sum + piece.count, 0);
-      if (span.first !== next || (vma.prot & MMAP_PROT_READ) === 0 || !this.populate([span])) break;
+      if (span.first !== next || (vma.prot & MMAP_PROT_READ) === 0) break;
+      const there = withinFile(vma, span);
+      if (!this.populate([there])) break;
       const huge = blockOf(vma.backing) > 1;
-      for (const piece of this.pieces(span.first, span.end)) out.push({ ...piece, huge });
+      for (const piece of this.pieces(there.first, there.end)) out.push({ ...piece, huge });
     }
     return out;
+  }
+
+  /**
+   * fork(2): the parent's VMAs, its private pages as copies and its shared ones as they are. Copying at once is what a
+   * program can see of copy-on-write: the parent keeps its frames, so its pins and theirs agree (semantics B3.6). False:
+   * out of memory, and nothing changed.
+   */
+  copyFrom(parent: AddressSpace): boolean {
+    for (const { first, end, backing } of parent.vmas.all())
+      for (const { page, count } of backing.shared ? [] : parent.table.pieces(first, end))
+        if (!this.table.fill(page, page + count, blockOf(backing))) {
+          this.table.clear();
+          return false;
+        }
+    this.vmas.copyFrom(parent.vmas);
+    for (const { page, frame, count } of parent.table.all()) this.copyBytes(page, frame, count);
+    return true;
+  }
+
+  private copyBytes(page: number, frame: number, count: number): void {
+    const { bytes } = this.frames;
+    const written = [...bytes.nonZero(frame, frame + count)];
+    for (const each of written) {
+      const at = page + each.frame - frame;
+      bytes.write(this.table.pieces(at, at + 1)[0]!.frame * PAGE, each.bytes);
+    }
   }
 
   tableRuns(): IterableIterator<Piece> {
@@ -191,8 +285,7 @@ export class AddressSpace {
 
   /** The process is gone: every page goes; pinned frames stay with their pins (semantics B3.6). */
   clear(): void {
-    for (const run of this.table.all()) this.frames.unmap(run);
-    this.table = new RunMap();
+    this.table.clear();
     this.vmas.clear();
   }
 
@@ -203,32 +296,31 @@ export class AddressSpace {
     return stray;
   }
 
+  /** VMAs of a file, for the audit. */
+  *sharedVmas(): IterableIterator<{ file: MemoryFile; mayWrite: boolean }> {
+    for (const { backing } of this.vmas.all()) if (backing.shared) yield backing.shared;
+  }
+
+  /** Pages of mlock'ed VMAs, counted one by one: what {@link lockedPages} must be. */
+  countLocked(): number {
+    return this.vmas.lockedIn(0, END_PAGE);
+  }
+
   encode(w: ByteWriter, view: View): void {
-    this.vmas.encode(w);
-    if (view === 'snapshot') {
-      this.vmas.encodeHint(w);
-      this.table.encode(w);
-    } else this.encodeContents(w);
+    this.vmas.encode(w, view);
+    if (view === 'snapshot') this.table.encode(w);
+    else this.table.encodeContents(w);
   }
 
-  /** Page number and bytes of every page that does not read as zero. */
-  private encodeContents(w: ByteWriter): void {
-    const written = [...this.table.all()].flatMap(({ page, frame, count }) =>
-      Array.from(this.frames.bytes.nonZero(frame, frame + count), (f) => ({
-        page: page + f.frame - frame,
-        bytes: f.bytes,
-      })),
-    );
-    w.list(written, ({ page, bytes }) => {
-      w.num(page);
-      w.raw(bytes);
-    });
+  decode(r: ByteReader, fileOf: (id: number) => MemoryFile): void {
+    this.vmas = VmaSet.decode(r, fileOf);
+    this.table.decode(r);
   }
+}
 
-  decode(r: ByteReader): void {
-    this.vmas = VmaSet.decode(r);
-    this.table = RunMap.decode(r);
-  }
+/** The part of a VMA's span that lies inside its file. */
+function withinFile({ backing: { shared } }: Vma, { first, end }: Span): Span {
+  return shared ? { first, end: Math.max(first, Math.min(end, shared.file.endPage - shared.delta)) } : { first, end };
 }
 
 /** The pages that [va, va + length) touches. */

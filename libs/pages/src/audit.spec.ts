@@ -73,6 +73,26 @@ describe('check()', () => {
       'I27: process 1 has page frames',
     ],
     [
+      'mlocked pages that nobody counts',
+      ({ process }) => (part(part(process.space, 'vmas').vmas, 'locked').locked = 1),
+      'I22: VmLck of process 1 is not the sum of its locked VMAs',
+    ],
+    [
+      'a file without users',
+      ({ core }) => void core.files.make({ maker: 'client:vm', serial: 0 }, 12),
+      'I27: file 1 has no users',
+    ],
+    [
+      'a file that miscounts its users and writers',
+      ({ bench, core, client }) => {
+        value(bench.call(client, pagesApi.mmapShared, { va: 0, length: PAGE, prot: 3, pageShift: 12 }));
+        const [file] = core.files.all();
+        file!.users++;
+        file!.writers++;
+      },
+      'I27: file 1 counts 2 users, it has 1\nI27: file 1 does not count its writers',
+    ],
+    [
       'an ended process that nothing needs',
       ({ core }) => (idle(core).ended = true),
       'I27: process 2 ended and is still known',
@@ -91,7 +111,7 @@ describe('check()', () => {
 
 describe('figures()', () => {
   it('count what is there', () => {
-    const figures = { processes: 1, stores: 2, pins: 8, charges: 8, eventfds: 1, usedFrames: 6 };
+    const figures = { processes: 1, stores: 2, pins: 8, charges: 8, eventfds: 1, usedFrames: 6, files: 0 };
     expect(busy().core.figures()).toEqual(figures);
   });
 

@@ -9,12 +9,15 @@ import type { Accounting } from './accounting.js';
 import type { Eventfds } from './eventfds.js';
 import { Extents } from './extents.js';
 import type { Frames } from './frames.js';
+import type { MemoryFile } from './memory-file.js';
+import type { MemoryFiles } from './memory-files.js';
 import type { Processes } from './processes.js';
 import type { Store } from './store.js';
 import type { Stores } from './stores.js';
 
 export interface PagesState {
   readonly frames: Frames;
+  readonly files: MemoryFiles;
   readonly processes: Processes;
   readonly stores: Stores;
   readonly accounting: Accounting;
@@ -27,6 +30,7 @@ export function audit(state: PagesState): string[] {
     ...auditUsers(state),
     ...auditFree(state.frames),
     ...auditCharges(state),
+    ...auditFiles(state),
     ...auditEnds(state),
   ];
 }
@@ -44,16 +48,17 @@ function auditStore({ id, cover, held, slots }: Store): string[] {
   return broken;
 }
 
-/** I21: a frame's pins are the stores that hold it; its mappings are the page tables that point to it. */
-function auditUsers({ frames, stores, processes }: PagesState): string[] {
+/** I21: a frame's pins are the stores that hold it; it is mapped by the page table, or the file, that it belongs to. */
+function auditUsers({ frames, stores, processes, files }: PagesState): string[] {
   const pins = new Extents();
   for (const store of stores.all()) for (const { frame, count } of store.held.all()) pins.add(frame, frame + count, 1);
   const mapped = new Extents();
   for (const { space } of processes.all())
     for (const { frame, count } of space.tableRuns()) mapped.add(frame, frame + count, 1);
+  for (const { cache } of files.all()) for (const { frame, count } of cache.all()) mapped.add(frame, frame + count, 1);
   const broken: string[] = [];
   if (!pins.equals(frames.pins)) broken.push('I21: pin counts of frames are not the sum over the stores');
-  if (!mapped.equals(frames.mapped)) broken.push('I21: mapped frames are not those of the page tables');
+  if (!mapped.equals(frames.mapped)) broken.push('I21: mapped frames are not those of page tables and files');
   return broken;
 }
 
@@ -81,19 +86,43 @@ function auditCharges({ stores, processes, accounting }: PagesState): string[] {
   const pinned = new Map<number, number>();
   const addTo = (sums: Map<number, number>, key: number, n: number) => sums.set(key, (sums.get(key) ?? 0) + n);
   for (const { payer, pinned: pages } of stores.all()) {
-    addTo(pinned, payer.process.pid, pages);
+    addTo(pinned, payer.process.mm, pages);
     if (payer.mode === RLIMIT_USER) addTo(users, payer.uid, pages);
-    if (payer.mode === RLIMIT_MM) addTo(locked, payer.process.pid, pages);
+    if (payer.mode === RLIMIT_MM) addTo(locked, payer.process.mm, pages);
   }
   const broken: string[] = [];
   for (const { uid, pages } of accounting.charged()) addTo(users, uid, -pages);
   for (const [uid, off] of users) if (off !== 0) broken.push(`I22: user ${uid} is charged ${-off} pages too many`);
   for (const process of processes.all()) {
-    const { pid } = process;
-    if (process.pinned !== (pinned.get(pid) ?? 0))
+    const { pid, mm, space } = process;
+    if (process.pinned !== (pinned.get(mm) ?? 0))
       broken.push(`I22: VmPin of process ${pid} is not the sum of its stores`);
-    if (process.locked !== (locked.get(pid) ?? 0))
+    if (process.locked !== (locked.get(mm) ?? 0))
       broken.push(`I22: VmLck of process ${pid} is not the sum of its stores`);
+    if (space.lockedPages !== space.countLocked())
+      broken.push(`I22: VmLck of process ${pid} is not the sum of its locked VMAs`);
+  }
+  return broken;
+}
+
+/** I27: a file in memory lives exactly as long as it has users, and knows how many they are. */
+function auditFiles({ files, processes, stores }: PagesState): string[] {
+  const users = new Map<MemoryFile, number>();
+  const writers = new Map<MemoryFile, number>();
+  const addTo = (sums: Map<MemoryFile, number>, file: MemoryFile) => sums.set(file, (sums.get(file) ?? 0) + 1);
+  for (const { file } of files.opens()) addTo(users, file);
+  for (const { file } of stores.all()) if (file?.memory) addTo(users, file.memory);
+  for (const { space } of processes.all())
+    for (const { file, mayWrite } of space.sharedVmas()) {
+      addTo(users, file);
+      if (mayWrite) addTo(writers, file);
+    }
+  const broken: string[] = [];
+  for (const file of files.all()) {
+    const counted = users.get(file) ?? 0;
+    if (counted === 0) broken.push(`I27: file ${file.id} has no users and is still there`);
+    if (file.users !== counted) broken.push(`I27: file ${file.id} counts ${file.users} users, it has ${counted}`);
+    if (file.writers !== (writers.get(file) ?? 0)) broken.push(`I27: file ${file.id} does not count its writers right`);
   }
   return broken;
 }
@@ -102,10 +131,10 @@ function auditCharges({ stores, processes, accounting }: PagesState): string[] {
 function auditEnds({ processes, stores, eventfds }: PagesState): string[] {
   const broken: string[] = [];
   const storesOf = new Map<number, number>();
-  for (const { payer } of stores.all()) storesOf.set(payer.process.pid, (storesOf.get(payer.process.pid) ?? 0) + 1);
+  for (const { payer } of stores.all()) storesOf.set(payer.process.mm, (storesOf.get(payer.process.mm) ?? 0) + 1);
   for (const process of processes.all()) {
-    const { pid, space, ended } = process;
-    if (process.stores !== (storesOf.get(pid) ?? 0)) broken.push(`I27: process ${pid} does not count its stores right`);
+    const { pid, mm, space, ended } = process;
+    if (process.stores !== (storesOf.get(mm) ?? 0)) broken.push(`I27: process ${pid} does not count its stores right`);
     if (ended && process.stores === 0) broken.push(`I27: process ${pid} ended and is still known`);
     if (ended && space.vmaCount + space.resident > 0) broken.push(`I27: process ${pid} ended and still has memory`);
     if (space.strayPages() > 0) broken.push(`I27: process ${pid} has page frames outside of its VMAs`);

@@ -1,8 +1,9 @@
 /**
  * Eventfds, as eventfd(2) made them with EFD_NONBLOCK.
  *
- * Words: a *token* is a client's fd; a *hold* is a device's reference to the counter behind it (an interrupt trigger).
- * Rule: a counter lives as long as its token or a hold. A device's signal to one whose client is gone is counted and read
+ * Words: a *token* is a client's fd, and several clients may have one each (grant, fork); a *hold* is a device's reference
+ * to the counter behind it (an interrupt trigger).
+ * Rule: a counter lives as long as a token or a hold. A device's signal to one whose clients are gone is counted and read
  * by nobody, as in the kernel.
  */
 import { type Address, type ByteReader, type ByteWriter, FileTable, type View } from '@vfiolab/core';
@@ -19,10 +20,11 @@ const INIT_MAX = 2n ** 32n - 1n;
 
 interface Eventfd {
   readonly id: number;
-  readonly client: Address;
-  token: string;
+  /** Who made it. */
+  readonly maker: Address;
+  /** Token -> the client that has it, in the order in which they got it. */
+  readonly tokens: Map<string, Address>;
   counter: bigint;
-  open: boolean;
   holds: number;
 }
 
@@ -31,20 +33,34 @@ export class Eventfds {
   private readonly counters = new Map<number, Eventfd>();
   private nextId = 1;
 
-  /** `ready`: the counter behind this client's token is not 0 any more. */
+  /** `ready`: the counter behind this client's token is not 0 any more; told to every client that has it. */
   constructor(private readonly ready: (client: Address, token: string) => void) {}
 
   /** EINVAL: the initial value is not an unsigned int; ENFILE, EMFILE: too many on the host, or of the client. */
   create(client: Address, init: bigint, entropy: Uint8Array): Result<string> {
     if (init > INIT_MAX) return fail('EINVAL');
     if (this.counters.size >= MAX_EVENTFDS) return fail('ENFILE');
-    const event: Eventfd = { id: this.nextId, client, token: '', counter: init, open: true, holds: 0 };
+    const event: Eventfd = { id: this.nextId, maker: client, tokens: new Map(), counter: init, holds: 0 };
     const token = this.files.open(client, event, entropy);
     if (token === undefined) return fail('EMFILE');
-    event.token = token;
+    event.tokens.set(token, client);
     this.counters.set(event.id, event);
     this.nextId++;
     return ok(token);
+  }
+
+  has(client: Address, token: string): boolean {
+    return this.files.get(token, client) !== undefined;
+  }
+
+  /** The same counter under a token of another client. EBADF, EMFILE. */
+  grant(client: Address, token: string, to: Address, entropy: Uint8Array): Result<string> {
+    const event = this.files.get(token, client);
+    if (!event) return fail('EBADF');
+    const granted = this.files.open(to, event, entropy);
+    if (granted === undefined) return fail('EMFILE');
+    event.tokens.set(granted, to);
+    return ok(granted);
   }
 
   /** The counter, which is 0 afterwards. EBADF; EAGAIN: it is 0. */
@@ -70,7 +86,7 @@ export class Eventfds {
   close(client: Address, token: string): Result<void> {
     const closed = this.files.close(token, client);
     if (!closed) return fail('EBADF');
-    closed.file.open = false;
+    closed.file.tokens.delete(token);
     this.forgetUnused(closed.file);
     return ok(undefined);
   }
@@ -102,7 +118,7 @@ export class Eventfds {
   private raise(event: Eventfd, counter: bigint): void {
     const becameReadable = event.counter === 0n && counter > 0n;
     event.counter = counter;
-    if (becameReadable && event.open) this.ready(event.client, event.token);
+    if (becameReadable) for (const [token, client] of event.tokens) this.ready(client, token);
   }
 
   private held(id: number): Eventfd {
@@ -112,12 +128,12 @@ export class Eventfds {
   }
 
   private forgetUnused(event: Eventfd): void {
-    if (!event.open && event.holds === 0) this.counters.delete(event.id);
+    if (event.tokens.size === 0 && event.holds === 0) this.counters.delete(event.id);
   }
 
   /** Clients that have an eventfd open, each once. */
   clients(): Set<Address> {
-    return new Set([...this.counters.values()].filter((e) => e.open).map((e) => e.client));
+    return new Set([...this.counters.values()].flatMap((event) => [...event.tokens.values()]));
   }
 
   get size(): number {
@@ -126,31 +142,29 @@ export class Eventfds {
 
   encode(w: ByteWriter, view: View): void {
     const rows = [...this.counters.values()];
-    if (view === 'meaning') rows.sort((a, b) => (a.client < b.client ? -1 : a.client > b.client ? 1 : a.id - b.id));
+    if (view === 'meaning') rows.sort((a, b) => (a.maker < b.maker ? -1 : a.maker > b.maker ? 1 : a.id - b.id));
     else w.num(this.nextId);
     w.list(rows, (event) => {
-      w.str(event.client);
+      w.str(event.maker);
       w.u64(event.counter);
-      w.bool(event.open);
       w.u32(event.holds);
-      if (view === 'meaning') return;
+      if (view === 'meaning') return w.list([...event.tokens.values()].sort(), (client) => w.str(client));
       w.num(event.id);
-      w.token(event.token);
+      w.list(event.tokens, ([token, client]) => {
+        w.token(token);
+        w.str(client);
+      });
     });
     if (view === 'snapshot') this.files.encode(w);
   }
 
   decode(r: ByteReader): void {
     this.nextId = r.num();
-    const rows = r.list(() => ({
-      client: r.str(),
-      counter: r.u64(),
-      open: r.bool(),
-      holds: r.u32(),
-      id: r.num(),
-      token: r.token(),
-    }));
-    for (const event of rows) this.counters.set(event.id, event);
+    r.list(() => {
+      const [maker, counter, holds, id] = [r.str(), r.u64(), r.u32(), r.num()];
+      const tokens = new Map(r.list(() => [r.token(), r.str()] as const));
+      this.counters.set(id, { id, maker, tokens, counter, holds });
+    });
     this.files.decode(r, (id) => this.counters.get(id)!);
   }
 }

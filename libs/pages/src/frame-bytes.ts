@@ -29,6 +29,20 @@ export class FrameBytes {
     });
   }
 
+  /** The bytes of physical addresses [from, to) become zero; whole frames cost nothing afterwards. */
+  zero(from: number, to: number): void {
+    const first = Math.ceil(from / PAGE);
+    const end = Math.floor(to / PAGE);
+    if (first > end) return this.zeroInFrame(from, to);
+    this.zeroInFrame(from, first * PAGE);
+    this.erase(first, end);
+    this.zeroInFrame(end * PAGE, to);
+  }
+
+  private zeroInFrame(from: number, to: number): void {
+    if (from < to) this.written.get(Math.floor(from / PAGE))?.fill(0, from % PAGE, (from % PAGE) + to - from);
+  }
+
   /** Frames [first, end) become zero. */
   erase(first: number, end: number): void {
     const frames = Array.from(this.written.entries(first, end), ({ key }) => key);

@@ -1,5 +1,5 @@
 /**
- * The core of the pages service: processes and their memory, page frames, stores, accounting, eventfds.
+ * The core of the pages service: processes and their memory, files in memory, page frames, stores, accounting, eventfds.
  *
  * Words: see each part's file. A *client method* is answered for the process of the client that sends it; a *service
  * method* belongs to iommufd, iommu, the devices and the lab: the machine keeps clients from it.
@@ -18,7 +18,6 @@ import {
   MAX_DMA,
   MAX_RUNS,
   methodTable,
-  pagesApi,
   type PinCount,
   type ReplyOf,
   type Request,
@@ -34,16 +33,20 @@ import { audit } from './audit.js';
 import { describePages, pagesFigures } from './describe.js';
 import { Eventfds } from './eventfds.js';
 import { PAGE } from './frame-bytes.js';
+import { eventfdReady, fileMethods, otherMethods } from './file-methods.js';
 import { Frames } from './frames.js';
+import { forkMemory, mapMemory, mapShared, mlock, munlock } from './memory-calls.js';
+import { MemoryFiles } from './memory-files.js';
 import { type Process, Processes } from './processes.js';
 import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
 import { Stores } from './stores.js';
 
-const { eventfdReady, ...served } = pagesApi;
+const served = otherMethods;
 
 export class PagesCore implements Core {
   readonly service = 'pages';
   readonly frames = new Frames();
+  readonly files = new MemoryFiles(this.frames);
   readonly accounting = new Accounting();
   readonly processes = new Processes(this.frames);
   readonly stores = new Stores(this.frames, this.processes, this.accounting);
@@ -55,8 +58,14 @@ export class PagesCore implements Core {
       setup: (_req, { frames }) => this.frames.setup(frames),
       procStart: (req, args) => this.procStart(req, args),
       mmap: this.asProcess((process, args) => process.space.mmap(args)),
+      mmapShared: this.asProcess((process, args) => mapShared(process, this.files, args)),
+      mmapFile: this.asProcess((process, args) => this.mmapFile(process, args)),
       munmap: this.asProcess((process, { va, length }) => process.space.munmap(va, length)),
       mprotect: this.asProcess((process, { va, length, prot }) => process.space.mprotect(va, length, prot)),
+      mlock: this.asProcess((process, { va, length }) => mlock(process, va, length)),
+      munlock: this.asProcess((process, { va, length }) => munlock(process, va, length)),
+      fork: this.asProcess((process, { child }) => this.fork(process, child)),
+      exec: this.asProcess((process) => ok(this.processes.exec(process))),
       memRead: this.asProcess(({ space }, { va, length }) =>
         length > MAX_DMA ? fail('EINVAL') : space.read(va, length),
       ),
@@ -68,6 +77,8 @@ export class PagesCore implements Core {
       status: this.asProcess((process) => ok(this.status(process))),
       capabilities: (_req, { client }) => this.processes.of(client)?.caps ?? 0,
       storeCreate: (_req, args) => this.storeCreate(args),
+      storeCreateFile: (_req, args) => this.storeCreateFile(args),
+      changeProcess: (_req, { client, stores }) => this.changeProcess(client, stores),
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
       unpinMany: (_req, { stores }) => stores.forEach((s) => this.stores.unpin(s.store, s.ranges, s.release)),
@@ -79,15 +90,8 @@ export class PagesCore implements Core {
         readStore(this.stores.existing(args.store), this.frames, this.where(args, args.length)),
       storeWrite: (_req, args) =>
         writeStore(this.stores.existing(args.store), this.frames, this.where(args, args.data.length), args.data),
-      eventfd: ({ from, entropy }, { init }) =>
-        this.processes.of(from) ? this.eventfds.create(from, init, entropy) : fail('ESRCH'),
-      eventfdRead: ({ from }, { token }) => this.eventfds.read(from, token),
-      eventfdWrite: ({ from }, { token, value }) => this.eventfds.write(from, token, value),
-      eventfdClose: ({ from }, { token }) => this.eventfds.close(from, token),
-      eventfdHold: (_req, { token, client }) => this.eventfds.hold(client, token),
-      eventfdDrop: (_req, { event }) => this.eventfds.drop(event),
-      eventfdSignal: (_req, { event }) => this.eventfds.signal(event),
     }),
+    ...fileMethods(this),
     implement(
       { clientGone: sysApi.clientGone },
       { clientGone: ({ from }, { client }) => (from === LAB ? this.clientGone(client) : undefined) },
@@ -116,9 +120,25 @@ export class PagesCore implements Core {
   }
 
   /** Lines of /proc/PID/status, and the user's counter that only the kernel sees. */
-  private status({ pid, uid, locked, pinned }: Process) {
+  private status({ pid, uid, vmLocked, pinned }: Process) {
     const kb = PAGE / 1024;
-    return { pid, vmLockedKb: locked * kb, vmPinnedKb: pinned * kb, userLockedPages: this.accounting.userLocked(uid) };
+    return {
+      pid,
+      vmLockedKb: vmLocked * kb,
+      vmPinnedKb: pinned * kb,
+      userLockedPages: this.accounting.userLocked(uid),
+    };
+  }
+
+  private mmapFile(process: Process, args: ArgsOf<typeof served.mmapFile>): Result<number> {
+    if (this.eventfds.has(process.client, args.token)) return fail('ENODEV');
+    const open = this.files.of(process.client, args.token);
+    return open ? mapMemory(process, open, args) : fail('EBADF');
+  }
+
+  private fork(parent: Process, client: Address): Result<void> {
+    const child = this.processes.of(client);
+    return child ? forkMemory(parent, child) : fail('ESRCH');
   }
 
   /** ESRCH: the client is not a process, or not any more. EINVAL: unknown accounting mode. Else as {@link Stores.create}. */
@@ -126,6 +146,21 @@ export class PagesCore implements Core {
     if (request.rlimitMode !== RLIMIT_USER && request.rlimitMode !== RLIMIT_MM) return fail('EINVAL');
     const process = this.processes.of(request.client);
     return process ? this.stores.create(process, request) : fail('ESRCH');
+  }
+
+  private storeCreateFile(request: ArgsOf<typeof served.storeCreateFile>): ReplyOf<typeof served.storeCreateFile> {
+    const { client, token, start, rlimitMode } = request;
+    if (rlimitMode !== RLIMIT_USER && rlimitMode !== RLIMIT_MM) return fail('EINVAL');
+    const process = this.processes.of(client);
+    if (!process) return fail('ESRCH');
+    const memory = token === undefined ? undefined : this.files.of(client, token)?.file;
+    if (token !== undefined && !memory && !this.eventfds.has(client, token)) return fail('EBADF');
+    return this.stores.create(process, { ...request, va: start }, { memory });
+  }
+
+  private changeProcess(client: Address, stores: readonly number[]): Result<void> {
+    const process = this.processes.of(client);
+    return process ? this.stores.changeProcess(process, stores) : fail('ESRCH');
   }
 
   /** Pages of a process as a reading CPU finds them. */
@@ -147,7 +182,8 @@ export class PagesCore implements Core {
     length: number,
   ): StoreBytes {
     const owner = this.stores.existing(store).payer.process;
-    return { at: Number(at), length, fast: !slow && owner === this.processes.of(client) };
+    const { file } = this.stores.existing(store);
+    return { at: Number(at), length, fast: !slow && !file && owner === this.processes.of(client) };
   }
 
   /** A device reads memory. That an unpinned frame can be asked for is a bug of an IOMMU's: fail closed (I02, I04). */
@@ -184,12 +220,14 @@ export class PagesCore implements Core {
 
   private clientGone(client: Address): void {
     this.eventfds.closeAll(client);
+    this.files.closeAll(client);
     this.processes.end(client);
     this.surroundings?.forget(client);
   }
 
   encode(w: ByteWriter, view: View): void {
     w.num(this.frames.total);
+    this.files.encode(w, view);
     this.processes.encode(w, view);
     this.stores.encode(w, view);
     this.eventfds.encode(w, view);
@@ -203,13 +241,16 @@ export class PagesCore implements Core {
   /** Page tables and stores say who uses which frame and who pays for what: the rest follows from them. */
   decode(r: ByteReader): void {
     const total = r.num();
-    this.processes.decode(r);
-    this.stores.decode(r);
+    const fileOf = (id: number) => this.files.byId(id)!;
+    this.files.decode(r);
+    this.processes.decode(r, fileOf);
+    this.stores.decode(r, fileOf);
     this.eventfds.decode(r);
     this.frames.bytes.decode(r);
     const tables = [...this.processes.all()].flatMap((process) => [...process.space.tableRuns()]);
     const held = [...this.stores.all()].flatMap((store) => [...store.held.all()]);
-    this.frames.adopt(total, tables, held);
+    const cached = [...this.files.all()].flatMap((file) => [...file.cache.all()]);
+    this.frames.adopt(total, [...tables, ...cached], held);
   }
 
   check(): string[] {

@@ -1,13 +1,16 @@
 /**
  * Processes: one for every client that said it is one.
  *
- * Words: a process is *ended* when its client is gone; its mm struct stays as long as a store needs it (semantics B3.6).
- * Rule: process ids count from 1 and are never used again, so a client that comes back is another process.
+ * Words: an object here is a process with one *mm*; exec gives the process another one. It is *ended* when its client is
+ * gone or runs another program; the mm stays as long as a store needs it (semantics B3.6).
+ * Rule: mm numbers count from 1 and are never used again, and a process has the number of its first mm as its id, so a
+ * client that comes back is another process.
  */
 import { CAP_SYS_RESOURCE, type Address, type ByteReader, type ByteWriter, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { AddressSpace } from './address-space.js';
 import type { Frames } from './frames.js';
+import type { FileName, MemoryFile } from './memory-file.js';
 
 /** Live processes of one host. One more is refused with EAGAIN, as fork(2) does. */
 export const MAX_PROCESSES = 4096;
@@ -16,13 +19,16 @@ export class Process {
   readonly space: AddressSpace;
   /** VmPin in pages: slots pinned by stores of this mm. */
   pinned = 0;
-  /** VmLck in pages. */
+  /** Pages that stores are charged to the mm. */
   locked = 0;
+  /** Files in memory that it has made. */
+  filesMade = 0;
   /** Stores over this mm. */
   stores = 0;
   ended = false;
 
   constructor(
+    readonly mm: number,
     readonly pid: number,
     readonly client: Address,
     public uid: number,
@@ -33,6 +39,15 @@ export class Process {
     frames: Frames,
   ) {
     this.space = new AddressSpace(frames);
+  }
+
+  /** VmLck in pages: charged slots, and what is mlock'ed. */
+  get vmLocked(): number {
+    return this.locked + this.space.lockedPages;
+  }
+
+  nextFileName(): FileName {
+    return { maker: this.client, serial: this.filesMade++ };
   }
 
   /** EPERM: more than before, without CAP_SYS_RESOURCE. */
@@ -51,6 +66,10 @@ export class Process {
   }
 
   encode(w: ByteWriter, view: View): void {
+    if (view === 'snapshot') {
+      w.num(this.mm);
+      w.num(this.filesMade);
+    }
     w.num(this.pid);
     w.str(this.client);
     w.u32(this.uid);
@@ -59,15 +78,17 @@ export class Process {
     w.bool(this.ended);
     if (view === 'meaning') {
       w.num(this.pinned);
-      w.num(this.locked);
+      w.num(this.vmLocked);
     }
     this.space.encode(w, view);
   }
 
-  static decode(r: ByteReader, frames: Frames): Process {
-    const process = new Process(r.num(), r.str(), r.u32(), r.u32(), r.num(), frames);
+  static decode(r: ByteReader, frames: Frames, fileOf: (id: number) => MemoryFile): Process {
+    const [mm, filesMade] = [r.num(), r.num()];
+    const process = new Process(mm, r.num(), r.str(), r.u32(), r.u32(), r.num(), frames);
+    process.filesMade = filesMade;
     process.ended = r.bool();
-    process.space.decode(r);
+    process.space.decode(r, fileOf);
     return process;
   }
 }
@@ -75,9 +96,9 @@ export class Process {
 export class Processes {
   /** Live ones, by client. */
   private readonly live = new Map<Address, Process>();
-  /** Live ones and ended ones with stores, in the order of their ids. */
+  /** Live ones and ended ones with stores, by mm, in the order in which they began. */
   private readonly known = new Map<number, Process>();
-  private nextPid = 1;
+  private nextMm = 1;
 
   constructor(private readonly frames: Frames) {}
 
@@ -85,21 +106,30 @@ export class Processes {
     return this.live.get(client);
   }
 
-  byPid(pid: number): Process | undefined {
-    return this.known.get(pid);
+  byMm(mm: number): Process | undefined {
+    return this.known.get(mm);
   }
 
   /** EEXIST: the client is a process already; EAGAIN: the host has too many. */
   start(client: Address, uid: number, caps: number, memlock: number): Result<Process> {
     if (this.live.has(client)) return fail('EEXIST');
     if (this.live.size >= MAX_PROCESSES) return fail('EAGAIN');
-    const process = new Process(this.nextPid++, client, uid, caps, memlock, this.frames);
+    const mm = this.nextMm++;
+    const process = new Process(mm, mm, client, uid, caps, memlock, this.frames);
     this.put(process);
     return ok(process);
   }
 
+  /** execve(2), as seen from memory: the process goes on with an empty mm; stores keep the old one (semantics B3.6). */
+  exec({ pid, client, uid, caps, memlock, filesMade }: Process): void {
+    this.end(client);
+    const process = new Process(this.nextMm++, pid, client, uid, caps, memlock, this.frames);
+    process.filesMade = filesMade;
+    this.put(process);
+  }
+
   private put(process: Process): void {
-    this.known.set(process.pid, process);
+    this.known.set(process.mm, process);
     if (!process.ended) this.live.set(process.client, process);
   }
 
@@ -120,7 +150,7 @@ export class Processes {
   }
 
   private forgetUnused(process: Process): void {
-    if (process.ended && process.stores === 0) this.known.delete(process.pid);
+    if (process.ended && process.stores === 0) this.known.delete(process.mm);
   }
 
   all(): IterableIterator<Process> {
@@ -129,13 +159,13 @@ export class Processes {
 
   encode(w: ByteWriter, view: View): void {
     const rows = [...this.known.values()];
-    if (view === 'meaning') rows.sort((a, b) => (a.client < b.client ? -1 : a.client > b.client ? 1 : a.pid - b.pid));
-    else w.num(this.nextPid);
+    if (view === 'meaning') rows.sort((a, b) => (a.client < b.client ? -1 : a.client > b.client ? 1 : a.mm - b.mm));
+    else w.num(this.nextMm);
     w.list(rows, (process) => process.encode(w, view));
   }
 
-  decode(r: ByteReader): void {
-    this.nextPid = r.num();
-    for (const process of r.list(() => Process.decode(r, this.frames))) this.put(process);
+  decode(r: ByteReader, fileOf: (id: number) => MemoryFile): void {
+    this.nextMm = r.num();
+    for (const process of r.list(() => Process.decode(r, this.frames, fileOf))) this.put(process);
   }
 }

@@ -19,10 +19,10 @@ export interface StoreBytes {
   readonly fast: boolean;
 }
 
-/** EFAULT: a byte cannot be read; ENOMEM: the host has no frame for it. */
+/** EFAULT: a byte cannot be read (EINVAL in a file); ENOMEM: the host has no frame for it. */
 export function readStore(store: Store, frames: Frames, { at, length, fast }: StoreBytes): Result<Uint8Array> {
   const { space } = store.payer.process;
-  if (fast) return space.read(store.page * PAGE + at, length);
+  if (fast) return asFault(space.read(store.page * PAGE + at, length));
   const pieces = slowPieces(store, at, length, false);
   if (!pieces.ok) return pieces;
   const out = new Uint8Array(length);
@@ -32,7 +32,7 @@ export function readStore(store: Store, frames: Frames, { at, length, fast }: St
 
 export function writeStore(store: Store, frames: Frames, where: StoreBytes, data: Uint8Array): Result<void> {
   const { space } = store.payer.process;
-  if (where.fast) return space.write(store.page * PAGE + where.at, data);
+  if (where.fast) return asFault(space.write(store.page * PAGE + where.at, data));
   const pieces = slowPieces(store, where.at, data.length, true);
   if (!pieces.ok) return pieces;
   eachPart(pieces.value, where.at, data.length, (address, from, to) =>
@@ -41,21 +41,24 @@ export function writeStore(store: Store, frames: Frames, where: StoreBytes, data
   return ok(undefined);
 }
 
+/** What would be SIGBUS for a program is EFAULT for the kernel's own copy. */
+const asFault = <T>(copied: Result<T>): Result<T> => (!copied.ok && copied.errno === 'EIO' ? fail('EFAULT') : copied);
+
 /**
- * The frames of the slots. A single page is looked up in the owner's memory as long as that exists; several go the way of a
- * pin: held slots first, the rest with the store's own intent.
+ * The frames of the slots. A single page of a process is looked up in its memory as long as that exists; several, and pages
+ * of files, go the way of a pin: held slots first, the rest with the store's own intent.
  */
 function slowPieces(store: Store, at: number, length: number, write: boolean): Result<Piece[]> {
   const first = Math.floor(at / PAGE);
   const end = Math.ceil((at + length) / PAGE);
-  const { space, ended } = store.payer.process;
-  const single = end - first === 1 && !ended;
+  const { source } = store;
+  const single = end - first === 1 && !store.file && !store.payer.process.ended;
   const pages = { first: first + store.page, end: end + store.page };
   const missing = single ? [pages] : store.unpinnedPages(first, end);
   const writable = single ? write : store.writable;
-  if (!missing.every((span) => space.pinnable(span.first, span.end, writable))) return fail('EFAULT');
-  if (!space.populate(missing)) return fail('ENOMEM');
-  return ok(single ? store.ownerPieces(first, end) : store.pieces(first, end));
+  if (!missing.every((span) => source.pinnable(span.first, span.end, writable))) return fail(source.refusal);
+  if (!source.populate(missing)) return fail('ENOMEM');
+  return ok(single ? store.sourcePieces(first, end) : store.pieces(first, end));
 }
 
 /** The parts of [at, at + length) with their physical addresses; `from` and `to` count from `at`. */

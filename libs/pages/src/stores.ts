@@ -5,12 +5,13 @@
  * in the order in which the kernel's answers win: it charges after pinning (semantics B3.3). So a refusal has nothing to
  * undo (B2.6, I25).
  */
-import { MAX_RUNS, type ByteReader, type ByteWriter, type Pinned, type View } from '@vfiolab/core';
+import { MAX_RUNS, RLIMIT_MM, type ByteReader, type ByteWriter, type Pinned, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { type Accounting, payerFor } from './accounting.js';
+import { type Accounting, type Payer, payerFor, RLIMIT_NONE } from './accounting.js';
 import type { Frames } from './frames.js';
+import type { MemoryFile } from './memory-file.js';
 import type { Process, Processes } from './processes.js';
-import { Store } from './store.js';
+import { type FileSource, Store } from './store.js';
 
 /** Stores of one host; one more is ENOMEM. */
 export const MAX_STORES = 1 << 18;
@@ -19,6 +20,7 @@ const PAGE_SHIFT = 12n;
 const PAGE_MASK = 0xfffn;
 
 export interface StoreRequest {
+  /** Byte of the process's memory, or of the file. */
   readonly va: bigint;
   /** Bytes, at least 1. */
   readonly length: bigint;
@@ -40,16 +42,20 @@ export class Stores {
 
   /**
    * A store over the pages that [va, va + length) touches. Without `pin` no memory is looked at (B2.5, trace a012). With
-   * it all slots are covered, as far as one answer reaches; a refused pin leaves no store.
+   * it all slots are covered, as far as one answer reaches; a refused pin leaves no store. `file`: the pages are those of
+   * a file, which the process pays for (B8.1).
    */
-  create(process: Process, request: StoreRequest): Result<{ store: number; pinned: Pinned }> {
+  create(process: Process, request: StoreRequest, file?: FileSource): Result<{ store: number; pinned: Pinned }> {
     if (this.stores.size >= MAX_STORES) return fail('ENOMEM');
     const page = request.va >> PAGE_SHIFT;
     const slots = ((request.va + request.length + PAGE_MASK) >> PAGE_SHIFT) - page;
     const payer = payerFor(process, request.rlimitMode);
-    const store = new Store(this.nextId, payer, Number(page), Number(slots), request.writable);
+    const store = new Store(this.nextId, payer, Number(page), Number(slots), request.writable, file);
     const pinned = request.pin ? this.pinStore(store, 0, store.slots) : ok({ runs: [], next: 0 });
-    if (!pinned.ok) return pinned;
+    if (!pinned.ok) {
+      file?.memory?.letGo();
+      return pinned;
+    }
     this.nextId++;
     this.put(store);
     return ok({ store: store.id, pinned: pinned.value });
@@ -60,7 +66,7 @@ export class Stores {
     store.payer.process.stores++;
   }
 
-  /** Covers [first, first + count) once more. EFAULT: a page that is not held cannot be pinned; ENOMEM: limit or memory. */
+  /** Covers [first, first + count) once more. EFAULT (of a file EINVAL): a page that is not held cannot be pinned; ENOMEM. */
   pin(id: number, first: number, count: number): Result<Pinned> {
     const store = this.existing(id);
     assertInside(store, first, count);
@@ -68,12 +74,11 @@ export class Stores {
   }
 
   private pinStore(store: Store, first: number, end: number): Result<Pinned> {
-    const { payer, writable } = store;
-    const { space } = payer.process;
+    const { payer, writable, source } = store;
     const missing = store.unpinnedPages(first, end);
-    if (!missing.every((span) => space.pinnable(span.first, span.end, writable))) return fail('EFAULT');
+    if (!missing.every((span) => source.pinnable(span.first, span.end, writable))) return fail(source.refusal);
     const pages = missing.reduce((sum, span) => sum + span.end - span.first, 0);
-    if (!this.accounting.admits(payer, pages) || !space.populate(missing)) return fail('ENOMEM');
+    if (!this.accounting.admits(payer, pages) || !source.populate(missing)) return fail('ENOMEM');
     const plan = store.plan(first, end, MAX_RUNS);
     this.accounting.charge(payer, store.carryOut(plan, first, this.frames));
     return ok({ runs: plan.runs, next: plan.next });
@@ -91,7 +96,45 @@ export class Stores {
   private release(store: Store): void {
     if (store.pinned > 0) throw new Error(`store ${store.id} is released with ${store.pinned} pinned slots (I24)`);
     this.stores.delete(store.id);
+    store.file?.memory?.letGo();
     this.processes.storeGone(store.payer.process);
+  }
+
+  /**
+   * Another process pays for these stores from now on, all of them or none (B3.5). The new charge is made before the old
+   * one is given back, as the kernel does, so a user who pays both needs room for both. Stores that are charged to nobody
+   * stay where they are counted. EINVAL: one is not over a file; ENOMEM: the limit.
+   */
+  changeProcess(process: Process, ids: readonly number[]): Result<void> {
+    const stores = [...new Set(ids)].map((id) => this.existing(id));
+    if (stores.some(({ file }) => file === undefined)) return fail('EINVAL');
+    const moving = stores.filter(({ payer }) => payer.mode !== RLIMIT_NONE && !this.paidBy(payer, process));
+    const charged: [Payer, number][] = [];
+    for (const { payer, pinned } of moving) {
+      const next = { process, mode: payer.mode, uid: process.uid };
+      if (!this.accounting.admits(next, pinned)) return this.takeBack(charged);
+      this.accounting.charge(next, pinned);
+      charged.push([next, pinned]);
+    }
+    moving.forEach((store, i) => this.handOver(store, charged[i]![0]));
+    return ok(undefined);
+  }
+
+  private paidBy({ process, mode, uid }: Payer, by: Process): boolean {
+    return process === by && (mode === RLIMIT_MM || uid === by.uid);
+  }
+
+  private takeBack(charged: readonly [Payer, number][]): Result<void> {
+    for (const [payer, pages] of charged) this.accounting.charge(payer, -pages);
+    return fail('ENOMEM');
+  }
+
+  private handOver(store: Store, payer: Payer): void {
+    const before = store.payer;
+    this.accounting.charge(before, -store.pinned);
+    store.payer = payer;
+    payer.process.stores++;
+    this.processes.storeGone(before.process);
   }
 
   /** A store that a caller inside the host named: one that does not exist is a bug. */
@@ -112,9 +155,9 @@ export class Stores {
     w.list(rows, (store) => store.encode(w, view, this.frames));
   }
 
-  decode(r: ByteReader): void {
+  decode(r: ByteReader, fileOf: (id: number) => MemoryFile): void {
     this.nextId = r.num();
-    for (const store of r.list(() => Store.decode(r, this.processes))) {
+    for (const store of r.list(() => Store.decode(r, this.processes, fileOf))) {
       this.put(store);
       this.accounting.charge(store.payer, store.pinned);
     }
@@ -131,5 +174,5 @@ function byMeaning(a: Store, b: Store): number {
   const clientA = a.payer.process.client;
   const clientB = b.payer.process.client;
   if (clientA !== clientB) return clientA < clientB ? -1 : 1;
-  return a.payer.process.pid - b.payer.process.pid || a.page - b.page || a.slots - b.slots || a.id - b.id;
+  return a.payer.process.mm - b.payer.process.mm || a.page - b.page || a.slots - b.slots || a.id - b.id;
 }

@@ -1,7 +1,7 @@
 /**
  * The two views of the state: a snapshot brings everything back, the meaning tells what a client could tell apart.
  */
-import { pagesApi, RLIMIT_MM } from '@vfiolab/core';
+import { IOMMUFD, MFD_ALLOW_SEALING, pagesApi, RLIMIT_MM, sysApi } from '@vfiolab/core';
 import { Bench, dice, PAGE, ROOT, type TestProcess, value } from './testing/harness.js';
 
 const USER = { uid: 9, caps: 0, memlock: 1 << 20 };
@@ -42,8 +42,43 @@ class History {
       () => this.release(),
       () => this.maybeDie(name, process),
       () => void process.call(pagesApi.eventfd, { init: BigInt(this.roll(3)) }),
+      () => void areas.push(process.mmapShared(PAGE * 8)),
+      () => this.lock(process, va),
+      () => this.file(process, areas),
+      () => this.file(process, areas),
+      () => this.fork(process),
     ];
     actions[this.roll(actions.length)]!();
+  }
+
+  private lock(process: TestProcess, va: number): void {
+    const method = this.roll(3) > 0 ? pagesApi.mlock : pagesApi.munlock;
+    process.call(method, { va, length: PAGE * (1 + this.roll(3)) });
+  }
+
+  /** A memfd that is mapped or put behind a store, cut, and closed or kept. */
+  private file(process: TestProcess, areas: number[]): void {
+    const token = process.memfd(PAGE * 8, MFD_ALLOW_SEALING);
+    if (this.roll(2) === 0) areas.push(value(process.mapFile(token, PAGE * 8)));
+    const made = process.fileStore(token, 0, PAGE * 4, { pin: this.roll(2) === 0 });
+    if (made.ok) {
+      const { store, pinned } = made.value;
+      this.stores.push({ id: store, slots: 4, covers: pinned.next > 0 ? [{ first: 0, count: 4 }] : [] });
+      if (this.roll(2) === 0)
+        this.bench.call(IOMMUFD, pagesApi.changeProcess, { client: process.client, stores: [store] });
+    }
+    if (this.roll(2) === 0) process.call(pagesApi.ftruncate, { token, length: this.roll(8) * 1000 });
+    if (this.roll(4) === 0) process.call(pagesApi.addSeals, { token, seals: 1 << this.roll(6) });
+    if (this.roll(3) > 0) process.call(sysApi.close, { token });
+  }
+
+  private fork(process: TestProcess): void {
+    const name = NAMES.find((each) => !this.live.has(each));
+    if (name === undefined) return;
+    const child = this.bench.start(name);
+    if (process.call(pagesApi.fork, { child: child.client }).ok)
+      this.live.set(name, { process: child, areas: [child.mmap(PAGE * 8)] });
+    else this.bench.gone(child);
   }
 
   private create(process: TestProcess, va: number): void {

@@ -5,19 +5,30 @@
  * Rule: VMAs are disjoint, and plain anonymous neighbours that differ in nothing are one VMA, as in Linux, because the
  * number of VMAs is limited (vm.max_map_count).
  */
-import type { ByteReader, ByteWriter } from '@vfiolab/core';
+import { type ByteReader, type ByteWriter, MMAP_PROT_WRITE, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Span } from './extents.js';
+import type { MemoryFile } from './memory-file.js';
 import { OrderedMap } from './ordered-map.js';
 
+/** A shared mapping of a file in memory: page p of the process is page p + `delta` of the file. */
+export interface SharedPages {
+  readonly file: MemoryFile;
+  readonly delta: number;
+  /** May it be writable? Not when the file was opened for reading only, or is sealed against writing. */
+  readonly mayWrite: boolean;
+}
 /** Where the pages of a VMA come from. `pageShift`: log2 of a page in bytes; above 12 it is a hugetlb area. */
 export interface Backing {
-  readonly kind: 'anonymous';
   readonly pageShift: number;
+  /** Undefined: private anonymous memory. */
+  readonly shared: SharedPages | undefined;
 }
 export interface Vma extends Span {
   /** PROT_READ | PROT_WRITE | PROT_EXEC. */
   readonly prot: number;
+  /** mlock'ed: its pages are charged to VmLck. */
+  readonly locked: boolean;
   readonly backing: Backing;
 }
 
@@ -37,11 +48,28 @@ export const blockOf = (backing: Backing): number => 2 ** (backing.pageShift - 1
 
 const isHuge = (vma: Vma): boolean => vma.backing.pageShift > 12;
 
+/** Do the backings of two neighbours continue each other? */
+const continues = (a: Backing, b: Backing): boolean =>
+  a.shared?.file === b.shared?.file && a.shared?.delta === b.shared?.delta && a.shared?.mayWrite === b.shared?.mayWrite;
+
 export class VmaSet {
   /** First page -> the rest. */
   private readonly areas = new OrderedMap<Vma>();
   /** Placement looks below this page first; everything above was full when it last looked. */
   private hint = MMAP_TOP;
+  /** VMAs of files. */
+  private shared = 0;
+  private locked = 0;
+
+  /** Is any VMA one of a file? */
+  get hasShared(): boolean {
+    return this.shared > 0;
+  }
+
+  /** Pages of mlock'ed VMAs. */
+  get lockedPages(): number {
+    return this.locked;
+  }
 
   get size(): number {
     return this.areas.size;
@@ -50,6 +78,28 @@ export class VmaSet {
   at(page: number): Vma | undefined {
     const vma = this.areas.floor(page)?.value;
     return vma && vma.end > page ? vma : undefined;
+  }
+
+  /** Puts a VMA under its first page, where another one, if any, goes. A file is not let go of before it is used again. */
+  private put(vma: Vma): void {
+    const before = this.areas.get(vma.first);
+    this.count(vma, 1);
+    if (before) this.count(before, -1);
+    this.areas.set(vma.first, vma);
+  }
+
+  private take(vma: Vma): void {
+    this.areas.delete(vma.first);
+    this.count(vma, -1);
+  }
+
+  private count({ first, end, locked, backing: { shared } }: Vma, by: 1 | -1): void {
+    if (locked) this.locked += by * (end - first);
+    if (!shared) return;
+    this.shared += by;
+    if (shared.mayWrite) shared.file.writers += by;
+    if (by > 0) shared.file.use();
+    else shared.file.letGo();
   }
 
   /** VMAs that meet [first, end), uncut, ascending. */
@@ -72,9 +122,9 @@ export class VmaSet {
     return true;
   }
 
-  /** Room for `pages` pages, top-down as Linux does; undefined when there is none. Changes nothing but the hint. */
-  place(pages: number, backing: Backing): number | undefined {
-    const align = Math.max(blockOf(backing), PLACEMENT);
+  /** Room for `pages` pages in blocks of `block`, top-down as Linux does; undefined when there is none. Changes nothing but the hint. */
+  place(pages: number, block: number): number | undefined {
+    const align = Math.max(block, PLACEMENT);
     const found = this.roomBelow(this.hint, pages, align) ?? this.roomBelow(MMAP_TOP, pages, align);
     if (found !== undefined) this.hint = found;
     return found;
@@ -92,7 +142,7 @@ export class VmaSet {
 
   /** Adds a VMA where nothing is, and joins it with equal neighbours. */
   insert(vma: Vma): void {
-    this.areas.set(vma.first, vma);
+    this.put(vma);
     this.join(vma.end);
     this.join(vma.first);
   }
@@ -102,8 +152,9 @@ export class VmaSet {
     const right = this.areas.get(page);
     const left = right && this.at(page - 1);
     if (!left || isHuge(left) || isHuge(right) || left.prot !== right.prot) return;
-    this.areas.delete(page);
-    this.areas.set(left.first, { ...left, end: right.end });
+    if (left.locked !== right.locked || !continues(left.backing, right.backing)) return;
+    this.put({ ...left, end: right.end });
+    this.take(right);
   }
 
   /** Would a cut at `page` go through a hugetlb page? Linux refuses that with EINVAL. */
@@ -115,8 +166,8 @@ export class VmaSet {
   private split(page: number): void {
     const vma = this.at(page);
     if (vma === undefined || vma.first === page) return;
-    this.areas.set(vma.first, { ...vma, end: page });
-    this.areas.set(page, { ...vma, first: page });
+    this.put({ ...vma, end: page });
+    this.put({ ...vma, first: page });
   }
 
   /** Removes [first, end). ENOMEM: the hole would make one VMA too many; EINVAL: it would cut a hugetlb page. */
@@ -126,7 +177,7 @@ export class VmaSet {
     if (this.breaksHugePage(first) || this.breaksHugePage(end)) return fail('EINVAL');
     this.split(first);
     this.split(end);
-    for (const vma of this.overlapping(first, end)) this.areas.delete(vma.first);
+    for (const vma of this.overlapping(first, end)) this.take(vma);
     const room = this.areas.higher(first)?.key ?? MMAP_TOP;
     this.hint = Math.max(this.hint, Math.min(room, MMAP_TOP));
     return ok(undefined);
@@ -134,34 +185,70 @@ export class VmaSet {
 
   /**
    * Changes the protection of [first, end). ENOMEM at the first page without a VMA, or at a split that would make one
-   * VMA too many; EINVAL at a cut through a hugetlb page. As in Linux, VMAs before that point are changed already.
+   * VMA too many; EINVAL at a cut through a hugetlb page; EACCES: a file that may not be written. As in Linux, VMAs before
+   * that point are changed already.
    */
   protect(first: number, end: number, prot: number): Result<void> {
+    return this.eachPart(first, end, (vma, from, to) => {
+      const readOnly = vma.backing.shared?.mayWrite === false;
+      if (readOnly && (prot & MMAP_PROT_WRITE) !== 0) return fail('EACCES');
+      return this.change(vma, from, to, { prot, locked: vma.locked });
+    });
+  }
+
+  /** mlock(2), munlock(2) of [first, end): hugetlb areas are left as they are. ENOMEM as `protect`. */
+  lock(first: number, end: number, locked: boolean): Result<void> {
+    return this.eachPart(first, end, (vma, from, to) =>
+      isHuge(vma) ? ok(undefined) : this.change(vma, from, to, { prot: vma.prot, locked }),
+    );
+  }
+
+  /** Visits the VMAs of the range, each with the part of it that lies there; ends at a hole (ENOMEM) or a refusal. */
+  private eachPart(
+    first: number,
+    end: number,
+    visit: (vma: Vma, from: number, to: number) => Result<void>,
+  ): Result<void> {
     for (let page = first; page < end;) {
       const vma = this.at(page);
       if (vma === undefined) return fail('ENOMEM');
-      const changed = this.protectOne(vma, page, Math.min(vma.end, end), prot);
-      if (!changed.ok) return changed;
-      page = Math.min(vma.end, end);
+      const to = Math.min(vma.end, end);
+      const done = visit(vma, page, to);
+      if (!done.ok) return done;
+      page = to;
     }
     return ok(undefined);
   }
 
-  private protectOne(vma: Vma, first: number, end: number, prot: number): Result<void> {
-    if (vma.prot === prot) return ok(undefined);
+  private change(vma: Vma, first: number, end: number, to: { prot: number; locked: boolean }): Result<void> {
+    if (vma.prot === to.prot && vma.locked === to.locked) return ok(undefined);
     if (this.breaksHugePage(first) || this.breaksHugePage(end)) return fail('EINVAL');
     const splits = Number(first > vma.first) + Number(end < vma.end);
     if (splits > 0 && this.size + splits > MAX_VMAS) return fail('ENOMEM');
     this.split(first);
     this.split(end);
-    this.areas.set(first, { ...vma, first, end, prot });
+    this.put({ ...vma, ...to, first, end });
     this.join(end);
     this.join(first);
     return ok(undefined);
   }
 
+  /** Pages of [first, end) that are mlock'ed. */
+  lockedIn(first: number, end: number): number {
+    let pages = 0;
+    for (const vma of this.overlapping(first, end))
+      if (vma.locked) pages += Math.min(end, vma.end) - Math.max(first, vma.first);
+    return pages;
+  }
+
+  /** The same VMAs, none of them mlock'ed: what a fork gives to the child. */
+  copyFrom(parent: VmaSet): void {
+    for (const vma of parent.all()) this.put({ ...vma, locked: false });
+    this.hint = parent.hint;
+  }
+
   clear(): void {
-    this.areas.clear();
+    for (const vma of [...this.all()]) this.take(vma);
     this.hint = MMAP_TOP;
   }
 
@@ -169,25 +256,32 @@ export class VmaSet {
     for (const { value } of this.areas.entries()) yield value;
   }
 
-  /** What a client can see of it. */
-  encode(w: ByteWriter): void {
-    w.list([...this.all()], (vma) => {
-      w.num(vma.first);
-      w.num(vma.end);
-      w.u8(vma.prot);
-      w.u8(vma.backing.pageShift);
+  /** Files by number in a snapshot, by what a client knows of them in the meaning. */
+  encode(w: ByteWriter, view: View): void {
+    w.list([...this.all()], ({ first, end, prot, locked, backing: { pageShift, shared } }) => {
+      w.num(first);
+      w.num(end);
+      w.u8(prot);
+      w.u8(pageShift);
+      w.bool(locked);
+      w.bool(shared !== undefined);
+      if (!shared) return;
+      w.num(first + shared.delta);
+      w.bool(shared.mayWrite);
+      if (view === 'snapshot') return w.num(shared.file.id);
+      w.str(shared.file.name.maker);
+      w.num(shared.file.name.serial);
     });
+    if (view === 'snapshot') w.num(this.hint);
   }
 
-  encodeHint(w: ByteWriter): void {
-    w.num(this.hint);
-  }
-
-  static decode(r: ByteReader): VmaSet {
+  static decode(r: ByteReader, fileOf: (id: number) => MemoryFile): VmaSet {
     const out = new VmaSet();
-    const rows = r.list(() => [r.num(), r.num(), r.u8(), r.u8()] as const);
-    for (const [first, end, prot, pageShift] of rows)
-      out.areas.set(first, { first, end, prot, backing: { kind: 'anonymous', pageShift } });
+    r.list(() => {
+      const [first, end, prot, pageShift, locked] = [r.num(), r.num(), r.u8(), r.u8(), r.bool()];
+      const shared = r.bool() ? { delta: r.num() - first, mayWrite: r.bool(), file: fileOf(r.num()) } : undefined;
+      out.put({ first, end, prot, locked, backing: { pageShift, shared } });
+    });
     out.hint = r.num();
     return out;
   }

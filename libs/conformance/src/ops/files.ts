@@ -1,5 +1,5 @@
-/** Steps on open files: open, close, dup, read, write, pread, pwrite, poll, eventfd, and files in memory. */
-import { CallRefused, MAX_DMA } from '@vfiolab/core';
+/** Steps on open files: open, close, dup, read, write, pread, pwrite, poll, lseek, eventfd, and files in memory. */
+import { CallRefused, MAX_DMA, MFD_ALLOW_SEALING, MFD_HUGETLB } from '@vfiolab/core';
 import type { Process } from '@vfiolab/client';
 import { done, failure, lacking, type Outcome, outcomeOf } from '../outcome.js';
 import type { Json } from '../trace.js';
@@ -34,9 +34,43 @@ function opened(variables: Variables, as: Json | undefined, fd: number): Outcome
 }
 
 async function open({ step, task }: StepContext): Promise<Outcome> {
-  const path = await expandPath(task.process, textOf(step, 'path'));
+  const path = await expandPath(task, textOf(step, 'path'));
   const result = await task.process.open(path, openFlags(step['flags']));
   return result.ok ? opened(task.variables, step['as'], result.value) : failure(result.errno);
+}
+
+const MEMFD_FLAGS: Readonly<Record<string, number>> = { sealing: MFD_ALLOW_SEALING, hugetlb: MFD_HUGETLB };
+
+async function memfdCreate({ step, task }: StepContext): Promise<Outcome> {
+  let flags = 0;
+  for (const word of words(step['flags'])) {
+    const bit = word === '' ? 0 : MEMFD_FLAGS[word];
+    if (bit === undefined) throw new BadValue(`flags: ${word} is none of ${Object.keys(MEMFD_FLAGS).join(', ')}`);
+    flags |= bit;
+  }
+  const made = await task.process.memfds.create(flags);
+  return made.ok ? opened(task.variables, step['as'], made.value) : failure(made.errno);
+}
+
+const ftruncate: StepRunner = async (context) => {
+  const { process, variables } = context.task;
+  return outcomeOf(await process.memfds.truncate(fdOf(context), variables.small(context.step['len'])));
+};
+
+const fallocate: StepRunner = async (context) => {
+  const { process, variables } = context.task;
+  const [mode, offset, length] = ['mode', 'off', 'len'].map((key) => variables.small(context.step[key]));
+  return outcomeOf(await process.memfds.allocate(fdOf(context), mode!, offset!, length!));
+};
+
+const seal: StepRunner = async (context) =>
+  outcomeOf(await context.task.process.memfds.seal(fdOf(context), context.task.variables.small(context.step['seals'])));
+
+function lseek(context: StepContext): Outcome {
+  const { step, task } = context;
+  if (Number(step['whence'] ?? 0) !== 0) return lacking(`lseek with whence ${JSON.stringify(step['whence'])}`);
+  const moved = task.process.seek(fdOf(context), task.variables.small(step['off']));
+  return moved.ok ? done(moved.value) : failure(moved.errno);
 }
 
 const fdOf = ({ step, task }: StepContext): number => task.variables.small(step['fd']);
@@ -51,10 +85,11 @@ async function eventfd({ step, task }: StepContext): Promise<Outcome> {
   return result.ok ? opened(task.variables, step['as'], result.value) : failure(result.errno);
 }
 
-/** Polls first: nothing to read in time is BLOCKED. */
+/** Polls first: nothing to read in time is BLOCKED. poll(2) passes over a negative fd, so nothing ever is there. */
 async function read(context: StepContext): Promise<Outcome> {
   const { step, task } = context;
   const fd = fdOf(context);
+  if (fd < 0) return failure('BLOCKED');
   const kind = task.process.kindOf(fd);
   if (kind === undefined) return failure('EBADF');
   const length = task.variables.small(step['len']);
@@ -117,6 +152,7 @@ function itemBytes(items: Json, variables: Variables): Uint8Array {
 async function poll(context: StepContext): Promise<Outcome> {
   const { step, task } = context;
   const fd = fdOf(context);
+  if (fd < 0) return done(0, { data: '0000' });
   const kind = task.process.kindOf(fd);
   if (kind === undefined) return done(1, { data: '2000' });
   const wanted = Number(step['events']);
@@ -164,9 +200,9 @@ export const fileSteps: Readonly<Record<string, StepRunner>> = {
   poll,
   pread,
   pwrite,
-  memfd_create: () => lacking('memfd_create'),
-  ftruncate: () => lacking('ftruncate'),
-  fallocate: () => lacking('fallocate'),
-  seal: () => lacking('file seals'),
-  lseek: () => lacking('lseek'),
+  memfd_create: memfdCreate,
+  ftruncate,
+  fallocate,
+  seal,
+  lseek,
 };

@@ -26,25 +26,26 @@ async function mmap({ step, task, program }: StepContext): Promise<Outcome> {
   const length = task.variables.small(step['len']);
   const mapping = {
     va: program.reserve(length, Number(step['align'] ?? 0)),
-    length,
     prot: protOf(step['prot']),
     pageShift: flags.has('hugetlb') ? HUGE_SHIFT : 12,
   };
-  const made = await task.process.mmap(length, mapping);
+  const { process } = task;
+  const made = await (flags.has('shared') ? process.mmapShared(length, mapping) : process.mmap(length, mapping));
   if (!made.ok) return failure(made.errno);
-  task.mappings.push(mapping);
   if (typeof step['as'] === 'string') task.variables.set(step['as'], BigInt(made.value));
   return done();
 }
 
-async function mapFile({ step, task }: StepContext, flags: ReadonlySet<string>): Promise<Outcome> {
+async function mapFile({ step, task, program }: StepContext, flags: ReadonlySet<string>): Promise<Outcome> {
   const { variables, process } = task;
   const fd = variables.small(step['fd']);
   const kind = process.kindOf(fd);
   if (kind === undefined) return failure('EBADF');
   if (kind === 'device' && !flags.has('shared')) return failure('EINVAL');
-  const prot = protOf(step['prot']);
-  const mapped = await process.mapDevice(fd, variables.small(step['off'] ?? 0), variables.small(step['len']), { prot });
+  if (kind === 'memfd' && !flags.has('shared')) return lacking('mmap of a memfd, private');
+  const length = variables.small(step['len']);
+  const place = { prot: protOf(step['prot']), va: kind === 'memfd' ? program.reserve(length) : 0 };
+  const mapped = await process.mapFile(fd, variables.small(step['off'] ?? 0), length, place);
   if (!mapped.ok) return failure(mapped.errno);
   if (typeof step['as'] === 'string') variables.set(step['as'], BigInt(mapped.value));
   return done();
@@ -60,6 +61,9 @@ const mprotect: StepRunner = async ({ step, task }) => {
   const va = address(variables, step['addr']);
   return outcomeOf(await process.mprotect(va, variables.small(step['len']), protOf(step['prot'])));
 };
+
+const mlock: StepRunner = async ({ step, task }) =>
+  outcomeOf(await task.process.mlock(address(task.variables, step['addr']), task.variables.small(step['len'])));
 
 /** What a failed access raises. */
 const signalOf = (errno: Errno): Outcome => failure(errno === 'EIO' ? 'SIGBUS' : 'SIGSEGV');
@@ -108,7 +112,8 @@ async function fill({ step, task }: StepContext): Promise<Outcome> {
       const k = at + i;
       piece[i] = start + pace * (k >> 8) + (pace ? k : 0);
     });
-    if (!(await task.process.write(va + at, piece)).ok) return failure('SIGSEGV');
+    const written = await task.process.write(va + at, piece);
+    if (!written.ok) return signalOf(written.errno);
   }
   return done();
 }
@@ -137,7 +142,7 @@ export const memorySteps: Readonly<Record<string, StepRunner>> = {
   munmap,
   mprotect,
   madvise: ({ step }) => lacking(`madvise(${textOf(step, 'advice')})`),
-  mlock: () => lacking('mlock'),
+  mlock,
   peek,
   poke,
   fill,

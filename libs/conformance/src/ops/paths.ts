@@ -1,9 +1,11 @@
 /**
- * Paths with `{group:BDF}` and `{cdev:BDF}`: what a program would find out in sysfs before it opens a node.
+ * Paths with `{group:BDF}` and `{cdev:BDF}`: what a program would find out in sysfs before it opens a node; and with
+ * `{var:name}`: a number that it knows.
  *
  * Rule: it is found out with the same system calls. A device that has no such name gives a path that nothing has.
  */
 import type { Process } from '@vfiolab/client';
+import type { Task } from '../program.js';
 
 const devicePath = (device: string): string => (device.startsWith('/') ? device : `/sys/bus/pci/devices/${device}`);
 
@@ -17,11 +19,14 @@ async function cdevOf(process: Process, device: string): Promise<string> {
   return (names.ok ? names.value[0] : undefined) ?? 'NOCDEV';
 }
 
-export async function expandPath(process: Process, path: string): Promise<string> {
+async function nameOf({ process, variables }: Task, kind: string, of: string): Promise<string> {
+  if (kind === 'var') return String(variables.get(of));
+  return kind === 'group' ? groupOf(process, of) : cdevOf(process, of);
+}
+
+export async function expandPath(task: Task, path: string): Promise<string> {
   let expanded = path;
-  for (const [whole, kind, device] of path.matchAll(/\{(group|cdev):([^}]+)\}/g)) {
-    const name = kind === 'group' ? await groupOf(process, device!) : await cdevOf(process, device!);
-    expanded = expanded.replace(whole, name);
-  }
+  for (const [whole, kind, of] of path.matchAll(/\{(group|cdev|var):([^}]+)\}/g))
+    expanded = expanded.replace(whole, await nameOf(task, kind!, of!));
   return expanded;
 }

@@ -3,17 +3,11 @@ import { done, failure, type Outcome, outcomeOf } from '../outcome.js';
 import { type StepContext, type StepRunner, textOf } from './context.js';
 
 async function setrlimit({ step, task }: StepContext): Promise<Outcome> {
-  const memlock = task.variables.small(step['cur']);
-  const result = await task.process.setMemlock(memlock);
-  if (result.ok) task.credentials = { ...task.credentials, memlock };
-  return outcomeOf(result);
+  return outcomeOf(await task.process.setMemlock(task.variables.small(step['cur'])));
 }
 
 async function setuid({ step, task }: StepContext): Promise<Outcome> {
-  const uid = task.variables.small(step['uid']);
-  const result = await task.process.setUid(uid);
-  if (result.ok) task.credentials = { ...task.credentials, uid, caps: uid === 0 ? task.credentials.caps : 0 };
-  return outcomeOf(result);
+  return outcomeOf(await task.process.setUid(task.variables.small(step['uid'])));
 }
 
 async function procStatus({ task }: StepContext): Promise<Outcome> {
@@ -24,8 +18,7 @@ async function procStatus({ task }: StepContext): Promise<Outcome> {
 }
 
 async function fork({ step, program }: StepContext): Promise<Outcome> {
-  await program.fork(textOf(step, 'as'), step['keep'] === true);
-  return done();
+  return outcomeOf(await program.fork(textOf(step, 'as'), step['keep'] === true));
 }
 
 async function sleep({ step, task }: StepContext): Promise<Outcome> {

@@ -15,7 +15,7 @@ type Call = (context: StepContext, path: string) => Promise<Outcome>;
 const onPath =
   (call: Call): StepRunner =>
   async (context) =>
-    call(context, await expandPath(context.task.process, textOf(context.step, 'path')));
+    call(context, await expandPath(context.task, textOf(context.step, 'path')));
 
 const sysfsRead = onPath(async ({ task }, path) => {
   const text = await task.process.sysfsRead(path);
@@ -30,6 +30,13 @@ const readlink = onPath(async ({ task }, path) => {
 const listdir = onPath(async ({ task }, path) => {
   const names = await task.process.listdir(path);
   return names.ok ? done(0, { entries: names.value }) : failure(names.errno);
+});
+
+const stat = onPath(async ({ task }, path) => {
+  const status = await task.process.stat(path);
+  if (!status.ok) return failure(status.errno);
+  const { kind, mode, major, minor } = status.value;
+  return done(0, { text: [`mode=${mode.toString(8)} type=${kind} rdev=${major}:${minor}`] });
 });
 
 const written = (result: Result<number>): Outcome => (result.ok ? done(result.value) : failure(result.errno));
@@ -61,6 +68,6 @@ export const sysfsSteps: Readonly<Record<string, StepRunner>> = {
   sysfs_wait: sysfsWait,
   readlink,
   listdir,
-  stat: () => lacking('stat'),
+  stat,
   chmod: () => lacking('chmod'),
 };

@@ -1,9 +1,12 @@
 /** What others may ask of `groups`: topology, driver binding, DMA ownership, device nodes. */
-import { api, list, message, method, nothing, num, result, str, u32, type ValueOf } from '../codec.js';
+import { api, list, message, method, nothing, num, oneOf, result, str, u32, type ValueOf } from '../codec.js';
 
 /** How a host is made. `iommu`: the kind of IOMMU, `machine`: a name for people. */
 export const hostSetup = message({ machine: str, profile: str, iommu: str, allowUnsafeInterrupts: u32 });
 export type HostSetup = ValueOf<typeof hostSetup>;
+
+export const fileStatus = message({ kind: oneOf('chr', 'dir', 'reg'), mode: u32, major: u32, minor: u32 });
+export type FileStatus = ValueOf<typeof fileStatus>;
 
 export const groupsApi = api('groups', {
   /** A piece of the machine's description (lspci text or fixture), in order. */
@@ -16,6 +19,8 @@ export const groupsApi = api('groups', {
   sysfsRead: method(36, message({ path: str }), result(str), { clients: true }),
   readlink: method(37, message({ path: str }), result(str), { clients: true }),
   listdir: method(38, message({ path: str }), result(list(str)), { clients: true }),
+  /** stat(2): permission bits, kind of file, device number. ENOENT, ENOTDIR. */
+  stat: method(45, message({ path: str }), result(fileStatus), { clients: true }),
   /** A cdev is being opened for use (BIND): EBUSY while the group node is open. Undone by `cdevRelease`. */
   cdevClaim: method(40, message({ bdf: str }), result(nothing)),
   cdevRelease: method(41, message({ bdf: str }), nothing),

@@ -13,6 +13,7 @@ import {
   method,
   nothing,
   num,
+  optional,
   result,
   str,
   token,
@@ -32,6 +33,21 @@ export const MMAP_PROT_WRITE = 2;
 export const CAP_IPC_LOCK = 1 << 0;
 export const CAP_SYS_RAWIO = 1 << 1;
 export const CAP_SYS_RESOURCE = 1 << 2;
+
+/** Linux values: flags of memfd_create, kinds of seals, modes of fallocate. */
+export const MFD_CLOEXEC = 0x1;
+export const MFD_ALLOW_SEALING = 0x2;
+export const MFD_HUGETLB = 0x4;
+export const MFD_NOEXEC_SEAL = 0x8;
+export const MFD_EXEC = 0x10;
+export const F_SEAL_SEAL = 0x1;
+export const F_SEAL_SHRINK = 0x2;
+export const F_SEAL_GROW = 0x4;
+export const F_SEAL_WRITE = 0x8;
+export const F_SEAL_FUTURE_WRITE = 0x10;
+export const F_SEAL_EXEC = 0x20;
+export const FALLOC_FL_KEEP_SIZE = 0x1;
+export const FALLOC_FL_PUNCH_HOLE = 0x2;
 
 /** Whom a store's pins are charged to (semantics B3.1): the user, the mm, or nobody. */
 export const RLIMIT_USER = 0;
@@ -64,9 +80,41 @@ export const pagesApi = api('pages', {
   mmap: method(34, message({ va: num, length: num, prot: u32, pageShift: u8 }), result(num), { clients: true }),
   munmap: method(35, message({ va: num, length: num }), result(nothing), { clients: true }),
   mprotect: method(36, message({ va: num, length: num, prot: u32 }), result(nothing), { clients: true }),
-  /** The process reads and writes its own memory. EFAULT; EINVAL: more than MAX_DMA bytes; ENOMEM: no memory to write to. */
+  /**
+   * The process reads and writes its own memory. EFAULT; EIO: behind the end of a file (SIGBUS); EINVAL: more than MAX_DMA
+   * bytes; ENOMEM: no memory to write to.
+   */
   memRead: method(37, message({ va: num, length: u32 }), result(bytes), { clients: true }),
   memWrite: method(38, message({ va: num, data: bytes }), result(nothing), { clients: true }),
+  /** The same for MAP_SHARED | MAP_ANONYMOUS: memory that a fork shares with the child. ENFILE; else as `mmap`. */
+  mmapShared: method(67, message({ va: num, length: num, prot: u32, pageShift: u8 }), result(num), { clients: true }),
+  /**
+   * A memfd, shared, from byte `offset`. EBADF; EINVAL: also `offset` not on a page; EACCES: writable, but opened for
+   * reading only; EPERM: writable, but sealed; else as `mmap`.
+   */
+  mmapFile: method(68, message({ token, offset: num, va: num, length: num, prot: u32 }), result(num), {
+    clients: true,
+  }),
+  /** EPERM: the limit is 0; ENOMEM: above it, a hole, or a page that cannot be touched; EAGAIN: no memory. */
+  mlock: method(69, message({ va: num, length: num }), result(nothing), { clients: true }),
+  munlock: method(70, message({ va: num, length: num }), result(nothing), { clients: true }),
+  /** A file in memory; `flags`: MFD_*, with the hugetlb size from bit 26 on. EINVAL, EMFILE, ENFILE. */
+  memfdCreate: method(71, message({ flags: u32 }), result(token), { entropy: true, clients: true }),
+  /** Opens the file behind a memfd once more, as a path below /proc/self/fd does. EBADF, EMFILE, ENFILE. */
+  memfdOpen: method(72, message({ token, writable: bool }), result(token), { entropy: true, clients: true }),
+  /** EBADF; EINVAL: opened for reading only, or no whole hugetlb pages; EPERM: sealed; EFBIG. */
+  ftruncate: method(73, message({ token, length: num }), result(nothing), { clients: true }),
+  /** `mode`: FALLOC_FL_*. EBADF, EINVAL, EOPNOTSUPP, EPERM: sealed; EFBIG; ENOSPC: no memory. */
+  fallocate: method(74, message({ token, mode: u32, offset: num, length: num }), result(nothing), { clients: true }),
+  /** F_ADD_SEALS. EBADF, EINVAL; EPERM: sealed against seals; EBUSY: F_SEAL_WRITE while somebody may write or pins. */
+  addSeals: method(75, message({ token, seals: u32 }), result(nothing), { clients: true }),
+  /**
+   * fork: `child`, a process that has just been started, gets the caller's memory (private copied, shared as it is),
+   * user, capabilities and limit. ESRCH: it is no process; EEXIST: it has memory already; ENOMEM.
+   */
+  fork: method(76, message({ child: str }), result(nothing), { clients: true }),
+  /** exec: the caller's memory goes, as at exit; files stay. */
+  exec: method(77, nothing, result(nothing), { clients: true }),
   /** RLIMIT_MEMLOCK in bytes, soft and hard. EPERM: more than before, without CAP_SYS_RESOURCE. */
   setrlimit: method(39, message({ memlock: num }), result(nothing), { clients: true }),
   status: method(40, nothing, result(procStatus), { clients: true }),
@@ -83,7 +131,30 @@ export const pagesApi = api('pages', {
     message({ client: str, va: u64, length: u64, writable: bool, rlimitMode: u8, pin: bool }),
     result(message({ store: num, pinned })),
   ),
-  /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT, ENOMEM. */
+  /**
+   * The same over a file that `client` has open: `start` is a byte of it. `token` undefined: a file of another service, or
+   * of a kind that has no pages: fine until somebody pins. Pins answer EINVAL for pages that the file has not got; else as
+   * `storeCreate`; EBADF: the token names no file.
+   */
+  storeCreateFile: method(
+    78,
+    message({
+      client: str,
+      token: optional(token),
+      start: u64,
+      length: u64,
+      writable: bool,
+      rlimitMode: u8,
+      pin: bool,
+    }),
+    result(message({ store: num, pinned })),
+  ),
+  /**
+   * IOMMU_IOAS_CHANGE_PROCESS: `client`'s process pays for these stores from now on, all or none. ESRCH; EINVAL: one is not
+   * over a file; ENOMEM: the limit.
+   */
+  changeProcess: method(79, message({ client: str, stores: list(num) }), result(nothing)),
+  /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT (of a file EINVAL), ENOMEM. */
   pin: method(49, message({ store: num, first: num, count: num }), result(pinned)),
   /** Takes one cover away from each range; a slot that nobody covers is unpinned. `release`: the store goes too. */
   unpin: method(50, unpinning, nothing),

@@ -127,6 +127,7 @@ export function files(bench: Bench<GroupsCore>, from = CLIENT) {
     write: (path: string, data: string) => plain(bench.get(from, groupsApi.sysfsWrite, { path, data })),
     read: (path: string) => plain(bench.get(from, groupsApi.sysfsRead, { path })),
     readlink: (path: string) => plain(bench.get(from, groupsApi.readlink, { path })),
+    stat: (path: string) => plain(bench.get(from, groupsApi.stat, { path })),
     list: (path: string) => plain(bench.get(from, groupsApi.listdir, { path })),
     resolve: (path: string) => {
       const r = bench.get(from, groupsApi.resolve, { path });

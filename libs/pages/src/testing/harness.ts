@@ -130,6 +130,28 @@ export class TestProcess {
     return value(this.call(pagesApi.mmap, { va, length, prot, pageShift }));
   }
 
+  mmapShared(length: number, { prot = RW, va = 0, pageShift = 12 } = {}): number {
+    return value(this.call(pagesApi.mmapShared, { va, length, prot, pageShift }));
+  }
+
+  /** A memfd of `length` bytes; `flags`: MFD_*. */
+  memfd(length: number, flags = 0): string {
+    const token = value(this.call(pagesApi.memfdCreate, { flags }));
+    value(this.call(pagesApi.ftruncate, { token, length }));
+    return token;
+  }
+
+  mapFile(token: string, length: number, { prot = RW, offset = 0, va = 0 } = {}): Result<number> {
+    return this.call(pagesApi.mmapFile, { token, offset, va, length, prot });
+  }
+
+  /** A child that has what this process has. */
+  fork(name: string): TestProcess {
+    const child = this.bench.start(name);
+    value(this.call(pagesApi.fork, { child: child.client }));
+    return child;
+  }
+
   munmap(va: number, length: number): Errno | 0 {
     return errnoOf(this.call(pagesApi.munmap, { va, length }));
   }
@@ -157,6 +179,24 @@ export class TestProcess {
     return this.bench.call(IOMMUFD, pagesApi.storeCreate, {
       client: this.client,
       va: BigInt(va),
+      length: BigInt(length),
+      writable,
+      rlimitMode,
+      pin,
+    });
+  }
+
+  /** IOMMU_IOAS_MAP_FILE as pages sees it. */
+  fileStore(
+    token: string | undefined,
+    start: number,
+    length: number,
+    { writable = true, rlimitMode = RLIMIT_USER, pin = true } = {},
+  ) {
+    return this.bench.call(IOMMUFD, pagesApi.storeCreateFile, {
+      client: this.client,
+      token,
+      start: BigInt(start),
       length: BigInt(length),
       writable,
       rlimitMode,
