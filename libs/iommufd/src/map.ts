@@ -17,6 +17,8 @@ export interface UserRange {
   readonly prot: number;
   readonly writable: boolean;
   readonly rlimitMode: number;
+  /** The pages are those of a file, and `va` is a byte of it; `token` undefined: a file of another service. */
+  readonly file?: { readonly token: string | undefined };
 }
 
 const SIZE_LIMIT = U64_MAX - 4096n;
@@ -48,7 +50,10 @@ function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined)
   if (!placed.ok) return placed;
   const { client, va, length, writable, rlimitMode } = range;
   const pin = ioas.hwpts.length > 0;
-  const made = yield* call(PAGES, pagesApi.storeCreate, { client, va, length, writable, rlimitMode, pin });
+  const shared = { client, length, writable, rlimitMode, pin };
+  const made = range.file
+    ? yield* call(PAGES, pagesApi.storeCreateFile, { ...shared, start: va, token: range.file.token })
+    : yield* call(PAGES, pagesApi.storeCreate, { ...shared, va });
   if (!made.ok) {
     ioas.areas.delete(area);
     return made;

@@ -48,8 +48,8 @@ export interface Bench {
 }
 
 /** `frames`: host memory in 4 KiB. */
-export async function bench(credentials?: Credentials, frames = 1 << 24): Promise<Bench> {
-  const host = await TestHost.boot({ machine, frames });
+export async function bench(credentials?: Credentials, frames = 1 << 24, profile = '6.12'): Promise<Bench> {
+  const host = await TestHost.boot({ machine, frames, profile });
   const p = await host.process('program', credentials);
   const run = <T>(work: Promise<T>): Promise<T> => host.run(work);
   const must = async <T>(what: Promise<Result<T>>): Promise<T> => {
