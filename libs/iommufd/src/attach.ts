@@ -50,7 +50,11 @@ function* moveTo(context: Context, device: BoundDevice, pt: IommufdObject, move:
 /** Tries the auto HWPTs of the IOAS; EINVAL means incompatible, try the next (C1.2). Then makes a new one. */
 function* moveToIoas(context: Context, device: BoundDevice, ioas: Ioas, move: Move): Op<Result<Moved>> {
   for (const hwpt of ioas.hwpts.filter((h) => h.auto)) {
+    // One whose last device has left is on its way out; one that is tried must not go meanwhile.
+    if (context.objects.get(hwpt.id) !== hwpt) continue;
+    hwpt.users++;
     const left = yield* move(device, hwpt);
+    yield* putHwpt(context, hwpt);
     if (left.ok) return ok({ hwpt, left: left.value });
     if (left.errno !== 'EINVAL') return left;
   }

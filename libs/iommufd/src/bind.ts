@@ -44,6 +44,7 @@ function addDevice(context: Context, device: BoundDevice): Result<BoundDevice> {
 
 /** Its vDEVICE and PASIDs go first, then the attachment. The device's object is gone afterwards, and its group with its last device. */
 export function* unbindDevice(context: Context, device: BoundDevice): Op<void> {
+  device.leaving = true;
   buryVdevice(context, device);
   yield* detachAllPasids(context, device);
   yield* detach(context, device);

@@ -44,6 +44,8 @@ export class BoundDevice implements IommufdObject {
   users = 2;
   readonly shortTerm = new Lock();
   vdevice: Vdevice | undefined;
+  /** Being unbound: nothing new may refer to it. */
+  leaving = false;
   /** Where events of the device go while it is attached through a vIOMMU, and under which id. */
   route: { readonly viommu: Viommu; readonly virtId: bigint } | undefined;
 

@@ -126,16 +126,30 @@ export function* clear(areas: readonly Area[], hwpts: readonly PagingHwpt[]): Op
   }
 }
 
+/** Areas whose pins are given up with one message. */
+export const UNPIN_BATCH = 4096;
+
 /** Gives up every pin of an area; `release`: it was the last area of its store. */
 export function* unpinArea(area: Area, store: number, release: boolean): Op<void> {
   const wanted = unpinningOf(area, store, release);
   if (wanted) yield* call(PAGES, pagesApi.unpin, wanted);
 }
 
-/** What the pages service is to give up for an area that has no pins from now on; undefined: nothing. */
-export function unpinningOf(area: Area, store: number, release: boolean): Unpinning | undefined {
+/** What the pages service is to give up for an area that has `keep` covers at most from now on; undefined: nothing. */
+export function unpinningOf(area: Area, store: number, release: boolean, keep = 0): Unpinning | undefined {
   const range = slots(area);
-  const ranges = Array.from({ length: area.covers }, () => range);
-  area.covers = 0;
+  const ranges = Array.from({ length: Math.max(0, area.covers - keep) }, () => range);
+  area.covers -= ranges.length;
   return ranges.length > 0 || release ? { store, ranges, release } : undefined;
+}
+
+/** Gives up all covers of the areas but `keep`. */
+export function* trimCovers(areas: readonly Area[], keep: number): Op<void> {
+  for (let i = 0; i < areas.length; i += UNPIN_BATCH) {
+    const stores = areas
+      .slice(i, i + UNPIN_BATCH)
+      .map((area) => unpinningOf(area, area.store!.id, false, keep))
+      .filter((wanted) => wanted !== undefined);
+    if (stores.length > 0) yield* call(PAGES, pagesApi.unpinMany, { stores });
+  }
 }

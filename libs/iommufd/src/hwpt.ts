@@ -8,7 +8,7 @@
 import { type Fail, fail, ok, type Result } from '@vfiolab/uapi';
 import { call, type DomainInfo, IOMMU, iommuApi, Lock, lockWrite, type Op, unlock, type UserData } from '@vfiolab/core';
 import type { Context, BoundDevice } from './context.js';
-import { clear, fillArea, unpinArea } from './fill.js';
+import { clear, fillArea, trimCovers } from './fill.js';
 import type { FaultQueue } from './fault-queue.js';
 import type { Area, Ioas } from './ioas.js';
 import { dismantleNested, type Hwpt } from './nested-hwpt.js';
@@ -130,17 +130,14 @@ function* fillAll(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
     const filled = yield* fillArea(area, area.store!.id, [hwpt]);
     if (!filled.ok) {
       yield* clear(done, [hwpt]);
-      for (const a of done) yield* dropCover(ioas, a);
+      yield* trimCovers(done, ioas.hwpts.length === 0 ? 0 : 1);
       return filled;
     }
     done.push(area);
   }
+  // Pinning once more was how to learn the frames: one cover stands for every domain of the IOAS.
+  yield* trimCovers(done, 1);
   return ok(undefined);
-}
-
-/** One domain fewer holds the area: the pins go with the last. */
-function* dropCover(ioas: Ioas, area: Area): Op<void> {
-  if (ioas.hwpts.length === 0) yield* unpinArea(area, area.store!.id, false);
 }
 
 /** Destroys a HWPT that others can see. Nothing is attached to it any more. Never fails. */
@@ -168,7 +165,8 @@ function* dismantlePaging(hwpt: PagingHwpt): Op<void> {
   ioas.hwpts.splice(ioas.hwpts.indexOf(hwpt), 1);
   const areas = [...ioas.areas].filter((a) => a.state === 'live');
   yield* clear(areas, [hwpt]);
-  for (const area of areas) yield* dropCover(ioas, area);
+  // The pins go with the last domain.
+  if (ioas.hwpts.length === 0) yield* trimCovers(areas, 0);
   ioas.unreserve(hwpt.owner);
   ioas.alignment = ioas.wantedAlignment();
   yield* unlock(ioas.domainsLock);

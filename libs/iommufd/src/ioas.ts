@@ -26,6 +26,8 @@ export interface Store {
   readonly writable: boolean;
   /** Areas that show it. */
   areas: number;
+  /** Requests under way that give up pins of it without releasing it. */
+  unpinning: number;
 }
 
 export type AreaState = 'building' | 'live' | 'unmapping';

@@ -58,7 +58,7 @@ function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined)
     ioas.areas.delete(area);
     return made;
   }
-  const store: Store = { id: made.value.store, client, va, writable, areas: 0 };
+  const store: Store = { id: made.value.store, client, va, writable, areas: 0, unpinning: 0 };
   const filled = yield* fillArea(area, store.id, ioas.hwpts, pin ? made.value.pinned : undefined);
   if (!filled.ok) {
     yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });

@@ -231,7 +231,7 @@ function decodeIoas(r: ByteReader, stores: Map<number, Store>): Ioas {
 function decodeArea(r: ByteReader, stores: Map<number, Store>): Area {
   const [start, last, startByte, prot] = [r.u64(), r.u64(), r.u64(), r.u8()];
   const [client, va, writable, id] = [r.str(), r.u64(), r.bool(), r.num()];
-  const store = stores.get(id) ?? { id, client, va, writable, areas: 0 };
+  const store = stores.get(id) ?? { id, client, va, writable, areas: 0, unpinning: 0 };
   stores.set(id, store);
   store.areas++;
   return { start, last, startByte, prot, store, state: 'live', covers: r.u32(), accesses: 0, locks: 0 };

@@ -4,11 +4,12 @@
  * Rule: PTEs go from every domain and the flush is done, then the pins go, then the area and the answer (invariant I05).
  */
 import type { Errno } from '@vfiolab/uapi';
-import { call, lockRead, type Op, PAGES, pagesApi, unlock } from '@vfiolab/core';
+import { lockRead, type Op, unlock } from '@vfiolab/core';
 import { dropPins } from './access.js';
-import { clear, unpinningOf } from './fill.js';
+import { clear, UNPIN_BATCH } from './fill.js';
 import { type Area, areaLength, type Ioas } from './ioas.js';
 import { type IovaSpan, U64_MAX } from './spans.js';
+import { leaveStores } from './stores.js';
 
 /** How far an unmap came: `errno` says why it did not come to the end. */
 export interface Unmapped {
@@ -45,17 +46,11 @@ function* empty(ioas: Ioas, areas: readonly Area[]): Op<void> {
   if (areas.length === 0) return;
   for (const area of areas) if (area.accesses > 0) yield* notify(ioas, area);
   if (ioas.hwpts.length > 0) yield* clear(areas, ioas.hwpts);
-  for (let i = 0; i < areas.length; i += BATCH) yield* unpinBatch(ioas, areas.slice(i, i + BATCH));
+  for (let i = 0; i < areas.length; i += UNPIN_BATCH) yield* unpinBatch(ioas, areas.slice(i, i + UNPIN_BATCH));
 }
 
-/** Areas whose pins are given up with one message. */
-const BATCH = 4096;
-
 function* unpinBatch(ioas: Ioas, areas: readonly Area[]): Op<void> {
-  const stores = areas
-    .map((area) => unpinningOf(area, area.store!.id, --area.store!.areas === 0))
-    .filter((wanted) => wanted !== undefined);
-  if (stores.length > 0) yield* call(PAGES, pagesApi.unpinMany, { stores });
+  yield* leaveStores(areas);
   for (const area of areas) ioas.areas.delete(area);
 }
 

@@ -10,7 +10,7 @@ import {
   type vfio_iommu_type1_dma_map,
   type vfio_iommu_type1_dma_unmap,
 } from '@vfiolab/uapi';
-import { type IoctlResult, type Op, PROT_READ, PROT_WRITE } from '@vfiolab/core';
+import { type IoctlResult, lockRead, type Op, PROT_READ, PROT_WRITE, unlock } from '@vfiolab/core';
 import type { Call } from '../ioctl/call.js';
 import { cutAt } from '../cut.js';
 import { holdCompatIoas } from './hold.js';
@@ -56,7 +56,7 @@ export function* unmapDma(
   if (!ioas.ok) return ioas;
   const all = (cmd.flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
   if (all && (cmd.iova !== 0n || cmd.size !== 0n)) return fail('EINVAL');
-  const cut = all || ioas.value.hugePages ? ok(undefined) : cutEdges(ioas.value, cmd.iova, cmd.size);
+  const cut = all || ioas.value.hugePages ? ok(undefined) : yield* cutEdges(ioas.value, cmd.iova, cmd.size);
   if (!cut.ok) return cut;
   const { bytes, errno } = yield* remove(ioas.value, all ? 0n : cmd.iova, all ? U64_MAX + 1n : cmd.size);
   const told = call.respond({ size: bytes });
@@ -71,8 +71,11 @@ function* remove(ioas: Ioas, start: bigint, length: bigint): Op<Unmapped> {
   return yield* unmapSpan(ioas, { start, last });
 }
 
-/** v1: areas end where the range does (feature of type1 v1, a041). */
-function cutEdges(ioas: Ioas, iova: bigint, size: bigint): Result<void> {
+/** v1: areas end where the range does (feature of type1 v1, a041). Not while a domain takes the areas over or gives them up. */
+function* cutEdges(ioas: Ioas, iova: bigint, size: bigint): Op<Result<void>> {
+  yield* lockRead(ioas.domainsLock);
   const end = cutAt(ioas, BigInt.asUintN(64, iova + size - 1n));
-  return end.ok && iova !== 0n ? cutAt(ioas, iova - 1n) : end;
+  const cut = end.ok && iova !== 0n ? cutAt(ioas, iova - 1n) : end;
+  yield* unlock(ioas.domainsLock);
+  return cut;
 }

@@ -78,8 +78,10 @@ function wholePages(iova: bigint, length: bigint): Result<IovaSpan> {
   return size > LONGEST ? fail('ENOMEM') : ok({ start, last: start + size - 1n });
 }
 
-function publish(call: AllocCall, queue: HwQueue, { runs }: Pinned): IoctlResult {
+function publish(call: AllocCall, queue: HwQueue, { slices, runs }: Pinned): IoctlResult {
   const { viommu, index } = queue;
+  // Somebody began to unmap it before it could be locked.
+  if (slices.some(({ area }) => area.state !== 'live')) return fail('EINVAL');
   if (!isContiguous(runs)) return fail('EFAULT');
   if (index >= IOMMU_TEST_HW_QUEUE_MAX) return fail('EINVAL');
   if (viommu.hwQueues.has(index)) return fail('EEXIST');

@@ -1,11 +1,12 @@
 /** IOMMU_IOAS_COPY: map the pages behind one range at another place, sharing their pins. */
 import { fail, type iommu_ioas_copy, ok, type Result, type StructOf } from '@vfiolab/uapi';
-import { call as callService, type IoctlResult, type Op, PAGES, pagesApi } from '@vfiolab/core';
+import type { IoctlResult, Op } from '@vfiolab/core';
 import { isIoas } from '../context.js';
 import type { Ioas } from '../ioas.js';
 import { mapSlices, type Slice } from '../map.js';
 import { hold } from '../objects.js';
 import { U64_MAX } from '../spans.js';
+import { putStore } from '../stores.js';
 import type { Call } from './call.js';
 import { FIXED, KNOWN_MAP_FLAGS, protOf, WRITEABLE } from './map-flags.js';
 
@@ -59,6 +60,5 @@ function takeSlices(ioas: Ioas, iova: bigint, length: bigint): Result<Slice[]> {
 }
 
 function* putSlices(slices: readonly Slice[]): Op<void> {
-  for (const { store } of slices)
-    if (--store.areas === 0) yield* callService(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
+  for (const { store } of slices) yield* putStore(store);
 }

@@ -16,6 +16,7 @@ export function* vdeviceAlloc(
   if (!viommu.ok) return viommu;
   const device = yield* hold(objects, cmd.dev_id, isDevice);
   if (!device.ok) return device;
+  if (device.value.leaving) return fail('ENOENT');
   if (device.value.mock !== viommu.value.hwpt.mock) return fail('EINVAL');
   if (device.value.vdevice || viommu.value.devices.has(cmd.virt_id)) return fail('EEXIST');
   const vdevice = new Vdevice(viommu.value, device.value, cmd.virt_id);

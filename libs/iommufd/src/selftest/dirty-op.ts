@@ -8,6 +8,9 @@ type Arm = StructOf<typeof iommu_test_dirty>;
 /** Bits of one call at most. */
 const MAX_BITS = 16n * 1024n * 1024n * 8n;
 
+/** A page number beyond every mock domain's aperture, which a message can still carry. */
+const FAR = 1n << 52n;
+
 /**
  * EINVAL: page_size or length 0, misaligned, no bitmap, or tracking is off; EOVERFLOW; ENOENT; EFAULT.
  * As in the kernel's test driver, bit 0 stands for page number iova / page_size, whatever the mock's own page is.
@@ -22,7 +25,8 @@ export function* dirtyOp(call: TestCall, id: number, arm: Arm): Op<IoctlResult> 
   const given = call.user.read(uptr, Number((bits + 7n) / 8n));
   // Without the caller's bits the driver still says first whether it tracks at all.
   const bitmap = given ? only(given, Number(bits)) : new Uint8Array(0);
-  const args = { domain: hwpt.value.domainId, first: Number(iova / size), bitmap };
+  const page = iova / size;
+  const args = { domain: hwpt.value.domainId, first: Number(page < FAR ? page : FAR), bitmap };
   const marked = yield* ask(IOMMU, iommuApi.dirtyMark, args);
   if (!marked.ok) return marked;
   if (!given) return fail('EFAULT');

@@ -28,7 +28,6 @@ import { ROOT } from '@vfiolab/client';
 import { ArgumentMaker, STRUCT_AT } from './arguments.js';
 import { Chance } from './chance.js';
 import { mayAnswer, mayLeaveTraces } from './documented.js';
-import { stopsService } from './known.js';
 import { SyncClient } from './sync-client.js';
 import { APERTURE, MEMORY, type World } from './world.js';
 
@@ -158,7 +157,6 @@ class Fuzzer {
     const arg = def.kind === 'plain' ? chance.below(12) : chance.once(100) ? 0 : STRUCT_AT;
     const fds = this.files.map((f) => ({ ...f, owner: IOMMUFD }));
     const method = MAKES_FILES.has(def.name) && !chance.once(8) ? sysApi.ioctlFile : sysApi.ioctl;
-    if (stopsService(def, segments[0]?.bytes)) return;
     const name = DEFINITIONS.find((d) => d.nr === cmd)?.name ?? 'unknown';
     const reply = this.answered(name, segments, () =>
       this.client.call(IOMMUFD, method, { token, cmd, arg, segments, fds }),

@@ -1,0 +1,40 @@
+/**
+ * Stores that areas show: who gives one back.
+ *
+ * Rule: a store is released once, by whoever lets go of it last, and only after every other request to give up pins of it
+ * was answered: requests can overtake each other.
+ */
+import { call, type Op, PAGES, pagesApi, type Unpinning } from '@vfiolab/core';
+import { unpinningOf } from './fill.js';
+import type { Area, Store } from './ioas.js';
+
+const isLeft = (store: Store): boolean => store.areas === 0 && store.unpinning === 0;
+
+/** The areas no longer show their stores, and all their pins go: UNPIN_BATCH areas at most. */
+export function* leaveStores(areas: readonly Area[]): Op<void> {
+  const stores: Unpinning[] = [];
+  const staying = new Set<Store>();
+  for (const area of areas) {
+    const store = area.store!;
+    store.areas--;
+    const release = isLeft(store);
+    const wanted = unpinningOf(area, store.id, release);
+    if (wanted) stores.push(wanted);
+    if (release) staying.delete(store);
+    else staying.add(store);
+  }
+  for (const store of staying) store.unpinning++;
+  if (stores.length > 0) yield* call(PAGES, pagesApi.unpinMany, { stores });
+  for (const store of staying) store.unpinning--;
+  for (const store of staying) if (isLeft(store)) yield* release(store);
+}
+
+/** A reference that was not an area's goes. */
+export function* putStore(store: Store): Op<void> {
+  store.areas--;
+  if (isLeft(store)) yield* release(store);
+}
+
+function* release(store: Store): Op<void> {
+  yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
+}
