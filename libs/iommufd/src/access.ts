@@ -159,7 +159,7 @@ export interface Pinned {
 
 /**
  * Pins the pages behind the range. The caller holds the access's lock.
- * EINVAL: not on page boundaries, or being unmapped; EPERM; ENOENT: a hole; EFAULT, ENOMEM: pinning failed.
+ * EINVAL: not on page boundaries, being unmapped, or a dma-buf's (c070); EPERM; ENOENT: a hole; EFAULT, ENOMEM: pinning failed.
  */
 export function* pinPages(ioas: Ioas, span: IovaSpan, write: boolean): Op<Result<Pinned>> {
   const { pieces, rest } = piecesOf(ioas, span);
@@ -181,6 +181,7 @@ function* pinPiece({ area, start, last }: Piece, write: boolean, done: Pinned): 
   if (area.state !== 'live') return fail('EINVAL');
   if (!permits(area, write)) return fail('EPERM');
   const store = area.store!;
+  if (store.dmabuf) return fail('EINVAL');
   const first = Number(byteOf(area, start) / PAGE);
   const count = Number(byteOf(area, last) / PAGE) - first + 1;
   area.accesses++;

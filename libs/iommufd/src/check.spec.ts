@@ -11,7 +11,7 @@ const DOMAIN = { domain: 1, granule: 12, first: 0n, last: 0xffffn, pageSizes: 0x
 const area = (start: bigint): Area => ({
   start,
   last: start + 4095n,
-  store: { id: 1, client: 'c', va: 0n, writable: true, areas: 1 },
+  store: { id: 1, client: 'c', va: 0n, writable: true, areas: 1, unpinning: 0, dmabuf: undefined, revoked: false },
   startByte: 0n,
   prot: 3,
   state: 'live',

@@ -72,7 +72,7 @@ function checkIoas(ioas: Ioas): string[] {
     const byAccesses = pinned.filter((slice) => slice.area === a).length;
     if (a.accesses !== byAccesses)
       broken.push(`I20: ${at(a.start)} counts ${a.accesses} slices of accesses, they have ${byAccesses}`);
-    if (a.state === 'live' && a.covers < Math.min(1, ioas.hwpts.length))
+    if (a.state === 'live' && !a.store!.revoked && a.covers < Math.min(1, ioas.hwpts.length))
       broken.push(`I03: ${at(a.start)} is in no domain`);
     if (ioas.hwpts.length === 0 && a.covers > 0) broken.push(`I20: ${at(a.start)} is pinned without a domain`);
   }

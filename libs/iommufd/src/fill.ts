@@ -7,7 +7,7 @@
  */
 import { fail, ok, PAGE_SIZE, type Result } from '@vfiolab/uapi';
 import { call, IOMMU, iommuApi, type Op, PAGES, pagesApi, type Unpinning, type Pinned, type Run } from '@vfiolab/core';
-import { type Area, areaLength, pageOffset } from './ioas.js';
+import { type Area, areaLength, pageOffset, type Store } from './ioas.js';
 import type { PagingHwpt } from './hwpt.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -76,19 +76,28 @@ function* writeRuns(area: Area, hwpts: readonly PagingHwpt[], firstSlot: number,
   return ok(undefined);
 }
 
+/** Memory of slots [first, end), or of the first of them: pinned once more, or a dma-buf's own. EFAULT, EINVAL, ENOMEM. */
+function* pinSlots({ id, va, dmabuf }: Store, first: number, end: number): Op<Result<Pinned>> {
+  const count = end - first;
+  if (dmabuf) return ok({ runs: dmabuf.runs(Number(va / PAGE) + first, count), next: end });
+  return yield* call(PAGES, pagesApi.pin, { store: id, first, count });
+}
+
 /**
- * Fills an area into domains that do not have it yet. `begun`: slots that the store's creation pinned already.
- * EFAULT, ENOMEM.
+ * Fills an area into domains that do not have it yet; of a revoked dma-buf there is nothing to fill (semantics B8.3).
+ * `begun`: slots that the store's creation pinned already.
+ * EFAULT, EINVAL, ENOMEM; EOPNOTSUPP: a dma-buf of the self-test, which devices that are real cannot reach.
  */
-export function* fillArea(area: Area, store: number, hwpts: readonly PagingHwpt[], begun?: Pinned): Op<Result<void>> {
-  if (hwpts.length === 0) return ok(undefined);
+export function* fillArea(area: Area, store: Store, hwpts: readonly PagingHwpt[], begun?: Pinned): Op<Result<void>> {
+  if (hwpts.length === 0 || store.revoked) return ok(undefined);
+  if (store.dmabuf && hwpts.some(({ mock }) => !mock)) return fail('EOPNOTSUPP');
   const { first, count } = slots(area);
   const end = first + count;
   let at = first;
   let pinned: Pinned | undefined = begun;
   while (at < end) {
     if (!pinned) {
-      const more = yield* call(PAGES, pagesApi.pin, { store, first: at, count: end - at });
+      const more = yield* pinSlots(store, at, end);
       if (!more.ok) {
         yield* undoFill(area, store, hwpts, first, at);
         return more;
@@ -107,10 +116,11 @@ export function* fillArea(area: Area, store: number, hwpts: readonly PagingHwpt[
   return ok(undefined);
 }
 
-function* undoFill(area: Area, store: number, hwpts: readonly PagingHwpt[], first: number, end: number): Op<void> {
+function* undoFill(area: Area, store: Store, hwpts: readonly PagingHwpt[], first: number, end: number): Op<void> {
   if (end === first) return;
   yield* clear([area], hwpts);
-  yield* call(PAGES, pagesApi.unpin, { store, ranges: [{ first, count: end - first }], release: false });
+  if (store.dmabuf) return;
+  yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [{ first, count: end - first }], release: false });
 }
 
 /** Spans in one message at most. */
@@ -130,17 +140,18 @@ export function* clear(areas: readonly Area[], hwpts: readonly PagingHwpt[]): Op
 export const UNPIN_BATCH = 4096;
 
 /** Gives up every pin of an area; `release`: it was the last area of its store. */
-export function* unpinArea(area: Area, store: number, release: boolean): Op<void> {
+export function* unpinArea(area: Area, store: Store, release: boolean): Op<void> {
   const wanted = unpinningOf(area, store, release);
   if (wanted) yield* call(PAGES, pagesApi.unpin, wanted);
 }
 
 /** What the pages service is to give up for an area that has `keep` covers at most from now on; undefined: nothing. */
-export function unpinningOf(area: Area, store: number, release: boolean, keep = 0): Unpinning | undefined {
+export function unpinningOf(area: Area, store: Store, release: boolean, keep = 0): Unpinning | undefined {
   const range = slots(area);
   const ranges = Array.from({ length: Math.max(0, area.covers - keep) }, () => range);
   area.covers -= ranges.length;
-  return ranges.length > 0 || release ? { store, ranges, release } : undefined;
+  if (store.dmabuf) return undefined;
+  return ranges.length > 0 || release ? { store: store.id, ranges, release } : undefined;
 }
 
 /** Gives up all covers of the areas but `keep`. */
@@ -148,7 +159,7 @@ export function* trimCovers(areas: readonly Area[], keep: number): Op<void> {
   for (let i = 0; i < areas.length; i += UNPIN_BATCH) {
     const stores = areas
       .slice(i, i + UNPIN_BATCH)
-      .map((area) => unpinningOf(area, area.store!.id, false, keep))
+      .map((area) => unpinningOf(area, area.store!, false, keep))
       .filter((wanted) => wanted !== undefined);
     if (stores.length > 0) yield* call(PAGES, pagesApi.unpinMany, { stores });
   }

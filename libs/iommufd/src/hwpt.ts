@@ -127,7 +127,7 @@ function* fillAll(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
   const done: Area[] = [];
   for (const area of [...ioas.areas]) {
     if (area.state !== 'live') continue;
-    const filled = yield* fillArea(area, area.store!.id, [hwpt]);
+    const filled = yield* fillArea(area, area.store!, [hwpt]);
     if (!filled.ok) {
       yield* clear(done, [hwpt]);
       yield* trimCovers(done, ioas.hwpts.length === 0 ? 0 : 1);

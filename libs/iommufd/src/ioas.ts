@@ -11,15 +11,16 @@ import { Lock } from '@vfiolab/core';
 import type { Access } from './access.js';
 import type { PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
+import type { Dmabuf } from './selftest/dmabuf.js';
 import { holes, type IovaSpan, overlaps, SpanSet, U64_MAX } from './spans.js';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** x86 transparent huge page: automatic placement keeps a source's alignment up to here. */
 const HUGE_PAGE = 2n * 1024n * 1024n;
 
-/** What one MAP put into the pages service; shared by COPY. */
+/** What one MAP put into the pages service, or took of a dma-buf; shared by COPY. */
 export interface Store {
-  /** Number at the pages service. */
+  /** Number at the pages service, or in the dma-buf. */
   readonly id: number;
   readonly client: string;
   readonly va: bigint;
@@ -28,6 +29,10 @@ export interface Store {
   areas: number;
   /** Requests under way that give up pins of it without releasing it. */
   unpinning: number;
+  /** Whose memory it is when that is not the pages service's to pin. */
+  readonly dmabuf: Dmabuf | undefined;
+  /** The dma-buf took its memory back: it is in no domain, and never will be. */
+  revoked: boolean;
 }
 
 export type AreaState = 'building' | 'live' | 'unmapping';
@@ -39,7 +44,7 @@ export interface Area extends IovaSpan {
   readonly startByte: bigint;
   readonly prot: number;
   state: AreaState;
-  /** How often the pages service was asked to cover its slots: once a domain. */
+  /** How often its slots were covered, by the pages service if they are its: once a domain. */
   covers: number;
   /** Slices of it that accesses have pinned. */
   accesses: number;

@@ -46,10 +46,11 @@ import type { FaultQueue } from './fault-queue.js';
 import type { IommufdFile } from './ioctl/call.js';
 import { destroyObject } from './ioctl/destroy.js';
 import { iommufdTable } from './ioctl-table.js';
-import type { Store } from './ioas.js';
 import { type OpenFile, OpenFiles } from './open-files.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
+import { Dmabufs } from './selftest/dmabuf.js';
 import { decodeContext, encodeContext } from './state.js';
+import { KnownStores } from './store-state.js';
 import type { VeventQueue } from './vevent-queue.js';
 
 interface Bound {
@@ -68,6 +69,7 @@ export class IommufdCore implements Core {
   readonly methods: MethodTable;
   private readonly files = new OpenFiles();
   private readonly contexts = new Map<number, Context>();
+  private readonly dmabufs = new Dmabufs();
   private nextContext = 1;
   private flags: ProfileFlags;
   private surroundings!: Surroundings;
@@ -129,6 +131,7 @@ export class IommufdCore implements Core {
   }
 
   private *lastClose(file: OpenFile): Op<void> {
+    if (file.kind === 'dmabuf') return file.object.closeFile();
     const { context } = file;
     yield* lockWrite(context.running);
     if (file.kind === 'iommufd') context.fileOpen = false;
@@ -154,7 +157,8 @@ export class IommufdCore implements Core {
     if (!file) return failed('EBADF');
     if (file.kind !== 'iommufd') return failed('ENOTTY');
     const { context } = file;
-    const called = { context, files: this.files, flags: this.flags };
+    const { files, flags, contexts, dmabufs } = this;
+    const called = { context, files, flags, contexts, dmabufs };
     const answer = answerPlain(context, args.cmd, args.arg);
     if (answer === undefined) return this.withStruct(called, req, args);
     return isOp(answer) ? holdingFile(context, answer as Op<IoctlReply>) : answer;
@@ -226,6 +230,7 @@ export class IommufdCore implements Core {
 
   encode(w: ByteWriter, view: View): void {
     const contexts = [...this.contexts.values()].sort((a, b) => a.id - b.id);
+    this.dmabufs.encode(w, view);
     w.list(contexts, (c) => encodeContext(w, c, view));
     if (view === 'meaning') return;
     w.str(this.flags.profile);
@@ -234,25 +239,26 @@ export class IommufdCore implements Core {
   }
 
   decode(r: ByteReader): void {
-    const stores = new Map<number, Store>();
+    this.dmabufs.decode(r);
+    const stores = new KnownStores(this.dmabufs);
     for (const c of r.list(() => decodeContext(r, stores))) this.contexts.set(c.id, c);
     this.flags = flagsOf(r.str() as KernelProfile);
     this.nextContext = r.num();
-    this.files.decode(r, this.contexts);
+    this.files.decode(r, this.contexts, this.dmabufs);
   }
 
   check(): string[] {
-    return [...this.contexts.values()].flatMap(checkContext);
+    return [...[...this.contexts.values()].flatMap(checkContext), ...this.dmabufs.check()];
   }
 
   figures(): Record<string, number> {
     const contexts = [...this.contexts.values()];
     const objects = contexts.reduce((n, c) => n + c.objects.size, 0);
-    return { contexts: contexts.length, objects, files: this.files.size };
+    return { contexts: contexts.length, objects, files: this.files.size, dmabufs: this.dmabufs.size };
   }
 
   describe(): string[] {
-    return [...this.contexts.values()].flatMap(describeContext);
+    return [...[...this.contexts.values()].flatMap(describeContext), ...this.dmabufs.describe()];
   }
 }
 

@@ -6,9 +6,10 @@
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { call, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { clear, fillArea, unpinArea } from './fill.js';
-import { type Area, type Ioas, type Store } from './ioas.js';
+import type { Area, Ioas, Store } from './ioas.js';
 import type { ProfileFlags } from './profile-flags.js';
 import { U64_MAX } from './spans.js';
+import { pagesStore } from './stores.js';
 
 export interface UserRange {
   readonly client: string;
@@ -58,8 +59,8 @@ function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined)
     ioas.areas.delete(area);
     return made;
   }
-  const store: Store = { id: made.value.store, client, va, writable, areas: 0, unpinning: 0 };
-  const filled = yield* fillArea(area, store.id, ioas.hwpts, pin ? made.value.pinned : undefined);
+  const store = pagesStore(made.value.store, client, va, writable);
+  const filled = yield* fillArea(area, store, ioas.hwpts, pin ? made.value.pinned : undefined);
   if (!filled.ok) {
     yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
     ioas.areas.delete(area);
@@ -157,11 +158,11 @@ function insertSlices(
 /** Fills all areas or none. */
 function* fillSlices(ioas: Ioas, slices: readonly Slice[], areas: readonly Area[]): Op<Result<void>> {
   for (let i = 0; i < areas.length; i++) {
-    const filled = yield* fillArea(areas[i]!, slices[i]!.store.id, ioas.hwpts);
+    const filled = yield* fillArea(areas[i]!, slices[i]!.store, ioas.hwpts);
     if (filled.ok) continue;
     for (let undo = 0; undo < i; undo++) {
       yield* clear([areas[undo]!], ioas.hwpts);
-      yield* unpinArea(areas[undo]!, slices[undo]!.store.id, false);
+      yield* unpinArea(areas[undo]!, slices[undo]!.store, false);
     }
     for (const area of areas) ioas.areas.delete(area);
     return filled;

@@ -2,13 +2,15 @@
  * The files of iommufd: /dev/iommu itself, and those that its ioctls make.
  *
  * Words: an *access file* holds an in-kernel access of the self-test, a *fault file* a fault queue.
- * Rule: a file names its context and its object; the context lives at least as long as its files.
+ * Rule: a file names its context and its object; the context lives at least as long as its files. Only a dma-buf belongs to
+ * no context: it outlives the one that made it.
  */
 import { type ByteReader, type ByteWriter, FileTable, type NewFile, type Request } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Access } from './access.js';
 import type { Context } from './context.js';
 import type { FaultQueue } from './fault-queue.js';
+import type { Dmabuf, Dmabufs } from './selftest/dmabuf.js';
 import type { VeventQueue } from './vevent-queue.js';
 
 interface AnyFile {
@@ -30,7 +32,14 @@ export interface VeventFile extends AnyFile {
   readonly kind: 'iommufd-vevents';
   readonly object: VeventQueue;
 }
-export type OpenFile = ContextFile | AccessFile | FaultFile | VeventFile;
+export interface DmabufFile {
+  readonly id: number;
+  readonly kind: 'dmabuf';
+  readonly object: Dmabuf;
+}
+/** Files that hold an object of a context, and so the context. */
+type ObjectFile = AccessFile | FaultFile | VeventFile;
+export type OpenFile = ContextFile | ObjectFile | DmabufFile;
 type NewOpenFile = OpenFile extends infer F ? (F extends OpenFile ? Omit<F, 'id'> : never) : never;
 
 export class OpenFiles {
@@ -48,7 +57,7 @@ export class OpenFiles {
     const token = req.entropy.length > 0 ? this.table.open(req.from, opened, req.entropy) : undefined;
     if (token === undefined) return fail('EMFILE');
     this.byId.set(this.nextId++, opened);
-    if (opened.kind !== 'iommufd') opened.context.openFiles++;
+    if (holdsContext(opened)) opened.context.openFiles++;
     return ok({ token, kind: opened.kind });
   }
 
@@ -68,7 +77,7 @@ export class OpenFiles {
   /** Takes a file back that nobody heard of. */
   undo({ token }: NewFile, client: string): void {
     const closed = this.close(token, client);
-    if (closed.ok && closed.value) closed.value.context.openFiles--;
+    if (closed.ok && closed.value && holdsContext(closed.value)) closed.value.context.openFiles--;
   }
 
   /** The same file under a capability of another client. EBADF, EMFILE. */
@@ -89,20 +98,30 @@ export class OpenFiles {
     w.list(this.byId, ([id, file]) => {
       w.num(id);
       w.str(file.kind);
-      w.num(file.context.id);
-      w.u32(file.kind === 'iommufd' ? 0 : file.object.id);
+      w.num(file.kind === 'dmabuf' ? 0 : file.context.id);
+      w.u32(objectNumber(file));
     });
     this.table.encode(w);
   }
 
-  decode(r: ByteReader, contexts: ReadonlyMap<number, Context>): void {
+  decode(r: ByteReader, contexts: ReadonlyMap<number, Context>, dmabufs: Dmabufs): void {
     this.nextId = r.num();
     r.list(() => {
-      const [id, kind, context, object] = [r.num(), r.str(), contexts.get(r.num())!, r.u32()];
-      const file = { id, kind, context, object: context.objects.get(object) } as OpenFile;
+      const [id, kind, context, object] = [r.num(), r.str(), contexts.get(r.num()), r.u32()];
+      const what =
+        kind === 'dmabuf' ? { object: dmabufs.at(object) } : { context, object: context!.objects.get(object) };
+      const file = { id, kind, ...what } as OpenFile;
       this.byId.set(id, file);
-      if (kind !== 'iommufd') context.openFiles++;
+      if (holdsContext(file)) file.context.openFiles++;
     });
     this.table.decode(r, (id) => this.byId.get(id)!);
   }
+}
+
+const holdsContext = (file: OpenFile): file is ObjectFile => file.kind !== 'iommufd' && file.kind !== 'dmabuf';
+
+/** Among the objects of its context, or among the dma-bufs. */
+function objectNumber(file: OpenFile): number {
+  if (file.kind === 'iommufd') return 0;
+  return file.kind === 'dmabuf' ? file.object.slot : file.object.id;
 }

@@ -31,7 +31,7 @@ export interface ProfileFlags {
   readonly mockAmdTables: boolean;
   /** Self-test: flags of a mock device. */
   readonly mockDeviceFlags: number;
-  /** Self-test: the ops about PASIDs and vIOMMUs. */
+  /** Self-test: the ops about PASIDs, vIOMMUs and dma-bufs. */
   readonly mockVirtualizes: boolean;
   /** Self-test: DIRTY counts the bits it was given, mapped or not. */
   readonly mockCountsGivenBits: boolean;

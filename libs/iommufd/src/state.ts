@@ -24,10 +24,11 @@ import {
 import { FaultQueue } from './fault-queue.js';
 import { decodeFaults, encodeFaults } from './fault-state.js';
 import { PagingHwpt } from './hwpt.js';
-import { type Area, Ioas, type Store } from './ioas.js';
+import { type Area, Ioas } from './ioas.js';
 import { type Hwpt, NestedHwpt } from './nested-hwpt.js';
 import type { IommufdObject, ObjectType } from './objects.js';
 import { MockObject } from './selftest/mock-object.js';
+import { encodeStore, type KnownStores } from './store-state.js';
 import type { Viommu } from './viommu.js';
 import {
   decodeHwQueue,
@@ -135,12 +136,8 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   const { store } = a;
   // An area that is being built has no store yet; a snapshot is never taken then.
   if (!store) return;
-  w.str(store.client);
-  w.u64(store.va);
-  w.bool(store.writable);
-  if (view === 'meaning') return;
-  w.num(store.id);
-  w.u32(a.covers);
+  encodeStore(w, store, view);
+  if (view === 'snapshot') w.u32(a.covers);
 }
 
 function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock }: PagingHwpt, view: View): void {
@@ -164,7 +161,7 @@ function encodeNested(w: ByteWriter, { parent, domainId, fault, flags, viommu }:
   if (view === 'snapshot') w.u32(domainId);
 }
 
-export function decodeContext(r: ByteReader, stores: Map<number, Store>): Context {
+export function decodeContext(r: ByteReader, stores: KnownStores): Context {
   const c = new Context(r.num());
   c.rlimitMode = r.u8();
   c.fileOpen = r.bool();
@@ -195,7 +192,7 @@ export function decodeContext(r: ByteReader, stores: Map<number, Store>): Contex
   return c;
 }
 
-function decodeObject(r: ByteReader, c: Context, stores: Map<number, Store>): IommufdObject {
+function decodeObject(r: ByteReader, c: Context, stores: KnownStores): IommufdObject {
   const type = r.str();
   const id = r.u32();
   const users = r.u32();
@@ -218,7 +215,7 @@ const decoders: Record<Exclude<ObjectType, 'ioas'>, (r: ByteReader, c: Context) 
   selftest: (r, c) => Object.assign(new MockObject(), { device: c.objects.get(r.u32()) as BoundDevice }),
 };
 
-function decodeIoas(r: ByteReader, stores: Map<number, Store>): Ioas {
+function decodeIoas(r: ByteReader, stores: KnownStores): Ioas {
   const ioas = new Ioas();
   ioas.alignment = r.u64();
   ioas.hugePages = r.bool();
@@ -228,12 +225,9 @@ function decodeIoas(r: ByteReader, stores: Map<number, Store>): Ioas {
   return ioas;
 }
 
-function decodeArea(r: ByteReader, stores: Map<number, Store>): Area {
+function decodeArea(r: ByteReader, stores: KnownStores): Area {
   const [start, last, startByte, prot] = [r.u64(), r.u64(), r.u64(), r.u8()];
-  const [client, va, writable, id] = [r.str(), r.u64(), r.bool(), r.num()];
-  const store = stores.get(id) ?? { id, client, va, writable, areas: 0, unpinning: 0 };
-  stores.set(id, store);
-  store.areas++;
+  const store = stores.decode(r);
   return { start, last, startByte, prot, store, state: 'live', covers: r.u32(), accesses: 0, locks: 0 };
 }
 

@@ -10,6 +10,18 @@ import type { Area, Store } from './ioas.js';
 
 const isLeft = (store: Store): boolean => store.areas === 0 && store.unpinning === 0;
 
+/** One of the pages service that no area shows yet. */
+export const pagesStore = (id: number, client: string, va: bigint, writable: boolean): Store => ({
+  id,
+  client,
+  va,
+  writable,
+  areas: 0,
+  unpinning: 0,
+  dmabuf: undefined,
+  revoked: false,
+});
+
 /** The areas no longer show their stores, and all their pins go: UNPIN_BATCH areas at most. */
 export function* leaveStores(areas: readonly Area[]): Op<void> {
   const stores: Unpinning[] = [];
@@ -18,8 +30,9 @@ export function* leaveStores(areas: readonly Area[]): Op<void> {
     const store = area.store!;
     store.areas--;
     const release = isLeft(store);
-    const wanted = unpinningOf(area, store.id, release);
+    const wanted = unpinningOf(area, store, release);
     if (wanted) stores.push(wanted);
+    if (release) store.dmabuf?.release(store);
     if (release) staying.delete(store);
     else staying.add(store);
   }
@@ -36,5 +49,6 @@ export function* putStore(store: Store): Op<void> {
 }
 
 function* release(store: Store): Op<void> {
-  yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
+  if (store.dmabuf) store.dmabuf.release(store);
+  else yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
 }

@@ -19,6 +19,7 @@ export function* ioasChangeProcess(
     .filter(isIoas)
     .flatMap((ioas) => [...ioas.areas]);
   if (areas.some((area) => area.state !== 'live')) return fail('EBUSY');
+  if (areas.some((area) => area.store!.dmabuf)) return fail('EINVAL');
   const stores = [...new Set(areas.map((area) => area.store!.id))];
   const moved = yield* ask(PAGES, pagesApi.changeProcess, { client: call.client, stores });
   return moved.ok ? ok(0) : moved;

@@ -1,10 +1,14 @@
-/** IOMMU_IOAS_MAP_FILE: map pages of a file, whoever has them mapped (semantics B8.1). */
-import { fail, type iommu_ioas_map_file, ok, type StructOf } from '@vfiolab/uapi';
-import { type IoctlResult, type Op, PAGES } from '@vfiolab/core';
+/** IOMMU_IOAS_MAP_FILE: map pages of a file, whoever has them mapped (semantics B8.1), or memory of a dma-buf (B8.2). */
+import { fail, type iommu_ioas_map_file, ok, PAGE_SIZE, type Result, type StructOf } from '@vfiolab/uapi';
+import { type FdArgument, type IoctlResult, type Op, PAGES } from '@vfiolab/core';
 import { isIoas } from '../context.js';
-import { judgeRange, mapUser } from '../map.js';
+import type { Ioas } from '../ioas.js';
+import { judgeRange, mapSlices, mapUser } from '../map.js';
 import { hold } from '../objects.js';
+import type { Dmabuf } from '../selftest/dmabuf.js';
+import { dmabufBehind } from '../selftest/dmabuf-ops.js';
 import { U64_MAX } from '../spans.js';
+import { putStore } from '../stores.js';
 import type { Call } from './call.js';
 import { FIXED, KNOWN_MAP_FLAGS, protOf, WRITEABLE } from './map-flags.js';
 
@@ -18,25 +22,52 @@ export function* ioasMapFile(
 ): Op<IoctlResult> {
   if (cmd.flags & ~KNOWN_MAP_FLAGS) return fail('EOPNOTSUPP');
   if (cmd.iova === U64_MAX || cmd.length === U64_MAX) return fail('EOVERFLOW');
-  const prot = protOf(cmd.flags);
-  if (prot === 0) return fail('EINVAL');
+  if (protOf(cmd.flags) === 0) return fail('EINVAL');
   const ioas = yield* hold(call.file.context.objects, cmd.ioas_id, isIoas);
   if (!ioas.ok) return ioas;
+  const file = call.fds.find(({ fd }) => fd === cmd.fd);
+  const dmabuf = file && dmabufBehind(call.file.files, file, call.client);
+  const iova = dmabuf
+    ? yield* mapDmabuf(call.client, ioas.value, dmabuf, cmd)
+    : yield* mapPages(call, ioas.value, cmd, file);
+  if (!iova.ok) return iova;
+  const told = call.respond({ iova: iova.value });
+  return told.ok ? ok(0) : told;
+}
+
+type Cmd = StructOf<typeof iommu_ioas_map_file>;
+
+const placeOf = ({ flags, iova }: Cmd): bigint | undefined => (flags & FIXED ? iova : undefined);
+
+function* mapPages(
+  call: Call<typeof iommu_ioas_map_file>,
+  ioas: Ioas,
+  cmd: Cmd,
+  file: FdArgument | undefined,
+): Op<Result<bigint>> {
   const judged = judgeRange(cmd.start, cmd.length, call.file.flags);
   if (!judged.ok) return judged;
-  const file = call.fds.find(({ fd }) => fd === cmd.fd);
   if (!file) return fail('EBADF');
   const range = {
     client: call.client,
     va: cmd.start,
     length: cmd.length,
-    prot,
+    prot: protOf(cmd.flags),
     writable: (cmd.flags & WRITEABLE) !== 0,
     rlimitMode: call.file.context.rlimitMode,
     file: { token: file.owner === PAGES ? file.token : undefined },
   };
-  const iova = yield* mapUser(ioas.value, range, cmd.flags & FIXED ? cmd.iova : undefined);
-  if (!iova.ok) return iova;
-  const told = call.respond({ iova: iova.value });
-  return told.ok ? ok(0) : told;
+  return yield* mapUser(ioas, range, placeOf(cmd));
+}
+
+/** The store is there before its place is looked for: a dma-buf that is revoked meanwhile takes it along (B8.3). */
+function* mapDmabuf(client: string, ioas: Ioas, dmabuf: Dmabuf, cmd: Cmd): Op<Result<bigint>> {
+  const { start, length, flags } = cmd;
+  const writable = (flags & WRITEABLE) !== 0;
+  const store = dmabuf.open(client, start, length, writable);
+  if (!store.ok) return store;
+  const slice = { store: store.value, startByte: start % BigInt(PAGE_SIZE), length };
+  const iova = yield* mapSlices(ioas, [slice], protOf(flags), writable, placeOf(cmd));
+  yield* putStore(store.value);
+  return iova;
 }

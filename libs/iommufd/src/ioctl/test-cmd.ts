@@ -12,6 +12,8 @@ import {
   iommu_test_create_access,
   iommu_test_destroy_access_pages,
   iommu_test_dirty,
+  iommu_test_dmabuf_get,
+  iommu_test_dmabuf_revoke,
   iommu_test_memory_limit,
   iommu_test_mock_domain,
   iommu_test_mock_domain_flags,
@@ -24,6 +26,8 @@ import {
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
   IOMMU_TEST_OP_DEV_CHECK_CACHE,
   IOMMU_TEST_OP_DIRTY,
+  IOMMU_TEST_OP_DMABUF_GET,
+  IOMMU_TEST_OP_DMABUF_REVOKE,
   IOMMU_TEST_OP_MD_CHECK_IOTLB,
   IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
@@ -52,6 +56,7 @@ import { accessRw } from '../selftest/access-rw.js';
 import { armOf, type TestCall, type TestCmd, type TestOp, testOp } from '../selftest/call.js';
 import { checkIotlb, checkMap, checkRefs } from '../selftest/checks.js';
 import { dirtyOp } from '../selftest/dirty-op.js';
+import { dmabufGet, dmabufRevoke } from '../selftest/dmabuf-ops.js';
 import { triggerIopf } from '../selftest/iopf.js';
 import {
   checkCache,
@@ -89,6 +94,8 @@ const NEWER_OPS: ReadonlyMap<number, TestOp> = new Map([
   [IOMMU_TEST_OP_PASID_REPLACE, testOp(iommu_test_pasid_replace, pasidReplace)],
   [IOMMU_TEST_OP_PASID_DETACH, testOp(iommu_test_pasid_detach, pasidDetach)],
   [IOMMU_TEST_OP_PASID_CHECK_HWPT, testOp(iommu_test_pasid_check, pasidCheck)],
+  [IOMMU_TEST_OP_DMABUF_GET, testOp(iommu_test_dmabuf_get, dmabufGet)],
+  [IOMMU_TEST_OP_DMABUF_REVOKE, testOp(iommu_test_dmabuf_revoke, dmabufRevoke)],
 ]);
 
 /** EOPNOTSUPP: no such op; else as the op says. */

@@ -29,7 +29,7 @@ interface Copy {
 
 /**
  * ENOMEM: over 16 MiB; EOPNOTSUPP: flags; EBADFD; EFAULT: the caller's buffer, or the memory behind the IOVA; EINVAL: length
- * 0, or being unmapped; EOVERFLOW; ENOENT: a hole; EPERM: not for this direction. What was copied before stays.
+ * 0, being unmapped, or a dma-buf's (c070); EOVERFLOW; ENOENT: a hole; EPERM: not for this direction. What was copied before stays.
  */
 export function* accessRw(call: TestCall, fd: number, arm: Arm): Op<IoctlResult> {
   const { length, uptr, flags } = arm;
@@ -57,6 +57,7 @@ function* copy(access: Access, iova: bigint, what: Copy): Op<Result<void>> {
   for (const { area, start, last: end } of pieces) {
     if (area.state !== 'live') return fail('EINVAL');
     if (!permits(area, what.write)) return fail('EPERM');
+    if (area.store!.dmabuf) return fail('EINVAL');
     const data = what.data.subarray(Number(start - iova), Number(end - iova) + 1);
     area.accesses++;
     const copied = yield* copyArea(area, byteOf(area, start), { ...what, data });

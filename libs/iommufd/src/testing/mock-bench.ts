@@ -14,7 +14,9 @@ import {
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_MAP,
   IOMMU_TEST_CMD,
+  iommu_test_dmabuf_get,
   iommu_test_mock_domain_flags,
+  IOMMU_TEST_OP_DMABUF_GET,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
   type KernelProfile,
   type Result,
@@ -97,6 +99,14 @@ export class MockBench {
     return { object, device, hwpt };
   }
 
+  /** A dma-buf of so many bytes: its fd, or the errno. */
+  async dmabuf(length: number): Promise<number | Errno> {
+    const u = new Uint8Array(48);
+    u.set(encode(iommu_test_dmabuf_get, { length, open_flags: 0 }));
+    const { errno, ret } = await this.ioctl(IOMMU_TEST_CMD, { op: IOMMU_TEST_OP_DMABUF_GET, u });
+    return errno ?? ret;
+  }
+
   async hwpt(dev_id: number, pt_id: number, flags = 0): Promise<number> {
     const made = await this.ioctl(IOMMU_HWPT_ALLOC, { dev_id, pt_id, flags });
     if (made.errno) throw new Error(`the test's own HWPT: ${made.errno}`);
@@ -140,10 +150,10 @@ export class MockBench {
   /** Everything that is wrong or left over when the program has gone. */
   async afterExit(): Promise<string[]> {
     await this.run(this.p.exit());
-    const { objects, contexts, files } = this.host.figures(IOMMUFD);
+    const { objects, contexts, files, dmabufs } = this.host.figures(IOMMUFD);
     const { domains, mappedPages } = this.host.figures('iommu');
     const { pins, stores } = this.host.figures('pages');
-    const left = Object.entries({ objects, contexts, files, domains, mappedPages, pins, stores }).filter(
+    const left = Object.entries({ objects, contexts, files, dmabufs, domains, mappedPages, pins, stores }).filter(
       ([, n]) => n !== 0,
     );
     return [...this.host.broken(), ...left.map(([name, n]) => `${n} ${name} left`)];
