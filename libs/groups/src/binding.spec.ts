@@ -1,7 +1,7 @@
 import { groupsApi, IOMMUFD } from '@vfiolab/core';
 import { fail } from '@vfiolab/uapi';
 import { LIMITS } from './limits.js';
-import { HOLD } from './testing/bench.js';
+import { HOLD } from '../../core/src/testing/bench.js';
 import { callsTo, CLIENT, files, sealedBench } from './testing/machines.js';
 
 const PCI = '/sys/bus/pci';

@@ -4,7 +4,7 @@ import { LIMITS as PCI_LIMITS } from '@vfiolab/pci';
 import { fail, ok } from '@vfiolab/uapi';
 import { GroupsCore } from './groups-core.js';
 import { LIMITS } from './limits.js';
-import { HOLD } from './testing/bench.js';
+import { HOLD } from '../../core/src/testing/bench.js';
 import { callsTo, CLIENT, files, groupsBench, sealedBench, SETUP, SMALL_MACHINE } from './testing/machines.js';
 
 const load = (bench: ReturnType<typeof groupsBench>, part: number, text: string, from = LAB) =>

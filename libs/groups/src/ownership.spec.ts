@@ -1,7 +1,7 @@
 import { BLOCKING, groupsApi, IOMMUFD, KERNEL } from '@vfiolab/core';
 import { fail } from '@vfiolab/uapi';
 import { brokenInvariants } from './invariants.js';
-import { HOLD } from './testing/bench.js';
+import { HOLD } from '../../core/src/testing/bench.js';
 import { callsTo, CLIENT, files, sealedBench, SETUP } from './testing/machines.js';
 
 type Act = readonly ['claim' | 'release', bdf: string, context: number, answer?: string];

@@ -5,7 +5,7 @@
  */
 import { BLOCKING, groupsApi, IOMMUFD, type ArgsOf, type iommuApi } from '@vfiolab/core';
 import { GroupsCore } from './groups-core.js';
-import { HOLD, type Asked } from './testing/bench.js';
+import { HOLD, type Asked } from '../../core/src/testing/bench.js';
 import { sealedBench } from './testing/machines.js';
 
 /** Numbers below a bound from a 32-bit linear congruential generator. */

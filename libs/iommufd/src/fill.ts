@@ -139,9 +139,9 @@ export function* clear(areas: readonly Area[], hwpts: readonly PagingHwpt[]): Op
 /** Areas whose pins are given up with one message. */
 export const UNPIN_BATCH = 4096;
 
-/** Gives up every pin of an area; `release`: it was the last area of its store. */
-export function* unpinArea(area: Area, store: Store, release: boolean): Op<void> {
-  const wanted = unpinningOf(area, store, release);
+/** Gives up every pin of an area, whose store stays. */
+export function* unpinArea(area: Area, store: Store): Op<void> {
+  const wanted = unpinningOf(area, store, false);
   if (wanted) yield* call(PAGES, pagesApi.unpin, wanted);
 }
 

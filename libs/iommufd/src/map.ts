@@ -9,7 +9,7 @@ import { clear, fillArea, unpinArea } from './fill.js';
 import type { Area, Ioas, Store } from './ioas.js';
 import type { ProfileFlags } from './profile-flags.js';
 import { U64_MAX } from './spans.js';
-import { pagesStore } from './stores.js';
+import { pagesStore, release } from './stores.js';
 
 export interface UserRange {
   readonly client: string;
@@ -62,7 +62,7 @@ function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined)
   const store = pagesStore(made.value.store, client, va, writable);
   const filled = yield* fillArea(area, store, ioas.hwpts, pin ? made.value.pinned : undefined);
   if (!filled.ok) {
-    yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
+    yield* release(store);
     ioas.areas.delete(area);
     return filled;
   }
@@ -162,7 +162,7 @@ function* fillSlices(ioas: Ioas, slices: readonly Slice[], areas: readonly Area[
     if (filled.ok) continue;
     for (let undo = 0; undo < i; undo++) {
       yield* clear([areas[undo]!], ioas.hwpts);
-      yield* unpinArea(areas[undo]!, slices[undo]!.store, false);
+      yield* unpinArea(areas[undo]!, slices[undo]!.store);
     }
     for (const area of areas) ioas.areas.delete(area);
     return filled;

@@ -29,12 +29,15 @@ export function* leaveStores(areas: readonly Area[]): Op<void> {
   for (const area of areas) {
     const store = area.store!;
     store.areas--;
-    const release = isLeft(store);
-    const wanted = unpinningOf(area, store, release);
+    const last = isLeft(store);
+    const wanted = unpinningOf(area, store, last);
     if (wanted) stores.push(wanted);
-    if (release) store.dmabuf?.release(store);
-    if (release) staying.delete(store);
-    else staying.add(store);
+    if (!last) {
+      staying.add(store);
+      continue;
+    }
+    staying.delete(store);
+    store.dmabuf?.release(store);
   }
   for (const store of staying) store.unpinning++;
   if (stores.length > 0) yield* call(PAGES, pagesApi.unpinMany, { stores });
@@ -48,7 +51,8 @@ export function* putStore(store: Store): Op<void> {
   if (isLeft(store)) yield* release(store);
 }
 
-function* release(store: Store): Op<void> {
+/** Nothing shows the store, and nothing of it is pinned. */
+export function* release(store: Store): Op<void> {
   if (store.dmabuf) store.dmabuf.release(store);
   else yield* call(PAGES, pagesApi.unpin, { store: store.id, ranges: [], release: true });
 }

@@ -12,7 +12,7 @@ import {
 import { fail, ok } from '@vfiolab/uapi';
 import { LabCore } from './lab-core.js';
 import { LIMITS } from './limits.js';
-import { Bench, HOLD, type Script } from './testing/bench.js';
+import { Bench, HOLD, type Script } from '../../core/src/testing/bench.js';
 
 const OPERATOR = 'client:operator';
 const PLAN = { machine: 'wrx80', profile: '6.12', iommu: 'amd-vi', frames: 262144, allowUnsafeInterrupts: 0 };

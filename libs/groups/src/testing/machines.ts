@@ -9,7 +9,7 @@
 import { deviceApi, IOMMU, iommuApi, LAB, groupsApi, type FunctionFacts, type HostSetup } from '@vfiolab/core';
 import { ok } from '@vfiolab/uapi';
 import { GroupsCore } from '../groups-core.js';
-import { Bench, type Script } from './bench.js';
+import { Bench, type Script } from '../../../core/src/testing/bench.js';
 
 const edu = { vendor: '0x1234', device: '0x11e8', class: '0x00ff00', revision: '0x10', header_type: 0 };
 const endpoint = { header_type: 0, pcie_type: 'endpoint' };

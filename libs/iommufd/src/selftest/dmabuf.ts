@@ -44,8 +44,7 @@ export class Dmabuf {
 
   /**
    * A store over bytes [va, va + length), with one reference, which is the caller's. How the file was opened does not matter
-   * (trace c070). EINVAL: empty, or not all inside; ENODEV: revoked (c071); ENOMEM: there are
-   * MAX_DMABUF_STORES.
+   * (trace c070). EINVAL: empty, or not all inside; ENODEV: revoked (c071); ENOMEM: there are MAX_DMABUF_STORES.
    */
   open(client: string, va: bigint, length: bigint, writable: boolean): Result<Store> {
     if (length === 0n || va + length > this.bytes) return fail('EINVAL');
