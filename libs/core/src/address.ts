@@ -9,6 +9,7 @@ export const GROUPS: Address = 'groups';
 export const PAGES: Address = 'pages';
 export const IOMMU: Address = 'iommu';
 export const IOMMUFD: Address = 'iommufd';
+export const CONTAINER: Address = 'container';
 export const LAB: Address = 'lab';
 const DEVICE_PREFIX = 'device:';
 const CLIENT_PREFIX = 'client:';

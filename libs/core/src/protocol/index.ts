@@ -1,4 +1,5 @@
 export * from './boot.js';
+export * from './container.js';
 export * from './device.js';
 export * from './groups.js';
 export * from './iommu.js';

@@ -1,0 +1,28 @@
+/**
+ * What others may ask of `container`: the containers behind /dev/vfio/vfio on kernels that have VFIO's own container.
+ *
+ * Words: a *container* is one open of /dev/vfio/vfio; its *backend* (type1, SPAPR TCE, noiommu) is what VFIO_SET_IOMMU chose.
+ * Rule: a container lives while a file or a group holds it. Whoever lets a group join has claimed the group's DMA before, and
+ * gives it back after the group has left.
+ */
+import { api, bool, list, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
+
+/** A group of the host; `members`: its PCI functions, in address order. `noiommu`: the group of one device without IOMMU. */
+const group = { group: u32, members: list(str), noiommu: bool };
+
+export const containerApi = api('container', {
+  /** What the host is, asked before the first open. EINVAL: there is no such profile. */
+  setup: method(32, message({ profile: str, iommu: str, allowUnsafeInterrupts: bool }), result(nothing)),
+  /** From groups: holds the container behind `client`'s token. EBADF: no such file; EPERM: `noiommu` differs from its groups. */
+  hold: method(33, message({ token, client: str, noiommu: bool }), result(message({ container: num }))),
+  drop: method(34, message({ container: num }), nothing),
+  /**
+   * From groups: a group joins a held container. With a backend it is attached at once and sees every mapping. EINVAL (the
+   * backend refuses), EPERM (MSI), EBUSY (a vaddr is invalid), ENOMEM ...: nothing has changed.
+   */
+  join: method(35, message({ container: num, ...group }), result(nothing)),
+  /** Undoes join; the last group takes backend and mappings along. */
+  leave: method(36, message({ container: num, group: u32 }), nothing),
+  /** From groups: a device of a joined group is about to be opened. EINVAL: no backend yet. */
+  ready: method(37, message({ container: num }), result(nothing)),
+});
