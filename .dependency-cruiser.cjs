@@ -1,5 +1,5 @@
 // Imports go one way: uapi <- core <- {sim, services, client}, uapi <- shell <- services (DESIGN: ARCHITECTURE.md).
-const cores = '^libs/(groups|pages|iommu|iommufd|vfio|lab|devices|pci)/';
+const cores = '^libs/(groups|pages|iommu|iommufd|container|vfio|lab|devices|pci)/';
 const spec = '(\\.spec\\.ts$|/testing/)';
 module.exports = {
   forbidden: [
@@ -31,13 +31,13 @@ module.exports = {
       name: 'cores-do-not-import-shell-client-or-node',
       severity: 'error',
       from: { path: cores, pathNot: spec },
-      to: { pathNot: '^libs/(uapi|core|pci|groups|pages|iommu|iommufd|vfio|lab|devices)/' },
+      to: { pathNot: '^libs/(uapi|core|pci|groups|pages|iommu|iommufd|container|vfio|lab|devices)/' },
     },
     {
       name: 'cores-do-not-import-each-other',
       severity: 'error',
-      from: { path: '^libs/(groups|pages|iommu|iommufd|vfio|lab)/', pathNot: spec },
-      to: { path: '^libs/(groups|pages|iommu|iommufd|vfio|lab)/', pathNot: '^libs/$1/' },
+      from: { path: '^libs/(groups|pages|iommu|iommufd|container|vfio|lab)/', pathNot: spec },
+      to: { path: '^libs/(groups|pages|iommu|iommufd|container|vfio|lab)/', pathNot: '^libs/$1/' },
     },
     {
       name: 'shell-knows-no-core',

@@ -1,6 +1,6 @@
 import tseslint from 'typescript-eslint';
 
-const core = ['uapi', 'core', 'pci', 'groups', 'pages', 'iommu', 'iommufd', 'devices', 'vfio', 'lab'].map(
+const core = ['uapi', 'core', 'pci', 'groups', 'pages', 'iommu', 'iommufd', 'container', 'devices', 'vfio', 'lab'].map(
   (n) => `libs/${n}/src/**/*.ts`,
 );
 

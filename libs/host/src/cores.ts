@@ -3,7 +3,8 @@
  *
  * Rule: a host has one actor of each service, and one `device` actor for every PCI function that is asked for.
  */
-import { type Address, type Core, deviceOf, GROUPS, IOMMU, IOMMUFD, LAB, PAGES } from '@vfiolab/core';
+import { type Address, CONTAINER, type Core, deviceOf, GROUPS, IOMMU, IOMMUFD, LAB, PAGES } from '@vfiolab/core';
+import { ContainerCore } from '@vfiolab/container';
 import { GroupsCore } from '@vfiolab/groups';
 import { IommuCore } from '@vfiolab/iommu';
 import { IommufdCore } from '@vfiolab/iommufd';
@@ -12,13 +13,14 @@ import { PagesCore } from '@vfiolab/pages';
 import { DeviceCore } from '@vfiolab/vfio';
 
 /** The services that every host has, in the order in which they are started. */
-export const SERVICES: readonly Address[] = [LAB, GROUPS, PAGES, IOMMU, IOMMUFD];
+export const SERVICES: readonly Address[] = [LAB, GROUPS, PAGES, IOMMU, CONTAINER, IOMMUFD];
 
 const makers: Readonly<Record<string, () => Core>> = {
   [LAB]: () => new LabCore(),
   [GROUPS]: () => new GroupsCore(),
   [PAGES]: () => new PagesCore(),
   [IOMMU]: () => new IommuCore(),
+  [CONTAINER]: () => new ContainerCore(),
   [IOMMUFD]: () => new IommufdCore(),
 };
 

@@ -2,6 +2,7 @@
 import {
   type AnyMethod,
   bootApi,
+  containerApi,
   deviceApi,
   groupsApi,
   iommuApi,
@@ -12,7 +13,7 @@ import {
 } from '@vfiolab/core';
 
 const all: ReadonlyMap<string, AnyMethod> = new Map(
-  [bootApi, deviceApi, groupsApi, iommuApi, iommufdApi, labApi, pagesApi, sysApi]
+  [bootApi, containerApi, deviceApi, groupsApi, iommuApi, iommufdApi, labApi, pagesApi, sysApi]
     .flatMap((api) => Object.values(api) as AnyMethod[])
     .map((m) => [m.name, m]),
 );

@@ -1,6 +1,7 @@
 import {
   bootApi,
   ByteReader,
+  containerApi,
   encodeFrame,
   EVENT,
   groupsApi,
@@ -28,6 +29,10 @@ const bench = (groups: Record<string, Script> = {}, clientGone: Script = () => u
     pages: { api: { ...pagesApi, clientGone: sysApi.clientGone }, answers: { setup: () => undefined, clientGone } },
     iommufd: {
       api: { ...iommufdApi, clientGone: sysApi.clientGone },
+      answers: { setup: () => ok(undefined), clientGone },
+    },
+    container: {
+      api: { ...containerApi, clientGone: sysApi.clientGone },
       answers: { setup: () => ok(undefined), clientGone },
     },
     device: sys,
@@ -124,11 +129,16 @@ describe('making the host', () => {
   it('makes groups, then memory, once', () => {
     const b = bench();
     expect(b.get(OPERATOR, labApi.createHost, PLAN)).toEqual(MADE);
-    expect(calls(b)).toEqual(['groups groups.seal', 'pages pages.setup', 'iommufd iommufd.setup']);
+    expect(calls(b)).toEqual([
+      'groups groups.seal',
+      'pages pages.setup',
+      'iommufd iommufd.setup',
+      'container container.setup',
+    ]);
     expect(b.heard[1]!.args).toEqual({ frames: 262144 });
     expect(b.get(OPERATOR, labApi.createHost, PLAN).error).toMatch(/made already, of machine wrx80/);
     expect(b.get(OPERATOR, labApi.loadMachine, { part: 0, text: 'x' })).toEqual(fail('EBUSY'));
-    expect(b.heard).toHaveLength(3);
+    expect(b.heard).toHaveLength(4);
   });
 
   it('a machine that groups refuses leaves no host, and another may come', () => {
@@ -177,9 +187,10 @@ describe('ending a client', () => {
     'groups groups.vfioDevices',
     'device:0000:00:03_0 sys.clientGone',
     'device:0000:41:00_0 sys.clientGone',
+    'groups sys.clientGone',
+    'container sys.clientGone',
     'iommufd sys.clientGone',
     'pages sys.clientGone',
-    'groups sys.clientGone',
   ];
 
   it.each([
@@ -189,7 +200,7 @@ describe('ending a client', () => {
     const b = bench(devices);
     b.get(from, labApi.endClient, { client: 'client:a' });
     expect(calls(b)).toEqual(order);
-    expect(b.heard.slice(1).map(({ args }) => args)).toEqual(Array(5).fill({ client: 'client:a' }));
+    expect(b.heard.slice(1).map(({ args }) => args)).toEqual(Array(6).fill({ client: 'client:a' }));
   });
 
   it('each step waits for the one before', () => {

@@ -7,6 +7,8 @@
 import {
   bootApi,
   call,
+  CONTAINER,
+  containerApi,
   clientAddress,
   deviceAddress,
   GROUPS,
@@ -92,6 +94,8 @@ export class LabCore implements Core {
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames });
       yield* call(IOMMUFD, iommufdApi.setup, { profile });
+      const unsafe = allowUnsafeInterrupts !== 0;
+      yield* call(CONTAINER, containerApi.setup, { profile, iommu, allowUnsafeInterrupts: unsafe });
       this.host = plan;
     }
     this.creating = false;
@@ -106,13 +110,13 @@ export class LabCore implements Core {
   }
 
   /**
-   * Ends a client everywhere, users before what they use: device files (DMA stops, then DMA ownership goes), iommufd
-   * files (mappings), then memory. Also forgets its sessions. Anyone but an operator or the client itself is ignored.
+   * Ends a client everywhere, users before what they use: device files (DMA stops, then DMA ownership goes), groups (they
+   * leave their containers), containers and iommufd files (mappings), then memory. Also forgets its sessions. Anyone but an operator or the client itself is ignored.
    */
   private *endClient(from: Address, client: Address): Op<void> {
     if (!isClient(client) || (from !== client && !isOperator(from))) return;
     const devices = yield* call(GROUPS, groupsApi.vfioDevices, undefined);
-    for (const to of [...devices.map(deviceAddress), IOMMUFD, PAGES, GROUPS])
+    for (const to of [...devices.map(deviceAddress), GROUPS, CONTAINER, IOMMUFD, PAGES])
       yield* call(to, sysApi.clientGone, { client });
     this.surroundings.forget(client);
   }

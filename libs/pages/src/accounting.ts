@@ -6,16 +6,21 @@
  * whoever pays.
  * Rule: one charge for a pinned slot however many users it has (B3.4). A charge that would pass the limit is not made.
  */
-import { CAP_IPC_LOCK, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
+import { CAP_IPC_LOCK, RLIMIT_LOCKED, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
 import { PAGE } from './frame-bytes.js';
 import type { Process } from './processes.js';
 
 /** No limit and no charge: the mapper had CAP_IPC_LOCK. */
 export const RLIMIT_NONE = 2;
+/** RLIMIT_LOCKED of a mapper with CAP_IPC_LOCK: a charge, but no limit (trace b075). */
+export const RLIMIT_LOCKED_FREE = 4;
+
+/** Does a container pay? Then VmLck moves and VmPin does not (SURPRISES 18). */
+export const isLocked = (mode: number): boolean => mode === RLIMIT_LOCKED || mode === RLIMIT_LOCKED_FREE;
 
 export interface Payer {
   readonly process: Process;
-  /** RLIMIT_USER, RLIMIT_MM or RLIMIT_NONE. */
+  /** RLIMIT_USER, RLIMIT_MM, RLIMIT_NONE, RLIMIT_LOCKED or RLIMIT_LOCKED_FREE. */
   readonly mode: number;
   /** The mapper's user when it mapped. */
   readonly uid: number;
@@ -24,7 +29,8 @@ export interface Payer {
 /** The payer of a store that this process makes now. A later loss of the capability does not change it (trace a023). */
 export function payerFor(process: Process, rlimitMode: number): Payer {
   const free = (process.caps & CAP_IPC_LOCK) !== 0;
-  return { process, mode: free ? RLIMIT_NONE : rlimitMode, uid: process.uid };
+  const unlimited = isLocked(rlimitMode) ? RLIMIT_LOCKED_FREE : RLIMIT_NONE;
+  return { process, mode: free ? unlimited : rlimitMode, uid: process.uid };
 }
 
 export class Accounting {
@@ -35,18 +41,23 @@ export class Accounting {
     return this.users.get(uid) ?? 0;
   }
 
-  /** May `pages` more be charged? Compared with the mapper's RLIMIT_MEMLOCK as it is now. */
-  admits({ process, mode, uid }: Payer, pages: number): boolean {
-    if (mode === RLIMIT_NONE) return true;
+  /** May `pages` more be charged? */
+  admits(payer: Payer, pages: number): boolean {
+    return pages <= this.room(payer);
+  }
+
+  /** Pages that may still be charged: what is left of the mapper's RLIMIT_MEMLOCK as it is now. May be negative. */
+  room({ process, mode, uid }: Payer): number {
+    if (mode === RLIMIT_NONE || mode === RLIMIT_LOCKED_FREE) return Infinity;
     const charged = mode === RLIMIT_USER ? this.userLocked(uid) : process.vmLocked;
-    return charged + pages <= Math.floor(process.memlock / PAGE);
+    return Math.floor(process.memlock / PAGE) - charged;
   }
 
   /** Moves the counters; `pages` is negative when pins go. */
   charge({ process, mode, uid }: Payer, pages: number): void {
     if (mode === RLIMIT_USER) this.chargeUser(uid, pages);
-    if (mode === RLIMIT_MM) process.locked += pages;
-    process.pinned += pages;
+    if (mode === RLIMIT_MM || isLocked(mode)) process.locked += pages;
+    if (!isLocked(mode)) process.pinned += pages;
   }
 
   private chargeUser(uid: number, pages: number): void {

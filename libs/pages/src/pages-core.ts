@@ -21,6 +21,7 @@ import {
   type PinCount,
   type ReplyOf,
   type Request,
+  RLIMIT_LOCKED,
   RLIMIT_MM,
   RLIMIT_USER,
   type Surroundings,
@@ -42,6 +43,8 @@ import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
 import { Stores } from './stores.js';
 
 const served = otherMethods;
+/** Accounting modes of stores over a process's memory. */
+const STORE_MODES: readonly number[] = [RLIMIT_USER, RLIMIT_MM, RLIMIT_LOCKED];
 
 export class PagesCore implements Core {
   readonly service = 'pages';
@@ -78,6 +81,7 @@ export class PagesCore implements Core {
       capabilities: (_req, { client }) => this.processes.of(client)?.caps ?? 0,
       storeCreate: (_req, args) => this.storeCreate(args),
       storeCreateFile: (_req, args) => this.storeCreateFile(args),
+      storeMove: (_req, { store, client, va }) => this.storeMove(store, client, va),
       changeProcess: (_req, { client, stores }) => this.changeProcess(client, stores),
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
@@ -143,7 +147,7 @@ export class PagesCore implements Core {
 
   /** ESRCH: the client is not a process, or not any more. EINVAL: unknown accounting mode. Else as {@link Stores.create}. */
   private storeCreate(request: ArgsOf<typeof served.storeCreate>): ReplyOf<typeof served.storeCreate> {
-    if (request.rlimitMode !== RLIMIT_USER && request.rlimitMode !== RLIMIT_MM) return fail('EINVAL');
+    if (!STORE_MODES.includes(request.rlimitMode)) return fail('EINVAL');
     const process = this.processes.of(request.client);
     return process ? this.stores.create(process, request) : fail('ESRCH');
   }
@@ -156,6 +160,11 @@ export class PagesCore implements Core {
     const memory = token === undefined ? undefined : this.files.of(client, token)?.file;
     if (token !== undefined && !memory && !this.eventfds.has(client, token)) return fail('EBADF');
     return this.stores.create(process, { ...request, va: start }, { memory });
+  }
+
+  private storeMove(store: number, client: Address, va: bigint): Result<void> {
+    const process = this.processes.of(client);
+    return process ? this.stores.move(process, store, va) : fail('ESRCH');
   }
 
   private changeProcess(client: Address, stores: readonly number[]): Result<void> {

@@ -36,7 +36,7 @@ export class Store {
     /** Who pays, and, without `file`, whose memory it is. */
     public payer: Payer,
     /** Page number of slot 0 in the process or in the file: below 2^52. */
-    readonly page: number,
+    public page: number,
     readonly slots: number,
     readonly writable: boolean,
     readonly file?: FileSource,

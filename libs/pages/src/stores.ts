@@ -5,9 +5,18 @@
  * in the order in which the kernel's answers win: it charges after pinning (semantics B3.3). So a refusal has nothing to
  * undo (B2.6, I25).
  */
-import { MAX_RUNS, RLIMIT_MM, type ByteReader, type ByteWriter, type Pinned, type View } from '@vfiolab/core';
-import { fail, ok, type Result } from '@vfiolab/uapi';
-import { type Accounting, type Payer, payerFor, RLIMIT_NONE } from './accounting.js';
+import {
+  MAX_RUNS,
+  RLIMIT_LOCKED,
+  RLIMIT_MM,
+  type ByteReader,
+  type ByteWriter,
+  type Pinned,
+  type View,
+} from '@vfiolab/core';
+import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
+import { type Accounting, isLocked, type Payer, payerFor, RLIMIT_NONE } from './accounting.js';
+import type { Span } from './extents.js';
 import type { Frames } from './frames.js';
 import type { MemoryFile } from './memory-file.js';
 import type { Process, Processes } from './processes.js';
@@ -25,7 +34,7 @@ export interface StoreRequest {
   /** Bytes, at least 1. */
   readonly length: bigint;
   readonly writable: boolean;
-  /** RLIMIT_USER or RLIMIT_MM. */
+  /** RLIMIT_USER, RLIMIT_MM or RLIMIT_LOCKED. */
   readonly rlimitMode: number;
   readonly pin: boolean;
 }
@@ -74,14 +83,27 @@ export class Stores {
   }
 
   private pinStore(store: Store, first: number, end: number): Result<Pinned> {
-    const { payer, writable, source } = store;
     const missing = store.unpinnedPages(first, end);
-    if (!missing.every((span) => source.pinnable(span.first, span.end, writable))) return fail(source.refusal);
-    const pages = missing.reduce((sum, span) => sum + span.end - span.first, 0);
-    if (!this.accounting.admits(payer, pages) || !source.populate(missing)) return fail('ENOMEM');
+    const refused = this.refusal(store, missing);
+    if (refused) return fail(refused);
+    if (!store.source.populate(missing)) return fail('ENOMEM');
     const plan = store.plan(first, end, MAX_RUNS);
-    this.accounting.charge(payer, store.carryOut(plan, first, this.frames));
+    this.accounting.charge(store.payer, store.carryOut(plan, first, this.frames));
     return ok({ runs: plan.runs, next: plan.next });
+  }
+
+  /**
+   * Why these pages cannot be pinned and charged. iommufd charges when all are pinned, so memory that is not there wins; a
+   * container charges each page as it pins it, so what comes first wins.
+   */
+  private refusal({ payer, writable, source }: Store, missing: readonly Span[]): Errno | undefined {
+    const pinnable = (spans: readonly Span[]) => spans.every((s) => source.pinnable(s.first, s.end, writable));
+    const pages = missing.reduce((sum, span) => sum + span.end - span.first, 0);
+    const room = this.accounting.room(payer);
+    const allThere = pinnable(missing);
+    if (allThere) return pages <= room ? undefined : 'ENOMEM';
+    const limitFirst = isLocked(payer.mode) && room < pages && pinnable(firstPages(missing, Math.max(room, 0) + 1));
+    return limitFirst ? 'ENOMEM' : source.refusal;
   }
 
   unpin(id: number, ranges: readonly { first: number; count: number }[], release: boolean): void {
@@ -117,6 +139,22 @@ export class Stores {
       charged.push([next, pinned]);
     }
     moving.forEach((store, i) => this.handOver(store, charged[i]![0]));
+    return ok(undefined);
+  }
+
+  /**
+   * The memory of a container's store is at another address now, maybe of another process, which then pays with its own
+   * capability and limit (semantics B3.7). ENOMEM: the limit.
+   */
+  move(process: Process, id: number, va: bigint): Result<void> {
+    const store = this.existing(id);
+    if (store.payer.process !== process) {
+      const next = payerFor(process, RLIMIT_LOCKED);
+      if (!this.accounting.admits(next, store.pinned)) return fail('ENOMEM');
+      this.accounting.charge(next, store.pinned);
+      this.handOver(store, next);
+    }
+    store.page = Number(va >> PAGE_SHIFT);
     return ok(undefined);
   }
 
@@ -162,6 +200,17 @@ export class Stores {
       this.accounting.charge(store.payer, store.pinned);
     }
   }
+}
+
+/** The first `count` pages of the spans. */
+function firstPages(spans: readonly Span[], count: number): Span[] {
+  const out: Span[] = [];
+  for (const { first, end } of spans) {
+    if (count <= 0) break;
+    out.push({ first, end: Math.min(end, first + count) });
+    count -= end - first;
+  }
+  return out;
 }
 
 function assertInside(store: Store, first: number, count: number): void {

@@ -13,6 +13,8 @@ const group = { group: u32, members: list(str), noiommu: bool };
 export const containerApi = api('container', {
   /** What the host is, asked before the first open. EINVAL: there is no such profile. */
   setup: method(32, message({ profile: str, iommu: str, allowUnsafeInterrupts: bool }), result(nothing)),
+  /** A module parameter was written (below /sys/module): `dma_entry_limit`, `allow_unsafe_interrupts`, `enable_unsafe_noiommu_mode`. ENOENT. */
+  parameter: method(38, message({ name: str, value: num }), result(nothing)),
   /** From groups: holds the container behind `client`'s token. EBADF: no such file; EPERM: `noiommu` differs from its groups. */
   hold: method(33, message({ token, client: str, noiommu: bool }), result(message({ container: num }))),
   drop: method(34, message({ container: num }), nothing),

@@ -52,6 +52,8 @@ export const FALLOC_FL_PUNCH_HOLE = 0x2;
 /** Whom a store's pins are charged to (semantics B3.1): the user, the mm, or nobody. */
 export const RLIMIT_USER = 0;
 export const RLIMIT_MM = 1;
+/** As a type1 container charges: to VmLck, page by page, with CAP_IPC_LOCK too but then without limit; VmPin does not move. */
+export const RLIMIT_LOCKED = 3;
 
 /** `runs` cover slots [first, next); ask again from `next` when it is short of what was asked for. */
 const pinned = message({ runs: list(run), next: num });
@@ -154,6 +156,11 @@ export const pagesApi = api('pages', {
    * over a file; ENOMEM: the limit.
    */
   changeProcess: method(79, message({ client: str, stores: list(num) }), result(nothing)),
+  /**
+   * From container: `client`'s process pays for this store of RLIMIT_LOCKED from now on, whose memory is now at `va`; what is
+   * pinned stays. ESRCH; ENOMEM: its limit.
+   */
+  storeMove: method(80, message({ store: num, client: str, va: u64 }), result(nothing)),
   /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT (of a file EINVAL), ENOMEM. */
   pin: method(49, message({ store: num, first: num, count: num }), result(pinned)),
   /** Takes one cover away from each range; a slot that nobody covers is unpinned. `release`: the store goes too. */

@@ -1,0 +1,59 @@
+/**
+ * What containers know of the host: kernel release, IOMMU kind, module parameters.
+ *
+ * Rule: a parameter acts on what happens after it was written; a container that is set up keeps what it was given.
+ */
+import { type ByteReader, type ByteWriter } from '@vfiolab/core';
+import { isKernelProfile, type KernelProfile } from '@vfiolab/uapi';
+import { type IommuTraits, traitsOf } from './iommu-kinds.js';
+import { flagsOf, type ProfileFlags } from './profile-flags.js';
+
+/** Module parameters by name, with the kernel's defaults. Booleans are 0 and 1. */
+const DEFAULTS = {
+  /** Of type1: mappings of one container. */
+  dma_entry_limit: 65535,
+  /** Of type1: devices whose MSIs are not isolated may be attached. */
+  allow_unsafe_interrupts: 0,
+  /** Of vfio: groups without an IOMMU may be used. */
+  enable_unsafe_noiommu_mode: 0,
+};
+export type Parameter = keyof typeof DEFAULTS;
+
+const isParameter = (name: string): name is Parameter => Object.hasOwn(DEFAULTS, name);
+
+export class Host {
+  flags: ProfileFlags = flagsOf('6.12');
+  iommu: IommuTraits = traitsOf('');
+  private kind = '';
+  private readonly parameters = { ...DEFAULTS };
+
+  become(profile: KernelProfile, kind: string): void {
+    this.flags = flagsOf(profile);
+    this.kind = kind;
+    this.iommu = traitsOf(kind);
+  }
+
+  get(name: Parameter): number {
+    return this.parameters[name];
+  }
+
+  /** False: there is no such parameter. */
+  set(name: string, value: number): boolean {
+    if (!isParameter(name)) return false;
+    this.parameters[name] = value;
+    return true;
+  }
+
+  encode(w: ByteWriter): void {
+    w.str(this.flags.profile);
+    w.str(this.kind);
+    w.list(Object.values(this.parameters), (value) => w.num(value));
+  }
+
+  decode(r: ByteReader): void {
+    const [profile, kind] = [r.str(), r.str()];
+    if (isKernelProfile(profile)) this.become(profile, kind);
+    const values = r.list(() => r.num());
+    (Object.keys(DEFAULTS) as Parameter[]).forEach((name, i) => (this.parameters[name] = values[i]!));
+  }
+}

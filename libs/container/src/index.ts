@@ -1,0 +1,1 @@
+export { ContainerCore } from './container-core.js';

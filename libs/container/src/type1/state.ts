@@ -1,0 +1,62 @@
+/**
+ * The state of a type1 backend as bytes.
+ *
+ * Rule: the view `meaning` leaves out numbers that other services chose (stores, domains); what can be worked out from the
+ * rest is not written.
+ */
+import type { ByteReader, ByteWriter, View } from '@vfiolab/core';
+import { type Mapping } from './mappings.js';
+import type { IovaSpan } from './spans.js';
+import type { AttachedGroup, GroupDomain, Type1 } from './type1.js';
+
+export function encodeType1(w: ByteWriter, type1: Type1, view: View): void {
+  w.bool(type1.tracking);
+  w.list(type1.domains, ({ info, groups }) => {
+    if (view === 'snapshot') w.u32(info.domain);
+    w.u8(info.granule);
+    w.u64(info.first);
+    w.u64(info.last);
+    w.u64(info.pageSizes);
+    w.list(groups, (g) => encodeGroup(w, g));
+  });
+  w.list(type1.mappings, (mapping) => encodeMapping(w, mapping, view));
+}
+
+function encodeGroup(w: ByteWriter, { group, members, reserved }: AttachedGroup): void {
+  w.u32(group);
+  w.list(members, (bdf) => w.str(bdf));
+  w.list(reserved, ({ start, last }) => (w.u64(start), w.u64(last)));
+}
+
+function encodeMapping(w: ByteWriter, { first, count, prot, store, vaddrInvalid }: Mapping, view: View): void {
+  w.num(first);
+  w.num(count);
+  w.u8(prot);
+  w.bool(vaddrInvalid);
+  if (view === 'snapshot') w.num(store);
+}
+
+/** Reads into a new backend of the same type and limit. */
+export function decodeType1(r: ByteReader, type1: Type1): Type1 {
+  type1.tracking = r.bool();
+  type1.domains = r.list(() => decodeDomain(r));
+  r.list(() => type1.mappings.insert(decodeMapping(r)));
+  type1.invalid = [...type1.mappings].filter((m) => m.vaddrInvalid).length;
+  type1.refreshValid();
+  return type1;
+}
+
+function decodeDomain(r: ByteReader): GroupDomain {
+  const info = { domain: r.u32(), granule: r.u8(), first: r.u64(), last: r.u64(), pageSizes: r.u64() };
+  return { info, groups: r.list(() => decodeGroup(r)) };
+}
+
+function decodeGroup(r: ByteReader): AttachedGroup {
+  const [group, members] = [r.u32(), r.list(() => r.str())];
+  return { group, members, reserved: r.list((): IovaSpan => ({ start: r.u64(), last: r.u64() })) };
+}
+
+function decodeMapping(r: ByteReader): Mapping {
+  const [first, count, prot, vaddrInvalid] = [r.num(), r.num(), r.u8(), r.bool()];
+  return { first, count, prot, vaddrInvalid, store: r.num() };
+}
