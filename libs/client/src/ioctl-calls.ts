@@ -96,7 +96,7 @@ export class IoctlCalls {
   /** A new file becomes an fd, which is the result or has its place in the argument; it lives where the call was made. */
   private async returned(reply: IoctlReply, argument: Argument, arg: number, owner: string): Promise<number> {
     if (!reply.file) return reply.ret;
-    const fd = this.fds.install({ ...reply.file, owner, users: 1 });
+    const fd = this.fds.install({ owner, ...reply.file, users: 1 });
     if (argument.fdAt === undefined) return fd;
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setInt32(0, fd, true);

@@ -9,6 +9,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { VfioContainer } from '@vfiolab/core';
 import type { KernelProfile } from '@vfiolab/uapi';
 import type { Trace } from './trace.js';
 import { bytesOf, hexOf } from './values.js';
@@ -20,7 +21,7 @@ const FRAMES_PER_MIB = 256;
 export interface Machine {
   readonly name: string;
   readonly iommu: string;
-  readonly container: string;
+  readonly vfioContainer: VfioContainer;
   /** Host memory in 4 KiB frames. */
   readonly frames: number;
   /** The description as the lab reads it. */
@@ -77,7 +78,7 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
   const made: Machine = {
     name,
     iommu: file.iommu,
-    container: file.container,
+    vfioContainer: file.container === 'iommufd' ? 'iommufd' : 'vfio',
     frames: file.memory_mib * FRAMES_PER_MIB,
     topology: JSON.stringify({ ...base, functions: described }),
     configs,

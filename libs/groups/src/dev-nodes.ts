@@ -2,17 +2,18 @@
  * Device nodes below /dev: which exist, and which actor opens each.
  *
  * Rule: a cdev node exists from the end of vfio-pci's probe to the beginning of its remove; a group node exists while a
- * member is bound to vfio-pci (A3.1). Group nodes and the container node have no actor yet: they are listed, not opened.
+ * member is bound to vfio-pci (A3.1).
  */
-import { deviceAddress, IOMMUFD } from '@vfiolab/core';
+import { CONTAINER, deviceAddress, GROUPS, IOMMUFD } from '@vfiolab/core';
 import type { Host } from './host.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
+import type { VfioGroup } from './vfio-group.js';
 import { cdevNamed, cdevNames } from './sysfs.js';
 
 /** Modes and numbers of the misc devices are those of trace a051; only /dev/vfio/vfio is open to every user. */
 const MISC_MAJOR = 10;
 const IOMMU_NODE: DeviceNode = { kind: 'device', owner: IOMMUFD, mode: 0o660, major: MISC_MAJOR, minor: 257 };
-const CONTAINER_NODE: DeviceNode = { kind: 'device', owner: undefined, mode: 0o666, major: MISC_MAJOR, minor: 196 };
+const CONTAINER_NODE = { kind: 'device', mode: 0o666, major: MISC_MAJOR, minor: 196 } as const;
 /** Majors that a kernel hands out at boot: ours are the first two that it tries. */
 const GROUP_MAJOR = 254;
 const CDEV_MAJOR = 253;
@@ -25,17 +26,16 @@ export const devTree = (host: Host): DirNode =>
   });
 
 function vfioDir(host: Host): DirNode {
-  const fixed = fixedDir({ devices: () => cdevDir(host), vfio: () => CONTAINER_NODE });
+  const owner = host.setup.vfioContainer === 'iommufd' ? IOMMUFD : CONTAINER;
+  const fixed = fixedDir({ devices: () => cdevDir(host), vfio: () => ({ ...CONTAINER_NODE, owner }) });
   return listDir(
-    () => [...fixed.names(), ...groupNodes(host)],
-    (name) => fixed.child(name) ?? groupNode(host, name),
+    () => [...fixed.names(), ...groupNodes(host).keys()],
+    (name) => fixed.child(name) ?? groupNode(groupNodes(host).get(name)),
   );
 }
 
-function groupNode(host: Host, name: string): DeviceNode | undefined {
-  if (!groupNodes(host).includes(name)) return undefined;
-  return { kind: 'device', owner: undefined, mode: ROOT_ONLY, major: GROUP_MAJOR, minor: Number(name) };
-}
+const groupNode = (group: VfioGroup | undefined): DeviceNode | undefined =>
+  group && { kind: 'device', owner: GROUPS, group, mode: ROOT_ONLY, major: GROUP_MAJOR, minor: group.minor };
 
 /** There is no empty directory: it comes and goes with its nodes. */
 function cdevDir(host: Host): DirNode | undefined {
@@ -51,8 +51,8 @@ function cdevDir(host: Host): DirNode | undefined {
   );
 }
 
-function groupNodes(host: Host): string[] {
-  const ids = new Set<number>();
-  for (const { vfio, group } of host.devices.values()) if (vfio && group) ids.add(group.id);
-  return [...ids].map(String);
+/** By name: the number of the IOMMU group. */
+function groupNodes(host: Host): Map<string, VfioGroup> {
+  const alive = [...host.vfioGroups.values()].filter((group) => group.alive);
+  return new Map(alive.map((group) => [String(group.iommuGroup.id), group]));
 }

@@ -4,10 +4,10 @@
  * Rule: errnos are those of the system calls that a program makes for it (open + read or write, readlink, getdents): a
  * file without read or write permission refuses even root (EACCES), as sysfs does.
  */
-import { isOp, type Address, type FileStatus, type Op } from '@vfiolab/core';
+import { isOp, type FileStatus, type Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { LIMITS } from './limits.js';
-import { walk, type Node } from './nodes.js';
+import { type DeviceNode, walk, type Node } from './nodes.js';
 
 /** Bytes that the text has on its way to the kernel. */
 export const byteLength = (text: string): number => new TextEncoder().encode(text).length;
@@ -58,13 +58,11 @@ export function listNames(root: Node, path: string): Result<string[]> {
   return found.value.kind === 'dir' ? ok(found.value.names().sort()) : fail('ENOTDIR');
 }
 
-/** The actor behind a device node. ENOENT: nobody opens it; ENXIO: no device node. */
-export function ownerOf(root: Node, path: string): Result<{ owner: Address }> {
+/** A device node. ENXIO: another kind of file. */
+export function deviceNode(root: Node, path: string): Result<DeviceNode> {
   const found = walk(root, path, true);
   if (!found.ok) return found;
-  if (found.value.kind !== 'device') return fail('ENXIO');
-  const { owner } = found.value;
-  return owner === undefined ? fail('ENOENT') : ok({ owner });
+  return found.value.kind === 'device' ? ok(found.value) : fail('ENXIO');
 }
 
 /** What stat(2) tells of a path: permission bits, kind, and of a device node its number. */

@@ -7,20 +7,26 @@
 import {
   call,
   deviceOf,
+  failed,
   groupsApi,
   implement,
   IOMMU,
   IOMMUFD,
   iommuApi,
   LAB,
+  lockWrite,
   methodTable,
   sysApi,
+  unlock,
   type Address,
   type ByteReader,
   type ByteWriter,
   type Core,
   type HostSetup,
+  type IoctlArgs,
+  type IoctlReply,
   type MethodTable,
+  type NewFile,
   type Op,
   type Request,
   type Surroundings,
@@ -29,9 +35,11 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
-import { listNames, ownerOf, readFile, readLink, statOf, writeFile } from './files-io.js';
+import { deviceNode, listNames, readFile, readLink, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
-import type { Device, Host } from './host.js';
+import { GroupFiles } from './group-files.js';
+import type { Device, Host, VfioPart } from './host.js';
+import { answerGroupIoctl } from './ioctl-table.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
 import { MachineText } from './machine-text.js';
 import { fixedDir, type Node } from './nodes.js';
@@ -39,6 +47,7 @@ import { claimForContext, releaseFromContext } from './ownership.js';
 import { offer } from './probing.js';
 import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from './state.js';
 import { sysfsTree } from './sysfs.js';
+import { useGroup } from './vfio-group.js';
 
 interface Sealed {
   readonly error: string;
@@ -51,6 +60,7 @@ export class GroupsCore implements Core {
   readonly service = 'groups';
   readonly methods: MethodTable;
   private readonly text = new MachineText();
+  private readonly files = new GroupFiles();
   /** Undefined until sealed. Not private: tests break invariants through it. */
   host: Host | undefined;
   /** A seal is under way. */
@@ -62,7 +72,7 @@ export class GroupsCore implements Core {
       implement(groupsApi, {
         load: ({ from }, { part, text }) => this.load(from, part, text),
         seal: ({ from }, setup) => this.seal(from, setup),
-        resolve: (_req, { path }) => ownerOf(this.root(), path),
+        resolve: (_req, { path }) => this.resolve(path),
         stat: (_req, { path }) => statOf(this.root(), path),
         sysfsWrite: (_req, { path, data }) => writeFile(this.root(), path, data),
         sysfsRead: (_req, { path }) => readFile(this.root(), path),
@@ -70,14 +80,22 @@ export class GroupsCore implements Core {
         listdir: (_req, { path }) => listNames(this.root(), path),
         cdevClaim: ({ from }, { bdf }) => this.cdevClaim(from, bdf),
         cdevRelease: ({ from }, { bdf }) => this.cdevRelease(from, bdf),
+        groupUse: ({ from }, { bdf, client }) => this.groupUse(from, bdf, client),
+        groupUnuse: ({ from }, { bdf }) => this.groupUnuse(from, bdf),
         claimDma: (req, { bdf, context }) => this.claimDma(req, bdf, context),
         releaseDma: (req, { bdf, context }) => this.releaseDma(req, bdf, context),
         vfioDevices: () => this.vfioDevices(),
       }),
-      implement(
-        { clientGone: sysApi.clientGone },
-        { clientGone: ({ from }, { client }) => (from === LAB ? this.surroundings.forget(client) : undefined) },
-      ),
+      implement(sysApi, {
+        open: (req, { path }) => this.open(req, path),
+        close: (req, { token }) => this.files.close(this.host!, token, req.from),
+        ioctl: (req, args) => this.ioctl(req, args),
+        ioctlFile: (req, args) => this.ioctl(req, args),
+        pread: (req, { token }) => fail(this.files.get(token, req.from) ? 'EINVAL' : 'EBADF'),
+        pwrite: (req, { token }) => fail(this.files.get(token, req.from) ? 'EINVAL' : 'EBADF'),
+        grant: (req, { token, to }) => this.files.grant(req, token, to),
+        clientGone: (req, { client }) => this.clientGone(req.from, client),
+      }),
     );
   }
 
@@ -118,14 +136,62 @@ export class GroupsCore implements Core {
     return { error: '', functions: host.devices.size, groups: host.groups.size };
   }
 
+  private resolve(path: string): Result<{ owner: Address }> {
+    const node = deviceNode(this.root(), path);
+    return node.ok ? ok({ owner: node.value.owner }) : node;
+  }
+
+  /** ENXIO: nothing that this service opens; else see GroupFiles. */
+  private *open(req: Request, path: string): Op<Result<NewFile>> {
+    const node = deviceNode(this.root(), path);
+    if (!node.ok) return node;
+    return node.value.group ? yield* this.files.open(this.host!, req, node.value.group) : fail('ENXIO');
+  }
+
+  private *ioctl(req: Request, args: IoctlArgs): Op<IoctlReply> {
+    const file = this.files.get(args.token, req.from);
+    return file ? yield* answerGroupIoctl(this.host!, file, req, args) : failed('EBADF');
+  }
+
+  /** Closes what the client holds, after the calls that it still has under way: they may open devices for it. */
+  private *clientGone(from: Address, client: Address): Op<void> {
+    if (from !== LAB) return;
+    for (const token of this.files.of(client)) {
+      const { inUse } = this.files.get(token, client)!;
+      yield* lockWrite(inUse);
+      yield* unlock(inUse);
+      yield* this.files.close(this.host!, token, client);
+    }
+    this.surroundings.forget(client);
+  }
+
+  /** The vfio part of the device whose actor asks. */
+  private ofActor(from: Address, bdf: string): VfioPart | undefined {
+    return deviceOf(from) === bdf ? this.host?.devices.get(bdf)?.vfio : undefined;
+  }
+
+  /** The ioctl that opens the device holds the group's lock all the while. */
+  private *groupUse(from: Address, bdf: string, client: Address): Op<Result<undefined>> {
+    const group = this.ofActor(from, bdf)?.group;
+    return group ? yield* useGroup(group, client) : fail('EPERM');
+  }
+
+  private *groupUnuse(from: Address, bdf: string): Op<void> {
+    const group = this.ofActor(from, bdf)?.group;
+    if (group?.backing.kind !== 'container') return;
+    group.backing.users--;
+    yield* this.files.unused(this.host!, group.file);
+  }
+
   /**
    * A cdev is being bound: EPERM for anyone but the device's own actor, ENODEV when vfio-pci is not bound. A device that
-   * is being removed may still be bound by who has it open (b056).
+   * is being removed may still be bound by who has it open (b056). EBUSY: the group is open (A3.2).
    */
   private cdevClaim(from: Address, bdf: string): Result<undefined> {
     if (deviceOf(from) !== bdf) return fail('EPERM');
     const device = this.host?.devices.get(bdf);
     if (!device?.vfio) return fail('ENODEV');
+    if (device.vfio.group.file) return fail('EBUSY');
     device.cdevClaims++;
     return ok(undefined);
   }
@@ -163,6 +229,7 @@ export class GroupsCore implements Core {
     if (!host) return;
     encodeSetup(w, host.setup);
     encodeHost(w, host);
+    this.files.encode(w);
   }
 
   decode(r: ByteReader): void {
@@ -172,15 +239,16 @@ export class GroupsCore implements Core {
     const host = buildHost(this.text.joined(), decodeSetup(r));
     if (typeof host === 'string') throw new Error(`the snapshot's machine cannot be built any more: ${host}`);
     decodeHost(r, host);
+    this.files.decode(r, host);
     this.host = host;
   }
 
   check(): string[] {
-    return this.host ? brokenInvariants(this.host) : [];
+    return this.host ? [...brokenInvariants(this.host), ...this.files.check(this.host)] : [];
   }
 
   figures(): Record<string, number> {
-    return figuresOf(this.host);
+    return { ...figuresOf(this.host), files: this.files.size };
   }
 
   describe(): string[] {

@@ -30,7 +30,15 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const { topology, partition } = readDescription(text, profile);
     const groups = iommu.translates ? groupsOf(partition) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
-    return { setup, iommu, topology, devices, groups, drivers: new DriverTable(topology.functions) };
+    return {
+      setup,
+      iommu,
+      topology,
+      devices,
+      groups,
+      drivers: new DriverTable(topology.functions),
+      vfioGroups: new Map(),
+    };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
@@ -60,6 +68,7 @@ function groupsOf(computed: readonly Group[]): Map<number, IommuGroup> {
   const group = ({ id, devices }: Group): IommuGroup => ({
     id,
     members: devices,
+    noiommu: false,
     owner: { kind: 'none' },
     count: 0,
     lock: new Lock(),

@@ -9,16 +9,22 @@
 import { Lock, type HostSetup } from '@vfiolab/core';
 import type { PciFunction, Topology } from '@vfiolab/pci';
 import type { DriverTable } from './drivers.js';
+import type { VfioGroup } from './vfio-group.js';
 import type { IommuKindTraits } from './iommu-kinds.js';
 
-/** `context` is the number that iommufd gave one open /dev/iommu. */
+/** `context` is the number that iommufd gave one open /dev/iommu, `container` that of an open /dev/vfio/vfio. */
 export type DmaOwner =
-  { readonly kind: 'none' } | { readonly kind: 'kernel' } | { readonly kind: 'context'; readonly context: number };
+  | { readonly kind: 'none' }
+  | { readonly kind: 'kernel' }
+  | { readonly kind: 'context'; readonly context: number }
+  | { readonly kind: 'container'; readonly container: number };
 
 export interface IommuGroup {
   readonly id: number;
   /** BDFs in address order. */
   readonly members: readonly string[];
+  /** Made for a device without an IOMMU when vfio-pci was bound to it (semantics A4.1). */
+  readonly noiommu: boolean;
   owner: DmaOwner;
   /** Ordinary drivers bound, or claims of the owning context; 0 exactly when there is no owner (I12). */
   count: number;
@@ -29,6 +35,7 @@ export interface VfioPart {
   readonly minor: number;
   /** The cdev node exists: false while vfio-pci probes, and from the beginning of an unbind on. */
   visible: boolean;
+  readonly group: VfioGroup;
 }
 
 export interface Device {
@@ -55,6 +62,8 @@ export interface Host {
   /** By number, ascending. */
   readonly groups: ReadonlyMap<number, IommuGroup>;
   readonly drivers: DriverTable;
+  /** By minor: those with devices, and dead ones that somebody has open. */
+  readonly vfioGroups: Map<number, VfioGroup>;
 }
 
 /** The driver that sysfs links to. */

@@ -5,6 +5,7 @@
  */
 import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
 import { VFIO_PCI } from './drivers.js';
+import { devicesOf, type VfioGroup } from './vfio-group.js';
 
 /** Broken invariants in words: I12, I13, the part of I14 that is seen from here, nodes. */
 export function brokenInvariants(host: Host): string[] {
@@ -13,6 +14,7 @@ export function brokenInvariants(host: Host): string[] {
     ...[...host.groups.values()].flatMap((group) => brokenOwnership(group, ordinary.get(group.id) ?? 0)),
     ...[...host.devices.values()].flatMap(brokenDevice),
     ...sharedMinors(host),
+    ...[...host.vfioGroups.values()].flatMap((group) => brokenVfioGroup(host, group)),
   ];
 }
 
@@ -30,9 +32,10 @@ function brokenOwnership({ id, owner, count }: IommuGroup, ordinary: number): st
   const broken: string[] = [];
   if ((owner.kind === 'none') !== (count === 0))
     broken.push(`I12: group ${id} has owner ${ownerText(owner)} and count ${count}`);
-  if (owner.kind === 'context' && ordinary > 0)
+  const byUser = owner.kind === 'context' || owner.kind === 'container';
+  if (byUser && ordinary > 0)
     broken.push(`I13: group ${id} is owned by ${ownerText(owner)} with ${ordinary} ordinary drivers bound`);
-  if (owner.kind !== 'context' && count !== ordinary)
+  if (!byUser && count !== ordinary)
     broken.push(`I13: group ${id} counts ${count} ordinary drivers, but ${ordinary} are bound`);
   return broken;
 }
@@ -43,6 +46,23 @@ function brokenDevice({ bdf, driver, removing, vfio, cdevClaims, group }: Device
   if (removing || vfio?.visible === false) broken.push(`${bdf}: a probe or remove never ended`);
   if (cdevClaims < 0 || (cdevClaims > 0 && !vfio)) broken.push(`I16: ${bdf} has ${cdevClaims} cdev claims`);
   if (vfio && !group) broken.push(`${bdf}: bound to ${VFIO_PCI} without a group`);
+  return broken;
+}
+
+/** I14 and A3.1: a node for a group with devices only; the owner of a group in a container is that container. */
+function brokenVfioGroup(host: Host, group: VfioGroup): string[] {
+  const { minor, alive, iommuGroup, file, backing, users } = group;
+  const broken: string[] = [];
+  const has = devicesOf(host, group).length > 0;
+  if (alive !== has) broken.push(`A3.1: vfio group ${minor} ${has ? 'is dead with' : 'lives without'} devices`);
+  if (!alive && !file) broken.push(`A3.1: vfio group ${minor} is dead and nobody has it open`);
+  if (!file && backing.kind !== 'none')
+    broken.push(`A3.5: vfio group ${minor} is in a container and nobody has it open`);
+  if (file?.closed && users === 0) broken.push(`A3.5: vfio group ${minor} is open and nobody keeps it so`);
+  const { owner } = iommuGroup;
+  if (backing.kind === 'container' && !iommuGroup.noiommu)
+    if (owner.kind !== 'container' || owner.container !== backing.container)
+      broken.push(`I14: group ${iommuGroup.id} is in container ${backing.container}, its owner is ${ownerText(owner)}`);
   return broken;
 }
 
@@ -59,12 +79,15 @@ function sharedMinors(host: Host): string[] {
 }
 
 function ownerText(owner: DmaOwner): string {
-  return owner.kind === 'context' ? `iommufd context ${owner.context}` : owner.kind;
+  if (owner.kind === 'context') return `iommufd context ${owner.context}`;
+  return owner.kind === 'container' ? `container ${owner.container}` : owner.kind;
 }
 
-/** What clients hold here: groups owned by contexts, their claims, and cdevs with a BIND. All 0 when no client is left. */
+/** What clients hold here: groups owned by users, their claims, and cdevs with a BIND. All 0 when no client is left. */
 export function figuresOf(host: Host | undefined): Record<string, number> {
-  const owned = [...(host?.groups.values() ?? [])].filter(({ owner }) => owner.kind === 'context');
+  const owned = [...(host?.groups.values() ?? [])].filter(
+    ({ owner }) => owner.kind === 'context' || owner.kind === 'container',
+  );
   const claims = owned.reduce((sum, { count }) => sum + count, 0);
   const cdevClaims = [...(host?.devices.values() ?? [])].reduce((sum, device) => sum + device.cdevClaims, 0);
   return { ownedGroups: owned.length, claims, cdevClaims };

@@ -7,6 +7,7 @@
 import type { Address, Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { LIMITS } from './limits.js';
+import type { VfioGroup } from './vfio-group.js';
 
 export interface DirNode {
   readonly kind: 'dir';
@@ -25,10 +26,11 @@ export interface AttributeNode {
   readonly show?: () => string | Op<string>;
   readonly store?: (data: string) => Result<undefined> | Op<Result<undefined>>;
 }
-/** A character device, of user and group root, and the actor that opens it; none: nobody does yet. */
+/** A character device, of user and group root, and the actor that opens it; `group`: what it opens at this one. */
 export interface DeviceNode {
   readonly kind: 'device';
-  readonly owner: Address | undefined;
+  readonly owner: Address;
+  readonly group?: VfioGroup;
   /** Permission bits. */
   readonly mode: number;
   readonly major: number;

@@ -11,6 +11,7 @@ import { fail, ok, type Errno, type Result } from '@vfiolab/uapi';
 import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.js';
 import { factsOf } from './host-topology.js';
 import { lowestFreeMinor, type Device, type Host } from './host.js';
+import { groupFor, leaveGroup } from './vfio-group.js';
 import { dropForKernel, takeForKernel } from './ownership.js';
 
 export type Probe =
@@ -41,11 +42,11 @@ function* probeVfio(host: Host, device: Device): Op<Result<void>> {
   if (headerType !== 0) return fail('EINVAL');
   if (sriov !== null && sriov.numVfs > 0) return fail('EBUSY');
   if (!device.group) return fail('EINVAL');
-  const vfio = { minor: lowestFreeMinor(host), visible: false };
+  const vfio = { minor: lowestFreeMinor(host), visible: false, group: groupFor(host, device.group) };
   device.vfio = vfio;
   const ready = yield* call(deviceAddress(device.bdf), deviceApi.probe, factsOf(host, device, vfio.minor));
   if (ready.ok) vfio.visible = true;
-  else device.vfio = undefined;
+  else yield* leaveGroup(host, device);
   return ready;
 }
 
@@ -59,7 +60,7 @@ export function* remove(host: Host, device: Device): Op<void> {
   if (device.vfio) {
     device.vfio.visible = false;
     yield* call(deviceAddress(device.bdf), deviceApi.remove, undefined);
-    device.vfio = undefined;
+    yield* leaveGroup(host, device);
   }
   device.driver = undefined;
   device.removing = false;

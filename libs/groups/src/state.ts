@@ -7,38 +7,46 @@
 import type { ByteReader, ByteWriter, HostSetup } from '@vfiolab/core';
 import { hostSetup } from '@vfiolab/core';
 import type { PciId } from './drivers.js';
-import type { Device, Host, IommuGroup } from './host.js';
+import { GroupFile } from './group-files.js';
+import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
+import { VfioGroup } from './vfio-group.js';
 
-const KIND = { none: 0, kernel: 1, context: 2 } as const;
+const KIND = { none: 0, kernel: 1, context: 2, container: 3 } as const;
 
 export const encodeSetup = (w: ByteWriter, setup: HostSetup): void => hostSetup.write(w, setup);
 export const decodeSetup = (r: ByteReader): HostSetup => hostSetup.read(r);
 
 /** Everything that can differ from boot, in address and number order. */
 export function encodeHost(w: ByteWriter, host: Host): void {
+  w.list(host.vfioGroups, ([, group]) => writeVfioGroup(w, group));
   for (const { name, dynamicIds } of host.drivers.all()) {
     w.str(name);
     w.list(dynamicIds, (id) => writeId(w, id));
   }
   for (const device of host.devices.values()) {
     writeBinding(w, device);
+    w.num(device.vfio?.group.minor ?? 0);
     w.num(device.cdevClaims);
   }
   for (const group of host.groups.values()) {
     w.u8(KIND[group.owner.kind]);
-    w.num(group.owner.kind === 'context' ? group.owner.context : 0);
+    w.num(numberOf(group.owner));
     w.num(group.count);
   }
 }
 
+const numberOf = (owner: DmaOwner): number =>
+  owner.kind === 'context' ? owner.context : owner.kind === 'container' ? owner.container : 0;
+
 /** Into a host that was just built from the same description. */
 export function decodeHost(r: ByteReader, host: Host): void {
+  for (const group of r.list(() => readVfioGroup(r, host))) host.vfioGroups.set(group.minor, group);
   for (const driver of host.drivers.all()) {
     r.str();
     driver.dynamicIds = r.list(() => readId(r));
   }
   for (const device of host.devices.values()) {
-    readBinding(r, device);
+    readBinding(r, host, device);
     device.cdevClaims = r.num();
   }
   for (const group of host.groups.values()) readOwner(r, group);
@@ -60,6 +68,44 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
     w.list(group.members, (bdf) => w.str(bdf));
     w.u8(KIND[group.owner.kind]);
   });
+  w.list(host.vfioGroups, ([, { alive, iommuGroup, file, backing, users }]) => {
+    w.u32(iommuGroup.id);
+    w.bool(alive);
+    w.bool(file !== undefined);
+    w.u8(BACKINGS.indexOf(backing.kind));
+    w.num(users);
+  });
+}
+
+const BACKINGS = ['none', 'container', 'iommufd'] as const;
+
+function writeVfioGroup(w: ByteWriter, { minor, iommuGroup, alive, file, backing, users }: VfioGroup): void {
+  w.num(minor);
+  w.num(iommuGroup.id);
+  w.bool(alive);
+  w.bool(file !== undefined);
+  if (file) {
+    w.num(file.id);
+    w.bool(file.closed);
+  }
+  w.u8(BACKINGS.indexOf(backing.kind));
+  w.num(backing.kind === 'container' ? backing.container : backing.kind === 'iommufd' ? backing.context : 0);
+  w.num(users);
+}
+
+function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
+  const group = new VfioGroup(r.num(), host.groups.get(r.num())!);
+  group.alive = r.bool();
+  if (r.bool()) {
+    group.file = new GroupFile(r.num(), group);
+    group.file.closed = r.bool();
+  }
+  const kind = BACKINGS[r.u8()];
+  const number = r.num();
+  const users = r.num();
+  if (kind === 'container') group.backing = { kind, container: number, users };
+  else if (kind === 'iommufd') group.backing = { kind, context: number };
+  return group;
 }
 
 function writeBinding(w: ByteWriter, { driver, override, vfio }: Device): void {
@@ -68,18 +114,20 @@ function writeBinding(w: ByteWriter, { driver, override, vfio }: Device): void {
   w.num(vfio ? vfio.minor + 1 : 0);
 }
 
-function readBinding(r: ByteReader, device: Device): void {
+function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void {
   device.driver = r.str() || undefined;
   device.override = r.str() || undefined;
   const node = r.num();
-  device.vfio = node === 0 ? undefined : { minor: node - 1, visible: true };
+  const group = vfioGroups.get(r.num());
+  device.vfio = node === 0 ? undefined : { minor: node - 1, visible: true, group: group! };
 }
 
 function readOwner(r: ByteReader, group: IommuGroup): void {
   const kind = r.u8();
-  const context = r.num();
-  group.owner =
-    kind === KIND.context ? { kind: 'context', context } : { kind: kind === KIND.kernel ? 'kernel' : 'none' };
+  const number = r.num();
+  if (kind === KIND.context) group.owner = { kind: 'context', context: number };
+  else if (kind === KIND.container) group.owner = { kind: 'container', container: number };
+  else group.owner = { kind: kind === KIND.kernel ? 'kernel' : 'none' };
   group.count = r.num();
 }
 

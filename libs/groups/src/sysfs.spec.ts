@@ -80,15 +80,16 @@ const nodes: readonly (readonly [title: string, path: string, answer: string])[]
   ['a cdev', '/dev/vfio/devices/vfio3', 'device:0000:00:05_1'],
   ['a cdev that is not bound', '/dev/vfio/devices/vfio4', 'ENOENT'],
   ['a cdev in another spelling', '/dev/vfio/devices/vfio03', 'ENOENT'],
-  ['a group node is not opened yet', '/dev/vfio/1', 'ENOENT'],
-  ['the container node is not opened yet', '/dev/vfio/vfio', 'ENOENT'],
+  ['a group node', '/dev/vfio/1', 'groups'],
+  ['a group without a device of vfio-pci', '/dev/vfio/0', 'ENOENT'],
+  ['the container node', '/dev/vfio/vfio', 'container'],
   ['something that is no device node', '/dev/vfio', 'ENXIO'],
 ];
 
 const stats: readonly (readonly [path: string, answer: unknown])[] = [
   ['/dev/iommu', { kind: 'chr', mode: 0o660, major: 10, minor: 257 }],
   ['/dev/vfio/vfio', { kind: 'chr', mode: 0o666, major: 10, minor: 196 }],
-  ['/dev/vfio/1', { kind: 'chr', mode: 0o600, major: 254, minor: 1 }],
+  ['/dev/vfio/1', { kind: 'chr', mode: 0o600, major: 254, minor: 0 }],
   ['/dev/vfio/devices/vfio3', { kind: 'chr', mode: 0o600, major: 253, minor: 3 }],
   ['/dev/vfio', { kind: 'dir', mode: 0o755, major: 0, minor: 0 }],
   [`${DEV}/0000:00:03.0/vendor`, { kind: 'reg', mode: 0o444, major: 0, minor: 0 }],

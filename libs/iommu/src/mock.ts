@@ -45,11 +45,20 @@ export const MOCK = mock('mock', 0x800n);
 /** With leaves of 1 MiB too. */
 export const MOCK_HUGE = mock('mock-huge', 0x100800n);
 
-/** Every power of two up to 2^36 is a page size, in principle: leaves are written one by one all the same. */
-export const MOCK_AMD: Format = { ...mock('mock-amd', 0x1ffffff800n), topLevel: 0 };
+/**
+ * Every power of two up to 2^36 is a page size, in principle: leaves are written one by one all the same. Entries that allow
+ * nothing are refused (DIFF 25).
+ */
+export const MOCK_AMD: Format = { ...mock('mock-amd', 0x1ffffff800n), topLevel: 0, takesNoPermission: false };
 
 /** The table that a user can ask for since 7.2: whole pages and leaves of 1 MiB over 38 bits. */
-export const MOCK_PAGES: Format = { ...mock('mock-pages', 0x101000n), granule: 12, first: 0n, last: 0x3fffffffffn };
+export const MOCK_PAGES: Format = {
+  ...mock('mock-pages', 0x101000n),
+  granule: 12,
+  first: 0n,
+  last: 0x3fffffffffn,
+  takesNoPermission: false,
+};
 
 /** Driver data of a paging HWPT: {u32, u32 table}; the second word may be left out. */
 const DATA_TYPE = 0xdead;

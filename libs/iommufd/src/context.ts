@@ -3,7 +3,8 @@
  *
  * Words: an *igroup* is an IOMMU group as this context sees it: made when its first device is bound, gone with the last.
  * A *mock* device is one of the kernel's self-test; it belongs to the context and goes with it.
- * Rule: the context lives while its file is open, a device is bound to it, or a file made by it is open (semantics E4).
+ * Rule: the context lives while its file is open, a group has it as its container, a device is bound to it, or a file made by
+ * it is open (semantics E4).
  */
 import { Lock, RLIMIT_USER } from '@vfiolab/core';
 import type { Access } from './access.js';
@@ -71,12 +72,17 @@ export class Context {
   openFiles = 0;
   /** What the VFIO compatibility ioctls act on. */
   compatIoas: Ioas | undefined;
+  /** Groups that have it as their container. */
+  groups = 0;
+  /** It is the container of groups without an IOMMU, for good. */
+  noiommu = false;
 
   constructor(readonly id: number) {}
 
   /** Nobody can reach the context any more. */
   get abandoned(): boolean {
-    return !this.fileOpen && this.openFiles === 0 && !this.objects.all().some((o) => isDevice(o) && !o.mock);
+    if (this.fileOpen || this.openFiles > 0 || this.groups > 0) return false;
+    return !this.objects.all().some((o) => isDevice(o) && !o.mock);
   }
 
   igroup(id: number, members: readonly string[]): Igroup {

@@ -17,7 +17,7 @@ import { areaLength } from './ioas.js';
 import type { IommufdObject } from './objects.js';
 
 export function describeContext(c: Context): string[] {
-  const state = c.fileOpen ? 'open' : 'closed, devices still bound';
+  const state = c.fileOpen ? 'open' : 'closed, still in use';
   return [`iommufd context ${c.id} (${state})`, ...c.objects.all().map((o) => `  ${o.id} ${describeObject(o)}`)];
 }
 

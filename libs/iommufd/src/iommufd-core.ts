@@ -38,7 +38,7 @@ import { destroyAccess } from './access.js';
 import { changePt, detach } from './attach.js';
 import { bindDevice, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
-import { ensureCompatIoas } from './compat/hold.js';
+import { bindForGroup, holdForGroup, openNoiommu } from './compat/group.js';
 import { answerPlain } from './compat/plain.js';
 import { type BoundDevice, Context, isDevice } from './context.js';
 import { describeContext } from './describe.js';
@@ -98,7 +98,10 @@ export class IommufdCore implements Core {
         unbind: (_req, args) => this.unbind(args),
         attach: (_req, args) => this.attach(args, args.pt),
         detach: (_req, args) => this.detach(args),
-        compatIoas: (_req, { token, client }) => this.compatIoas(token, client),
+        compatHold: (_req, args) => this.compatHold(args.token, args.client, args.noiommu),
+        compatDrop: (_req, args) => this.compatDrop(args.context),
+        compatBind: (_req, args) => this.compatBind(args.context, args.bdf),
+        compatNoiommu: (_req, args) => this.compatNoiommu(args.context, args.client),
       }),
     );
   }
@@ -159,7 +162,7 @@ export class IommufdCore implements Core {
     const { context } = file;
     const { files, flags, contexts, dmabufs } = this;
     const called = { context, files, flags, contexts, dmabufs };
-    const answer = answerPlain(context, args.cmd, args.arg);
+    const answer = answerPlain({ context, client: req.from }, args.cmd, args.arg);
     if (answer === undefined) return this.withStruct(called, req, args);
     return isOp(answer) ? holdingFile(context, answer as Op<IoctlReply>) : answer;
   }
@@ -191,22 +194,44 @@ export class IommufdCore implements Core {
     return bound.ok ? ok({ context: context.id, device: bound.value.id }) : bound;
   }
 
-  private compatIoas(token: string, client: string): Result<{ ioas: number }> {
+  private compatHold(token: string, client: string, noiommu: boolean): Result<{ context: number }> {
     const file = this.files.get(token, client);
     if (!file) return fail('EBADF');
-    if (file.kind !== 'iommufd') return fail('EBADFD');
-    const ioas = ensureCompatIoas(file.context);
-    return ioas.ok ? ok({ ioas: ioas.value.id }) : ioas;
+    return file.kind === 'iommufd' ? holdForGroup(file.context, noiommu) : fail('EBADFD');
   }
 
-  private *unbind({ context: contextId, device: id }: Bound): Op<void> {
-    const found = this.find({ context: contextId, device: id });
+  private *compatDrop(id: number): Op<void> {
+    const context = this.contexts.get(id);
+    if (!context) return;
+    context.groups--;
+    yield* this.releaseAbandoned(context);
+  }
+
+  private *compatBind(id: number, bdf: string): Op<Result<Bound>> {
+    const context = this.contexts.get(id);
+    if (!context) return fail('ENODEV');
+    yield* lockRead(context.running);
+    const bound = yield* bindForGroup(context, bdf);
+    return bound.ok ? ok({ context: id, device: bound.value.id }) : bound;
+  }
+
+  private *compatNoiommu(id: number, client: string): Op<Result<void>> {
+    const context = this.contexts.get(id);
+    return context ? yield* openNoiommu(context, client) : fail('ENODEV');
+  }
+
+  private *unbind(bound: Bound): Op<void> {
+    const found = this.find(bound);
     if (!found) return;
-    const { context, device } = found;
-    yield* unbindDevice(context, device);
+    yield* unbindDevice(found.context, found.device);
+    yield* this.releaseAbandoned(found.context);
+  }
+
+  /** Calls that still run on the context end first. */
+  private *releaseAbandoned(context: Context): Op<void> {
     if (!context.abandoned) return;
     yield* lockWrite(context.running);
-    if (this.contexts.get(contextId) === context) yield* this.release(context);
+    if (this.contexts.get(context.id) === context) yield* this.release(context);
   }
 
   private *attach(bound: Bound, pt: number): Op<Result<{ pt: number }>> {

@@ -37,8 +37,6 @@ export interface ProfileFlags {
   readonly mockCountsGivenBits: boolean;
   /** Self-test: MD_CHECK_MAP looks the HWPT up before it judges the addresses. */
   readonly mockLooksUpFirst: boolean;
-  /** Compatibility: a mapping without any permission is let through to the IOMMU. */
-  readonly compatMapsWithoutProt: boolean;
 }
 
 const BEFORE: Omit<ProfileFlags, 'profile'> = {
@@ -57,7 +55,6 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
   mockVirtualizes: false,
   mockCountsGivenBits: false,
   mockLooksUpFirst: false,
-  compatMapsWithoutProt: true,
 };
 
 const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
@@ -76,7 +73,6 @@ const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   mockVirtualizes: true,
   mockCountsGivenBits: true,
   mockLooksUpFirst: true,
-  compatMapsWithoutProt: false,
 };
 
 export const flagsOf = (profile: KernelProfile): ProfileFlags => ({

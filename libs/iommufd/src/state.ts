@@ -63,6 +63,8 @@ export function encodeContext(w: ByteWriter, c: Context, view: View): void {
   if (view === 'snapshot') w.num(c.id);
   w.u8(c.rlimitMode);
   w.bool(c.fileOpen);
+  w.u32(c.groups);
+  w.bool(c.noiommu);
   w.u32(c.compatIoas?.id ?? 0);
   const groups = [...c.igroups.values()].sort((a, b) => a.id - b.id);
   w.list(groups, (g) => {
@@ -165,6 +167,8 @@ export function decodeContext(r: ByteReader, stores: KnownStores): Context {
   const c = new Context(r.num());
   c.rlimitMode = r.u8();
   c.fileOpen = r.bool();
+  c.groups = r.u32();
+  c.noiommu = r.bool();
   const compatIoas = r.u32();
   const groups = r.list(() =>
     c.igroup(

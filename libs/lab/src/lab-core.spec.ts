@@ -16,7 +16,14 @@ import { LIMITS } from './limits.js';
 import { Bench, HOLD, type Script } from '../../core/src/testing/bench.js';
 
 const OPERATOR = 'client:operator';
-const PLAN = { machine: 'wrx80', profile: '6.12', iommu: 'amd-vi', frames: 262144, allowUnsafeInterrupts: 0 };
+const PLAN = {
+  machine: 'wrx80',
+  profile: '6.12',
+  iommu: 'amd-vi',
+  frames: 262144,
+  allowUnsafeInterrupts: 0,
+  vfioContainer: 'vfio' as const,
+};
 const MADE = { error: '', functions: 96, groups: 73 };
 
 const bench = (groups: Record<string, Script> = {}, clientGone: Script = () => undefined): Bench<LabCore> => {
@@ -185,9 +192,9 @@ describe('ending a client', () => {
   const devices = { vfioDevices: () => ['0000:00:03.0', '0000:41:00.0'] };
   const order = [
     'groups groups.vfioDevices',
+    'groups sys.clientGone',
     'device:0000:00:03_0 sys.clientGone',
     'device:0000:41:00_0 sys.clientGone',
-    'groups sys.clientGone',
     'container sys.clientGone',
     'iommufd sys.clientGone',
     'pages sys.clientGone',

@@ -89,8 +89,14 @@ export class LabCore implements Core {
     const error = this.creationError(from, plan);
     if (error !== '') return refused(error);
     this.creating = true;
-    const { machine, profile, iommu, allowUnsafeInterrupts } = plan;
-    const sealed = yield* call(GROUPS, groupsApi.seal, { machine, profile, iommu, allowUnsafeInterrupts });
+    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer } = plan;
+    const sealed = yield* call(GROUPS, groupsApi.seal, {
+      machine,
+      profile,
+      iommu,
+      allowUnsafeInterrupts,
+      vfioContainer,
+    });
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames });
       yield* call(IOMMUFD, iommufdApi.setup, { profile });
@@ -110,13 +116,14 @@ export class LabCore implements Core {
   }
 
   /**
-   * Ends a client everywhere, users before what they use: device files (DMA stops, then DMA ownership goes), groups (they
-   * leave their containers), containers and iommufd files (mappings), then memory. Also forgets its sessions. Anyone but an operator or the client itself is ignored.
+   * Ends a client everywhere, users before what they use: group files (which open devices), device files (DMA stops, then
+   * DMA ownership goes), containers and iommufd files (mappings), then memory. Also forgets its sessions. Anyone but an
+   * operator or the client itself is ignored.
    */
   private *endClient(from: Address, client: Address): Op<void> {
     if (!isClient(client) || (from !== client && !isOperator(from))) return;
     const devices = yield* call(GROUPS, groupsApi.vfioDevices, undefined);
-    for (const to of [...devices.map(deviceAddress), GROUPS, CONTAINER, IOMMUFD, PAGES])
+    for (const to of [GROUPS, ...devices.map(deviceAddress), CONTAINER, IOMMUFD, PAGES])
       yield* call(to, sysApi.clientGone, { client });
     this.surroundings.forget(client);
   }

@@ -5,7 +5,7 @@
  * those of the schema, then names that nobody knows.
  */
 import { readFileSync } from 'node:fs';
-import { CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE } from '@vfiolab/core';
+import { CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE, type VfioContainer } from '@vfiolab/core';
 import { ROOT } from '@vfiolab/client';
 import { addressOf } from './actions/inspection.js';
 import { isActionName } from './actions/index.js';
@@ -41,6 +41,7 @@ interface RawScenario {
     readonly profile?: string;
     readonly iommu?: string;
     readonly allowUnsafeInterrupts?: boolean;
+    readonly vfioContainer?: VfioContainer;
   };
   readonly processes?: Readonly<Record<string, RawProcess>>;
   readonly steps: readonly Readonly<Record<string, unknown>>[];
@@ -131,7 +132,14 @@ function processProblems({ processes = {} }: RawScenario, source: Source): Probl
 }
 
 function hostOf(
-  { machine, memory = DEFAULT_MEMORY, profile, iommu, allowUnsafeInterrupts }: RawScenario['host'],
+  {
+    machine,
+    memory = DEFAULT_MEMORY,
+    profile,
+    iommu,
+    allowUnsafeInterrupts,
+    vfioContainer = 'vfio',
+  }: RawScenario['host'],
   file: string,
 ): HostSpec {
   return {
@@ -141,6 +149,7 @@ function hostOf(
     profile: profile ?? DEFAULT_PROFILE,
     iommu,
     allowUnsafeInterrupts: allowUnsafeInterrupts ?? false,
+    vfioContainer,
   };
 }
 

@@ -40,6 +40,7 @@ describe('the host', () => {
       iommu: 'amd-vi',
       frames: 262144,
       allowUnsafeInterrupts: 0,
+      vfioContainer: 'vfio',
     });
     expect(starts.map(({ client, method }) => `${client} ${method}`)).toEqual([
       'vmm pages.procStart',

@@ -94,7 +94,15 @@ class Run {
 
   /** What is wrong; empty when nothing is. */
   private async makeHost(): Promise<string> {
-    const { machine, machineFile, memory, profile, allowUnsafeInterrupts, iommu: chosen } = this.scenario.host;
+    const {
+      machine,
+      machineFile,
+      memory,
+      profile,
+      allowUnsafeInterrupts,
+      vfioContainer,
+      iommu: chosen,
+    } = this.scenario.host;
     const text = readMachine(machineFile);
     const iommu = chosen ?? iommuOf(text);
     if (iommu === undefined) return 'the description of the machine does not say which IOMMU it has; give host.iommu';
@@ -112,6 +120,7 @@ class Run {
       iommu,
       frames: memory / PAGE,
       allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
+      vfioContainer,
     };
     const { error, functions, groups } = await link.call(LAB, labApi.createHost, plan);
     if (error === '') this.observer.hostMade?.({ machine, functions, groups });

@@ -7,6 +7,7 @@
  */
 import type { CrashPlan } from './environment.js';
 import type { Credentials } from '@vfiolab/client';
+import type { VfioContainer } from '@vfiolab/core';
 
 /** A number as the file may have it. */
 export type Num = number | string;
@@ -112,6 +113,8 @@ export interface HostSpec {
   /** Undefined: what the machine's description says. */
   readonly iommu: string | undefined;
   readonly allowUnsafeInterrupts: boolean;
+  /** Who serves /dev/vfio/vfio. */
+  readonly vfioContainer: VfioContainer;
 }
 
 export interface ProcessSpec extends Credentials {

@@ -3,7 +3,7 @@
  *
  * Rule: a test awaits calls as a program does; virtual time moves while it waits.
  */
-import { LAB, labApi } from '@vfiolab/core';
+import { LAB, labApi, type VfioContainer } from '@vfiolab/core';
 import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import { SimEnvironment } from './environment.js';
 import { CALM, type SimOptions } from './options.js';
@@ -15,6 +15,7 @@ export interface TestHostOptions {
   readonly machine: string;
   readonly iommu?: string;
   readonly profile?: string;
+  readonly vfioContainer?: VfioContainer;
   /** Host memory in 4 KiB frames. */
   readonly frames?: number;
   readonly seed?: number;
@@ -43,6 +44,7 @@ export class TestHost {
     machine,
     iommu = 'intel-vtd',
     profile = '6.12',
+    vfioContainer = 'vfio',
     frames = 1 << 24,
   }: TestHostOptions): Promise<void> {
     const operator = this.env.link('operator');
@@ -56,6 +58,7 @@ export class TestHost {
       iommu,
       frames,
       allowUnsafeInterrupts: 0,
+      vfioContainer,
     });
     if (made.error) throw new Error(made.error);
   }

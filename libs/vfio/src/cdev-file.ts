@@ -1,7 +1,8 @@
 /**
- * One open of /dev/vfio/devices/vfioN.
+ * One open of a function: of /dev/vfio/devices/vfioN, or through its group.
  *
- * Rule (I16, I17): a file gives access only while it is bound, and at most one file of a function is bound.
+ * Rule (I16, I17): a file of the cdev gives access only while it is bound, and at most one of a function is. Files opened
+ * through the group give access from the start, share what the first of them set up, and are never bound themselves.
  */
 import { Lock } from '@vfiolab/core';
 
@@ -27,7 +28,12 @@ export class CdevFile {
   constructor(
     readonly id: number,
     readonly accessMode: number,
+    readonly viaGroup = false,
   ) {}
+
+  get hasAccess(): boolean {
+    return this.viaGroup || this.binding !== undefined;
+  }
 
   get readable(): boolean {
     return this.accessMode !== O_WRONLY;

@@ -1,7 +1,7 @@
 /**
  * The core of the device service: one PCI function, from the moment vfio-pci is bound to it until it is unbound.
  *
- * Words: a *file* is one open of the function's cdev; it may be held under several capabilities (grants) and is *released*
+ * Words: a *file* is one open of the function, of its cdev or through its group; it may be held under several capabilities (grants) and is *released*
  * when the last of them is closed.
  * Rule (E9, I46): release quiets the function first, then detaches it, then leaves the iommufd, which gives up DMA
  * ownership, and only then lets go of the group. Nothing of it is skipped, whoever closes and for whatever reason.
@@ -40,8 +40,9 @@ import {
   wait,
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
-import { CdevFile, O_ACCMODE } from './cdev-file.js';
-import { deviceIoctlRows } from './ioctl-table.js';
+import { CdevFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
+import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
+import { cdevOnly, deviceIoctlRows } from './ioctl-table.js';
 import { reset } from './ioctl/reset.js';
 import { readRegion, writeRegion } from './region-access.js';
 import { VfioDevice, whatIsWrong } from './vfio-device.js';
@@ -66,6 +67,7 @@ export class DeviceCore implements Core {
   readonly methods = methodTable(
     implement(deviceApi, {
       probe: (_req, facts) => this.probe(facts),
+      openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
       remove: () => this.remove(),
     }),
     implement(sysApi, {
@@ -114,6 +116,25 @@ export class DeviceCore implements Core {
     return ok({ token, kind: FILE_KIND });
   }
 
+  /** Only groups may ask. The file is there before anything waits: from then on the function cannot be unbound. */
+  private *openInGroup(req: Request, client: Address, context: number): Op<Result<NewFile>> {
+    const { device } = this;
+    if (req.from !== GROUPS) return fail('EPERM');
+    if (!device || this.removing) return fail('ENODEV');
+    const file = new CdevFile(this.nextFile, O_RDWR, true);
+    const token = this.tokens.open(client, file, req.entropy);
+    if (token === undefined) return fail('EMFILE');
+    this.nextFile++;
+    this.files.set(file.id, file);
+    yield* lockRead(file.inUse);
+    yield* lockWrite(device.set);
+    const opened = yield* openShared(device, client, context);
+    if (opened.ok) return ok({ token, kind: FILE_KIND });
+    this.tokens.close(token, client);
+    this.forget(file);
+    return opened;
+  }
+
   private grant(req: Request, token: string, to: Address): Result<NewFile> {
     const file = this.tokens.get(token, req.from);
     if (!file) return fail('EBADF');
@@ -139,11 +160,17 @@ export class DeviceCore implements Core {
     for (const file of last) yield* this.release(file);
   }
 
-  /** Waits for the calls on the file, then undoes what it did in the order of E9. */
+  /** Waits for the calls on the file, then undoes what it did in the order of E9. An open that failed has left nothing. */
   private *release(file: CdevFile): Op<void> {
     yield* lockWrite(file.inUse);
+    if (!this.files.has(file.id)) return;
     const device = this.device!;
-    if (file.binding) yield* this.unbind(device, file);
+    if (file.viaGroup) yield* closeShared(device);
+    else if (file.binding) yield* this.unbind(device, file);
+    this.forget(file);
+  }
+
+  private forget(file: CdevFile): void {
     this.files.delete(file.id);
     this.released.raise();
   }
@@ -166,10 +193,10 @@ export class DeviceCore implements Core {
     if (!file) return failed('EBADF');
     yield* lockRead(file.inUse);
     const device = this.device!;
-    if (!file.binding && args.cmd !== VFIO_DEVICE_BIND_IOMMUFD.nr) return failed('EINVAL');
+    if (!file.hasAccess && args.cmd !== VFIO_DEVICE_BIND_IOMMUFD.nr) return failed('EINVAL');
     if (args.cmd === VFIO_DEVICE_RESET.nr) return plainReply(yield* reset(device));
     const found = deviceIoctlRows.get(args.cmd);
-    if (!found) return failed('ENOTTY');
+    if (!found || (file.viaGroup && cdevOnly.has(args.cmd))) return failed('ENOTTY');
     const answer = answerIoctl(found, device.profile, { device, file }, req, args);
     return isOp(answer) ? yield* answer : answer;
   }
@@ -178,20 +205,21 @@ export class DeviceCore implements Core {
     const file = this.tokens.get(token, req.from);
     if (!file?.readable) return fail('EBADF');
     yield* lockRead(file.inUse);
-    return file.binding ? yield* readRegion(this.device!, offset, length) : fail('EINVAL');
+    return file.hasAccess ? yield* readRegion(this.device!, offset, length) : fail('EINVAL');
   }
 
   private *pwrite(req: Request, token: string, offset: number, data: Uint8Array): Op<Result<number>> {
     const file = this.tokens.get(token, req.from);
     if (!file?.writable) return fail('EBADF');
     yield* lockRead(file.inUse);
-    return file.binding ? yield* writeRegion(this.device!, offset, data) : fail('EINVAL');
+    return file.hasAccess ? yield* writeRegion(this.device!, offset, data) : fail('EINVAL');
   }
 
   encode(w: ByteWriter, view: View): void {
     w.bool(this.device !== undefined);
     if (!this.device) return this.encodeCounters(w, view);
     functionFacts.write(w, this.device.facts);
+    encodeShared(w, this.device, view);
     w.list(this.filesFor(view), (file) => encodeFile(w, file, view));
     this.device.encode(w, view);
     this.encodeCounters(w, view);
@@ -200,7 +228,7 @@ export class DeviceCore implements Core {
 
   /** As they were opened; in the order of what they are where the order of opens must not tell. */
   private filesFor(view: View): CdevFile[] {
-    const rank = (f: CdevFile): number => (f.binding ? 4 : 0) + f.accessMode;
+    const rank = (f: CdevFile): number => (f.binding ? 4 : 0) + (f.viaGroup ? 8 : 0) + f.accessMode;
     const files = [...this.files.values()];
     return view === 'snapshot' ? files : files.sort((a, b) => rank(a) - rank(b));
   }
@@ -212,6 +240,7 @@ export class DeviceCore implements Core {
   decode(r: ByteReader): void {
     if (r.bool()) {
       this.device = new VfioDevice(functionFacts.read(r));
+      decodeShared(r, this.device);
       for (const file of r.list(() => decodeFile(r))) this.restore(this.device, file);
       this.device.decode(r);
     }
@@ -222,12 +251,17 @@ export class DeviceCore implements Core {
   private restore(device: VfioDevice, file: CdevFile): void {
     this.files.set(file.id, file);
     if (file.binding) device.bound = file;
+    if (file.viaGroup && device.shared) device.shared.files++;
   }
 
   check(): string[] {
     const broken = this.device?.check() ?? [];
     const bound = [...this.files.values()].filter((f) => f.binding);
     if (bound.length > 1) broken.push(`I16: ${bound.length} files of one function have access`);
+    const shared = [...this.files.values()].filter((f) => f.viaGroup).length;
+    if ((this.device?.shared?.files ?? 0) !== shared)
+      broken.push(`A3.6: ${shared} files are open through the group, ${this.device?.shared?.files ?? 0} are counted`);
+    if (shared > 0 && bound.length > 0) broken.push('A3.1: open through the group and bound through the cdev');
     if (this.device?.bound !== bound[0])
       broken.push('I16: the function is enabled for another file than the one with access');
     for (const f of this.files.values())
@@ -238,13 +272,13 @@ export class DeviceCore implements Core {
 
   figures(): Record<string, number> {
     const { device, files } = this;
-    return { files: files.size, bound: device?.bound ? 1 : 0, heldEventfds: device?.irqs.heldEventfds ?? 0 };
+    return { files: files.size, bound: device?.isOpen ? 1 : 0, heldEventfds: device?.irqs.heldEventfds ?? 0 };
   }
 
   describe(): string[] {
     if (!this.device) return ['no driver bound'];
     const files = [...this.files.values()].map((f) => {
-      const state = f.binding ? `bound as device ${f.binding.device}` : 'not bound';
+      const state = f.viaGroup ? 'through the group' : f.binding ? `bound as device ${f.binding.device}` : 'not bound';
       return `file ${f.id} ${state}${f.attached === undefined ? '' : ` attached to HWPT ${f.attached}`}`;
     });
     return [...this.device.describe(), ...files];
@@ -258,6 +292,7 @@ const plainReply = (r: Result<number>): IoctlReply =>
 function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
   if (view === 'snapshot') w.num(file.id);
   w.u8(file.accessMode);
+  w.bool(file.viaGroup);
   w.bool(file.binding !== undefined);
   if (file.binding) {
     if (view === 'snapshot') w.num(file.binding.context);
@@ -268,7 +303,7 @@ function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
 }
 
 function decodeFile(r: ByteReader): CdevFile {
-  const file = new CdevFile(r.num(), r.u8());
+  const file = new CdevFile(r.num(), r.u8(), r.bool());
   if (r.bool()) file.binding = { context: r.num(), device: r.u32() };
   if (r.bool()) file.attached = r.u32();
   return file;

@@ -1,7 +1,7 @@
 /**
  * One PCI function bound to vfio-pci: its registers, interrupts, model, and the locks that its calls take.
  *
- * Words: a function is *enabled* while a file of it is bound; *quiet* = it starts no DMA and no interrupt.
+ * Words: a function is *enabled* while a file of it has access; *quiet* = it starts no DMA and no interrupt.
  * Rule (I46): a function that nobody has open is quiet and as after power-on: config space, interrupts and the model's
  * registers start anew with every first open. (On real hardware a function without any reset method would keep its
  * registers; here no owner ever sees what another left.)
@@ -26,7 +26,7 @@ import {
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_REQ_IRQ_INDEX,
 } from '@vfiolab/uapi';
-import type { CdevFile } from './cdev-file.js';
+import type { Binding, CdevFile } from './cdev-file.js';
 import { type ConfigLayout, configLayout, resetMethods } from './config-layout.js';
 import { type ConfigEffect, ConfigSpace } from './config-space.js';
 import { FunctionBus } from './function-bus.js';
@@ -47,8 +47,10 @@ export class VfioDevice {
   readonly model: DeviceModel;
   config: ConfigSpace;
   irqs: Interrupts;
-  /** The file that has access. */
+  /** The file of the cdev that has access. */
   bound: CdevFile | undefined;
+  /** The function is open through its group: by how many files, and bound to which iommufd, if to one. */
+  shared: { files: number; readonly binding: Binding | undefined } | undefined;
 
   /** `facts` have been looked at by {@link whatIsWrong}. */
   constructor(readonly facts: FunctionFacts) {
@@ -59,6 +61,10 @@ export class VfioDevice {
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
     this.model = makeModel(facts.model, this.bus)!;
+  }
+
+  get isOpen(): boolean {
+    return this.bound !== undefined || this.shared !== undefined;
   }
 
   /** First open: bus master off, the function reset, config space read anew (semantics D1.1). */
@@ -163,9 +169,9 @@ export class VfioDevice {
       msix: this.irqCount(VFIO_PCI_MSIX_IRQ_INDEX),
     };
     broken.push(...this.irqs.check(vectors));
-    if (!this.bound && this.config.busMaster) broken.push('I42: bus master is on and nobody has the function open');
+    if (!this.isOpen && this.config.busMaster) broken.push('I42: bus master is on and nobody has the function open');
     if (
-      !this.bound &&
+      !this.isOpen &&
       (this.irqs.kind !== 'none' || this.irqs.single.err !== undefined || this.irqs.single.req !== undefined)
     )
       broken.push('I17: interrupts are on and nobody has the function open');

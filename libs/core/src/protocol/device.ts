@@ -1,5 +1,6 @@
 /** What `groups` asks of a device's actor, besides the system calls that clients make (`sys`). */
 import { api, bytes, message, method, nothing, result, str, u32, u8, type ValueOf, list, num, bool } from '../codec.js';
+import { newFile } from './sys.js';
 
 /** Memory or port window behind a BAR register. */
 const bar = message({ index: u8, size: num, io: bool, wide: bool, prefetchable: bool });
@@ -24,6 +25,13 @@ export type FunctionFacts = ValueOf<typeof functionFacts>;
 export const deviceApi = api('device', {
   /** vfio-pci is bound: the cdev may be opened from now on. */
   probe: method(32, functionFacts, result(nothing)),
+  /**
+   * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
+   * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has
+   * no IOMMU. ENODEV: it is being unbound, and
+   * what the first open meets.
+   */
+  openInGroup: method(34, message({ client: str, context: num }), result(newFile), { entropy: true }),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
 });

@@ -1,8 +1,18 @@
 /** What others may ask of `groups`: topology, driver binding, DMA ownership, device nodes. */
 import { api, list, message, method, nothing, num, oneOf, result, str, u32, type ValueOf } from '../codec.js';
 
+/** Who serves /dev/vfio/vfio: VFIO's own containers, or iommufd in their place (a choice of the kernel's configuration). */
+export const vfioContainer = oneOf('vfio', 'iommufd');
+export type VfioContainer = ValueOf<typeof vfioContainer>;
+
 /** How a host is made. `iommu`: the kind of IOMMU, `machine`: a name for people. */
-export const hostSetup = message({ machine: str, profile: str, iommu: str, allowUnsafeInterrupts: u32 });
+export const hostSetup = message({
+  machine: str,
+  profile: str,
+  iommu: str,
+  allowUnsafeInterrupts: u32,
+  vfioContainer,
+});
 export type HostSetup = ValueOf<typeof hostSetup>;
 
 export const fileStatus = message({ kind: oneOf('chr', 'dir', 'reg'), mode: u32, major: u32, minor: u32 });
@@ -24,6 +34,13 @@ export const groupsApi = api('groups', {
   /** A cdev is being opened for use (BIND): EBUSY while the group node is open. Undone by `cdevRelease`. */
   cdevClaim: method(40, message({ bdf: str }), result(nothing)),
   cdevRelease: method(41, message({ bdf: str }), nothing),
+  /**
+   * A device is being opened through its group, for `client`, and no file of it was before. In a container of VFIO's own it
+   * keeps the group there, and the group's file, until `groupUnuse`. EINVAL: the container has no backend; EPERM: `client`
+   * may not use a device without an IOMMU.
+   */
+  groupUse: method(46, message({ bdf: str, client: str }), result(nothing)),
+  groupUnuse: method(47, message({ bdf: str }), nothing),
   /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
   claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),

@@ -1,5 +1,5 @@
 /** What the device service asks of `iommufd`, besides the system calls that clients make (`sys`). */
-import { api, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
+import { api, bool, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
 
 /** A device bound to a context, as its driver knows it. */
 const bound = { context: num, device: u32 };
@@ -14,8 +14,14 @@ export const iommufdApi = api('iommufd', {
   attach: method(34, message({ ...bound, pt: u32 }), result(message({ pt: u32 }))),
   detach: method(35, message(bound), nothing),
   /**
-   * A group joins the context behind `client`'s token as its container: the IOAS of the VFIO compatibility ioctls, made when
-   * there is none. EBADF, EBADFD, ENOMEM.
+   * A group takes the context behind `client`'s token as its container, and keeps it until `compatDrop`: the IOAS of the VFIO
+   * compatibility ioctls is made when there is none. `noiommu`: a group without an IOMMU, for which none is. EBADF, EBADFD,
+   * ENOMEM; EINVAL: the context is for the other sort of groups.
    */
-  compatIoas: method(36, message({ token, client: str }), result(message({ ioas: u32 }))),
+  compatHold: method(36, message({ token, client: str, noiommu: bool }), result(message({ context: num }))),
+  compatDrop: method(37, message({ context: num }), nothing),
+  /** A device of such a group: bound, and attached to the compatibility IOAS. ENODEV: there is none; else as bind and attach. */
+  compatBind: method(38, message({ context: num, bdf: str }), result(message(bound))),
+  /** The same for a device without an IOMMU, which is bound to nothing. EPERM: `client` may not, or there is an IOAS. */
+  compatNoiommu: method(39, message({ context: num, client: str }), result(nothing)),
 });

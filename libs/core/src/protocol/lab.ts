@@ -1,5 +1,6 @@
 /** What the lab does for the people who run it. Every actor also registers with it (`boot`). */
 import { api, forClients, list, message, method, nothing, num, result, str, u32 } from '../codec.js';
+import { vfioContainer } from './groups.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
 
@@ -11,7 +12,7 @@ export const labApi = api(
     /** Makes the host from the pieces. `error` is empty or says what is wrong with them. */
     createHost: method(
       33,
-      message({ machine: str, profile: str, iommu: str, frames: num, allowUnsafeInterrupts: u32 }),
+      message({ machine: str, profile: str, iommu: str, frames: num, allowUnsafeInterrupts: u32, vfioContainer }),
       message({ error: str, functions: u32, groups: u32 }),
     ),
     /** A client left or was killed: every service closes what it held. */

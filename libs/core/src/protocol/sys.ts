@@ -9,6 +9,7 @@ import {
   api,
   bool,
   bytes,
+  type Codec,
   forClients,
   i32,
   list,
@@ -24,6 +25,7 @@ import {
   u32,
   type ValueOf,
 } from '../codec.js';
+import type { Address } from '../address.js';
 
 export const segment = message({ va: num, writable: bool, bytes });
 export type Segment = ValueOf<typeof segment>;
@@ -33,9 +35,20 @@ export type MemoryWrite = ValueOf<typeof memoryWrite>;
 export const fdArgument = message({ fd: i32, token, owner: str });
 export type FdArgument = ValueOf<typeof fdArgument>;
 
-/** A new file: its capability, the actor that owns it, and what kind of file it is. */
-export const newFile = message({ token, kind: str });
-export type NewFile = ValueOf<typeof newFile>;
+/** A new file: its capability, what kind of file it is, and the actor that owns it, when that is not who answers. */
+export interface NewFile {
+  readonly token: string;
+  readonly kind: string;
+  readonly owner?: Address;
+}
+const newFileParts = message({ token, kind: str, owner: str });
+export const newFile: Codec<NewFile> = {
+  write: (w, { token, kind, owner = '' }) => newFileParts.write(w, { token, kind, owner }),
+  read: (r) => {
+    const { token, kind, owner } = newFileParts.read(r);
+    return owner === '' ? { token, kind } : { token, kind, owner };
+  },
+};
 
 const ioctlArgs = message({ token, cmd: u32, arg: num, segments: list(segment), fds: list(fdArgument) });
 export type IoctlArgs = ValueOf<typeof ioctlArgs>;

@@ -78,7 +78,13 @@ const FUNCTIONS = [
 
 export const SMALL_MACHINE = JSON.stringify({ format: 'pci-topology-fixture/1', id: 'small', functions: FUNCTIONS });
 
-export const SETUP: HostSetup = { machine: 'small', profile: '6.12', iommu: 'intel-vtd', allowUnsafeInterrupts: 0 };
+export const SETUP: HostSetup = {
+  machine: 'small',
+  profile: '6.12',
+  iommu: 'intel-vtd',
+  allowUnsafeInterrupts: 0,
+  vfioContainer: 'vfio',
+};
 
 export type Answers = Record<string, Script>;
 

@@ -49,19 +49,23 @@ it('VFIO_IOAS: set, get and clear; destroying the IOAS clears it too', async () 
   expect((await get()).errno).toBe('ENODEV');
 });
 
-it('a group that joins finds the IOAS, or makes it (b022)', async () => {
+it('a group that comes finds the IOAS, or makes it (b022), and keeps the context', async () => {
   const b = await MockBench.boot();
   const { methods } = b.host.host.actor(IOMMUFD)!.machine.core;
-  const join = (token: string, client = b.p.address): unknown =>
+  const hold = (token: string, noiommu = false): unknown =>
     methods
-      .get(iommufdApi.compatIoas.id)!
-      .handle({ from: GROUPS, now: 0, entropy: new Uint8Array(0) }, { token, client });
+      .get(iommufdApi.compatHold.id)!
+      .handle({ from: GROUPS, now: 0, entropy: new Uint8Array(0) }, { token, client: b.p.address, noiommu });
   const { token } = b.p.fileOf(b.fd);
-  expect(join('nobody')).toEqual({ ok: false, errno: 'EBADF' });
-  for (let i = 0; i < 2; i++) expect(join(token)).toEqual({ ok: true, value: { ioas: 1 } });
+  const held = { ok: true, value: { context: expect.any(Number) } };
+  expect(hold('nobody')).toEqual({ ok: false, errno: 'EBADF' });
+  for (let i = 0; i < 2; i++) expect(hold(token)).toEqual(held);
+  expect(hold(token, true)).toEqual({ ok: false, errno: 'EINVAL' });
   expect((await b.ioctl(IOMMU_VFIO_IOAS, { op: GET })).out.ioas_id).toBe(1);
   expect(await b.errno(IOMMU_DESTROY, { id: 1 })).toBeUndefined();
-  expect(join(token)).toEqual({ ok: true, value: { ioas: 1 } });
+  expect(hold(token)).toEqual(held);
+  await b.must(b.p.close(b.fd));
+  expect(b.host.figures(IOMMUFD)).toMatchObject({ contexts: 1, objects: 1, files: 0 });
 });
 
 it.each([

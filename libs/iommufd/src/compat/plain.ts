@@ -21,20 +21,23 @@ import {
 import { isOp, type IoctlReply, lockWrite, type Op } from '@vfiolab/core';
 import type { Context } from '../context.js';
 import { disableHugePages } from '../ioctl/option.js';
+import { mayGoWithoutIommu } from './group.js';
 
 type Answer = Result<number> | Op<Result<number>>;
-const PLAIN: ReadonlyMap<number, (context: Context, arg: number) => Answer> = new Map<
-  number,
-  (context: Context, arg: number) => Answer
->([
+interface Called {
+  readonly context: Context;
+  readonly client: string;
+}
+type Plain = (called: Called, arg: number) => Answer;
+const PLAIN: ReadonlyMap<number, Plain> = new Map<number, Plain>([
   [VFIO_GET_API_VERSION.nr, () => ok(VFIO_API_VERSION)],
   [VFIO_CHECK_EXTENSION.nr, checkExtension],
   [VFIO_SET_IOMMU.nr, setIommu],
 ]);
 
 /** The answer to a plain compatibility ioctl; undefined: the number is none. */
-export function answerPlain(context: Context, cmd: number, arg: number): IoctlReply | Op<IoctlReply> | undefined {
-  const answer = PLAIN.get(cmd)?.(context, arg);
+export function answerPlain(called: Called, cmd: number, arg: number): IoctlReply | Op<IoctlReply> | undefined {
+  const answer = PLAIN.get(cmd)?.(called, arg);
   if (answer === undefined) return undefined;
   return isOp(answer) ? later(answer as Op<Result<number>>) : replyOf(answer);
 }
@@ -51,11 +54,12 @@ const replyOf = (r: Result<number>): IoctlReply => ({
 });
 
 /** 1 or 0. ENODEV: the question is about domains, and there is no IOAS. */
-function checkExtension({ compatIoas }: Context, extension: number): Result<number> {
+function checkExtension({ context: { compatIoas, noiommu } }: Called, extension: number): Result<number> {
   switch (extension) {
     case VFIO_TYPE1_IOMMU:
     case VFIO_TYPE1v2_IOMMU:
     case VFIO_UNMAP_ALL:
+      return ok(noiommu ? 0 : 1);
     case VFIO_NOIOMMU_IOMMU:
       return ok(1);
     case VFIO_DMA_CC_IOMMU:
@@ -67,11 +71,12 @@ function checkExtension({ compatIoas }: Context, extension: number): Result<numb
 }
 
 /**
- * v1 may unmap parts of what was mapped, so large pages are turned off for good. EINVAL: another type, or v1 once domains
- * hold areas; ENODEV: no IOAS; EADDRINUSE: an area is not on pages.
+ * v1 may unmap parts of what was mapped, so large pages are turned off for good. EPERM: without an IOMMU, and no
+ * CAP_SYS_RAWIO; EINVAL: another type, or v1 once domains hold areas; ENODEV: no IOAS; EADDRINUSE: an area is not on pages.
  */
-function* setIommu({ compatIoas }: Context, type: number): Op<Result<number>> {
-  if (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU) return fail('EINVAL');
+function* setIommu({ context: { compatIoas, noiommu }, client }: Called, type: number): Op<Result<number>> {
+  if (noiommu && type === VFIO_NOIOMMU_IOMMU) return (yield* mayGoWithoutIommu(client)) ? ok(0) : fail('EPERM');
+  if (noiommu || (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU)) return fail('EINVAL');
   if (!compatIoas) return fail('ENODEV');
   if (type === VFIO_TYPE1v2_IOMMU) return ok(0);
   yield* lockWrite(compatIoas.domainsLock);

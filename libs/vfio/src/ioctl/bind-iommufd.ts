@@ -2,8 +2,8 @@
  * VFIO_DEVICE_BIND_IOMMUFD: claims DMA ownership inside an iommufd, enables the function, unlocks the file.
  *
  * Rule: checks in the kernel's order, and what a failed call did is undone in reverse (semantics A3.2; traces b011, b012):
- * flags and sign of the fd, group node open (EBUSY), this file bound already, the fd itself (EBADF, EBADFD), another file
- * bound, ownership (EPERM), write-back (EFAULT).
+ * flags and sign of the fd, not a cdev's file, group node open (EBUSY), this file bound already, the fd itself (EBADF,
+ * EBADFD), another file has access, ownership (EPERM), write-back (EFAULT).
  * The claim on the group is taken once a function, under the set lock: while any file is bound the group node cannot be
  * open, so asking again could not be refused.
  */
@@ -28,6 +28,7 @@ export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<Ioctl
   // From 7.2 on a flag announces a VF token; a function without VFs takes none, so it is EINVAL there too.
   if (cmd.flags !== 0 || cmd.iommufd < 0) return fail('EINVAL');
   const { device } = c.file;
+  if (c.file.file.viaGroup) return fail('EINVAL');
   const { bdf } = device.facts;
   yield* lockWrite(device.set);
   if (device.bound) return refuseSecond(c, cmd.iommufd);
@@ -55,6 +56,7 @@ function* bindClaimed(c: DeviceCall<Bind>, fd: number): Op<IoctlResult> {
   const iommufd = iommufdOf(c.fds, fd);
   if (!iommufd.ok) return iommufd;
   const { device, file } = c.file;
+  if (device.shared) return fail('EINVAL');
   const { bdf } = device.facts;
   const bound = yield* call(IOMMUFD, iommufdApi.bind, { token: iommufd.value.token, client: c.client, bdf });
   if (!bound.ok) return bound;
