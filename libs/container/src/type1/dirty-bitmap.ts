@@ -17,8 +17,8 @@ export interface BitmapRequest {
 const MAX_PAGES = (1n << 31n) - 1n;
 const WORD = 8;
 const WORD_BITS = 64;
-/** Behind the end of user space nothing can be written (x86-64, 4 levels). */
-const USER_END = (1n << 47n) - 4096n;
+/** Behind the end of user space nothing can be written (x86-64, 5 levels). */
+const USER_END = (1n << 56n) - 4096n;
 
 const wordBytes = (bits: bigint): bigint => ((bits + 63n) / 64n) * 8n;
 /** Bytes of the largest bitmap that can be asked for. */
