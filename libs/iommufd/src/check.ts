@@ -41,7 +41,7 @@ function holders(c: Context, o: IommufdObject): number {
   if (isFaultQueue(o))
     return (o.fileOpen ? 1 : 0) + all.filter((h) => (isHwpt(h) || isNested(h)) && h.fault === o).length;
   if (isViommu(o)) return all.filter((h) => standsOn(h, o)).length;
-  if (isHwQueue(o)) return o.viommu.hwQueues.has(o.index + 1) ? 1 : 0;
+  if (isHwQueue(o)) return all.filter((h) => isHwQueue(h) && h.before === o.id).length;
   if (isVeventQueue(o)) return o.fileOpen ? 1 : 0;
   if (isAccess(o)) return 1;
   return isDevice(o) ? 1 + (o.attached ? 1 : 0) + o.igroup.pasids.filter((p) => p.device === o).length : 0;

@@ -7,8 +7,11 @@ import type { PagingHwpt } from './hwpt.js';
 import { linkVdevice, Vdevice, Viommu } from './viommu.js';
 import { VeventQueue } from './vevent-queue.js';
 
-export function encodeViommu(w: ByteWriter, { hwpt, window }: Viommu): void {
+const byIndex = ([a]: [number, number], [b]: [number, number]): number => a - b;
+
+export function encodeViommu(w: ByteWriter, { hwpt, window, slots }: Viommu): void {
   w.u32(hwpt.id);
+  w.list([...slots].sort(byIndex), ([index, queue]) => (w.u32(index), w.u32(queue)));
   w.bool(window !== undefined);
   if (!window) return;
   w.u64(window.start);
@@ -17,6 +20,7 @@ export function encodeViommu(w: ByteWriter, { hwpt, window }: Viommu): void {
 
 export function decodeViommu(r: ByteReader, c: Context): Viommu {
   const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt);
+  r.list(() => viommu.slots.set(r.u32(), r.u32()));
   if (r.bool()) viommu.window = { start: r.u64(), length: r.u64() };
   return viommu;
 }
@@ -60,16 +64,17 @@ export function decodeVeventQueue(r: ByteReader, c: Context): VeventQueue {
   return queue;
 }
 
-export function encodeHwQueue(w: ByteWriter, { viommu, index, access }: HwQueue): void {
+export function encodeHwQueue(w: ByteWriter, { viommu, index, access, before }: HwQueue): void {
   w.u32(viommu.id);
   w.u32(index);
   w.u32(access.id);
+  w.u32(before);
 }
 
 export function decodeHwQueue(r: ByteReader, c: Context): HwQueue {
   const viommu = c.objects.get(r.u32()) as Viommu;
   const queue = new HwQueue(viommu, r.u32(), c.objects.get(r.u32()) as Access);
-  viommu.hwQueues.set(queue.index, queue);
+  queue.before = r.u32();
   lockAreas(queue);
   return queue;
 }

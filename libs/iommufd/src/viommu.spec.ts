@@ -217,4 +217,16 @@ describe('hardware queues', () => {
     expect(await unmap()).toBeUndefined();
     expect(await b.afterExit()).toEqual([]);
   });
+
+  it('whichever goes, index 0 is free and index 1 stays taken: the driver forgets which it was (r8-0098)', async () => {
+    const { b, make, destroy } = await queues();
+    const [zero, one] = [await make(), await make({ index: 1 })];
+    expect(await destroy(one.out.out_hw_queue_id)).toBeUndefined();
+    expect((await make({ index: 1 })).errno).toBe('EEXIST');
+    const second = await make();
+    expect(second.errno).toBeUndefined();
+    expect(await b.reread()).toBe(true);
+    for (const { out } of [zero, second]) expect(await destroy(out.out_hw_queue_id)).toBeUndefined();
+    expect(await b.afterExit()).toEqual([]);
+  });
 });

@@ -7,7 +7,6 @@
  */
 import { Lock } from '@vfiolab/core';
 import type { BoundDevice, Context } from './context.js';
-import type { HwQueue } from './hw-queue.js';
 import type { PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
 import type { VeventQueue } from './vevent-queue.js';
@@ -27,7 +26,8 @@ export class Viommu implements IommufdObject {
   readonly devices = new Map<bigint, Vdevice>();
   /** By type. */
   readonly queues = new Map<number, VeventQueue>();
-  readonly hwQueues = new Map<number, HwQueue>();
+  /** The driver's table of hardware queues: the id of the queue that took an index; see `unlinkQueue`. */
+  readonly slots = new Map<number, number>();
   window: Window | undefined;
 
   constructor(readonly hwpt: PagingHwpt) {}

@@ -46,6 +46,6 @@ function unlinkEvents({ viommu, kind }: VeventQueue): void {
 
 /** Its memory can be unmapped again. */
 function* destroyHwQueue(context: Context, queue: HwQueue): Op<void> {
-  unlinkQueue(queue);
+  unlinkQueue(context, queue);
   yield* destroyAccess(context, queue.access);
 }

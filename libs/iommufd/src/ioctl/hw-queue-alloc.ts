@@ -84,11 +84,11 @@ function publish(call: AllocCall, queue: HwQueue, { slices, runs }: Pinned): Ioc
   if (slices.some(({ area }) => area.state !== 'live')) return fail('EINVAL');
   if (!isContiguous(runs)) return fail('EFAULT');
   if (index >= IOMMU_TEST_HW_QUEUE_MAX) return fail('EINVAL');
-  if (viommu.hwQueues.has(index)) return fail('EEXIST');
-  if (index > 0 && !viommu.hwQueues.has(index - 1)) return fail('EIO');
+  if (viommu.slots.has(index)) return fail('EEXIST');
+  if (index > 0 && !viommu.slots.has(index - 1)) return fail('EIO');
   const told = call.respond({ out_hw_queue_id: queue.id });
   if (!told.ok) return told;
-  linkQueue(queue);
+  linkQueue(call.file.context, queue);
   call.file.context.objects.finalize(queue);
   return ok(0);
 }
