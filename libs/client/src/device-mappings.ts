@@ -1,8 +1,8 @@
 /**
- * Windows of devices in a program's address space (mmap of a VFIO device file).
+ * Windows of devices in a program's address space (mmap of a VFIO device file, or of a vIOMMU's window).
  *
- * Words: a *mapping* is a range of addresses that stands for a piece of a region; it holds its file open, as a VMA does, so
- * that the device stays bound after the last close (trace b043).
+ * Words: a *mapping* is a range of addresses that stands for a piece of a file; it is one of the file's users, as a VMA is,
+ * so that the device stays bound after the last close (trace b043). Calls on a part of a mapping cut it (trace c031).
  * Rule: a load or store there is one access of its own width to the region. Such memory is in no page table of the `pages`
  * service, so it cannot be pinned: mapping it for DMA answers EFAULT, as iommufd does (trace b034).
  */
@@ -44,6 +44,8 @@ export function checkMapping(
   return fits && (flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0 ? ok(undefined) : fail('EINVAL');
 }
 
+const pageEnd = (va: number, length: number): number => va + Math.ceil(length / PAGE) * PAGE;
+
 export class DeviceMappings {
   private readonly all: DeviceMapping[] = [];
   private next = FIRST_VA;
@@ -65,11 +67,48 @@ export class DeviceMappings {
     return this.all.find((each) => va >= each.va && va + length <= each.va + each.length);
   }
 
-  /** Takes away the mappings that lie in the range as a whole; the rest of the range is not for this class. */
-  remove(va: number, length: number): DeviceMapping[] {
-    const gone = this.all.filter((each) => each.va >= va && each.va + each.length <= va + length);
-    for (const each of gone) this.all.splice(this.all.indexOf(each), 1);
-    return gone;
+  /** Takes away what is mapped in the pages of the range; the rest of it is not for this class. ENOMEM: too many pieces. */
+  remove(va: number, length: number): Result<DeviceMapping[]> {
+    const inside = this.cutOut(va, length);
+    if (inside.ok) for (const each of inside.value) this.all.splice(this.all.indexOf(each), 1);
+    return inside;
+  }
+
+  /** mprotect(2); undefined: not all of the range is here. ENOMEM: too many pieces. */
+  protect(va: number, length: number, prot: number): Result<void> | undefined {
+    const end = pageEnd(va, length);
+    let covered = va;
+    for (const each of this.meeting(va, end)) if (each.va <= covered) covered = each.va + each.length;
+    if (va % PAGE !== 0 || end === va || covered < end) return undefined;
+    const inside = this.cutOut(va, length);
+    if (!inside.ok) return inside;
+    for (const each of inside.value) this.all[this.all.indexOf(each)] = { ...each, prot };
+    return ok(undefined);
+  }
+
+  /** In the order of their addresses. */
+  private meeting(va: number, end: number): DeviceMapping[] {
+    return this.all.filter((each) => each.va < end && va < each.va + each.length).sort((a, b) => a.va - b.va);
+  }
+
+  /** Cuts mappings at the ends of the range, and answers those inside. None when the range does not begin on a page. */
+  private cutOut(va: number, length: number): Result<DeviceMapping[]> {
+    if (va % PAGE !== 0) return ok([]);
+    const end = pageEnd(va, length);
+    const cut = [va, end].filter((at) => this.all.some((each) => each.va < at && at < each.va + each.length));
+    if (this.all.length + cut.length > MAX_DEVICE_MAPPINGS) return fail('ENOMEM');
+    cut.forEach((at) => this.cut(at));
+    return ok(this.meeting(va, end));
+  }
+
+  /** Makes two mappings of the one around `at`. */
+  private cut(at: number): void {
+    const i = this.all.findIndex((each) => each.va < at && at < each.va + each.length);
+    const { va, length, offset, ...rest } = this.all[i]!;
+    const head = at - va;
+    this.all[i] = { ...rest, va, offset, length: head };
+    this.all.push({ ...rest, va: at, offset: offset + head, length: length - head });
+    rest.file.users++;
   }
 
   list(): readonly DeviceMapping[] {
@@ -81,14 +120,18 @@ export class DeviceMappings {
   }
 }
 
-/** Loads of exactly `width` bytes from a mapping, one after another. EIO: the device does not answer there (SIGBUS). */
+/**
+ * Loads of exactly `width` bytes from a mapping, one after another. EFAULT: it allows nothing (SIGSEGV); EIO: the device does
+ * not answer there (SIGBUS).
+ */
 export async function loadFrom(
   link: Link,
-  { file, offset, va: start }: DeviceMapping,
+  { file, offset, prot, va: start }: DeviceMapping,
   va: number,
   width: number,
   count: number,
 ): Promise<Result<Uint8Array>> {
+  if (prot === 0) return fail('EFAULT');
   const all = new Uint8Array(width * count);
   for (let at = 0; at < all.length; at += width) {
     const place = { token: file.token, offset: offset + (va - start) + at, length: width };

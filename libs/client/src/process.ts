@@ -11,6 +11,7 @@ import {
   type FileStatus,
   GROUPS,
   groupsApi,
+  iommufdApi,
   LAB,
   labApi,
   PAGES,
@@ -220,10 +221,19 @@ export class Process {
     return this.link.call(PAGES, pagesApi.mmapShared, { va, length, prot, pageShift });
   }
 
-  /** mmap of a file, MAP_SHARED. EINVAL: the offset is not on a page; EBADF; ENODEV: it cannot be mapped; see `mapDevice`. */
-  async mapFile(fd: number, offset: number, length: number, { prot = 3, va = 0 } = {}): Promise<Result<number>> {
+  /**
+   * mmap of a file, MAP_SHARED unless `shared` is false, which only /dev/iommu heeds. EINVAL: the offset is not on a page;
+   * EBADF; ENODEV: it cannot be mapped; see `mapDevice`, `mapWindow`.
+   */
+  async mapFile(
+    fd: number,
+    offset: number,
+    length: number,
+    { prot = 3, va = 0, shared = true } = {},
+  ): Promise<Result<number>> {
     if (offset < 0 || offset % 4096 !== 0) return fail('EINVAL');
     const file = this.fds.get(fd);
+    if (file?.kind === 'iommufd') return this.mapWindow(file, offset, length, { prot, va, shared });
     if (file?.kind !== 'memfd') return this.mapDevice(fd, offset, length, { prot, va });
     return this.link.call(PAGES, pagesApi.mmapFile, { token: file.token, offset, va, length, prot });
   }
@@ -231,8 +241,25 @@ export class Process {
   /** What is mapped of devices in the range goes too, and with it what held their files open. */
   async munmap(va: number, length: number): Promise<Result<void>> {
     const gone = this.devices.remove(va, length);
-    for (const { file } of gone) await this.release(file);
-    return gone.length > 0 ? ok(undefined) : this.link.call(PAGES, pagesApi.munmap, { va, length });
+    if (!gone.ok) return gone;
+    for (const { file } of gone.value) await this.release(file);
+    return gone.value.length > 0 ? ok(undefined) : this.link.call(PAGES, pagesApi.munmap, { va, length });
+  }
+
+  /** mmap of a vIOMMU's window. EINVAL: empty; else as iommufdApi.mmap. */
+  private async mapWindow(
+    { owner, token }: OpenFile,
+    offset: number,
+    length: number,
+    { prot, va, shared }: { prot: number; va: number; shared: boolean },
+  ): Promise<Result<number>> {
+    if (length <= 0) return fail('EINVAL');
+    const made = await this.link.call(owner, iommufdApi.mmap, { token, offset, length, prot, shared });
+    if (!made.ok) return made;
+    const file = { ...made.value, owner, users: 1 };
+    const mapped = this.devices.add({ va, length, file, offset: 0, prot });
+    if (!mapped.ok) await this.release(file);
+    return mapped;
   }
 
   /** mmap of a device's file, shared; `offset` is that of a region (index * 2^40) or a page in it. EBADF, EINVAL, ENODEV. */
@@ -272,8 +299,8 @@ export class Process {
     return this.link.call(PAGES, pagesApi.memWrite, { va, data });
   }
 
-  mprotect(va: number, length: number, prot: number): Promise<Result<void>> {
-    return this.link.call(PAGES, pagesApi.mprotect, { va, length, prot });
+  async mprotect(va: number, length: number, prot: number): Promise<Result<void>> {
+    return this.devices.protect(va, length, prot) ?? this.link.call(PAGES, pagesApi.mprotect, { va, length, prot });
   }
 
   mlock(va: number, length: number): Promise<Result<void>> {

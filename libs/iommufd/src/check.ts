@@ -40,7 +40,7 @@ function holders(c: Context, o: IommufdObject): number {
   if (isHwpt(o) || isNested(o)) return attachedTo(c, o.id).length + pasidsOn(c, o.id) + nested(o);
   if (isFaultQueue(o))
     return (o.fileOpen ? 1 : 0) + all.filter((h) => (isHwpt(h) || isNested(h)) && h.fault === o).length;
-  if (isViommu(o)) return all.filter((h) => standsOn(h, o)).length;
+  if (isViommu(o)) return all.filter((h) => standsOn(h, o)).length + (o.window?.mappings ?? 0);
   if (isHwQueue(o)) return all.filter((h) => isHwQueue(h) && h.before === o.id).length;
   if (isVeventQueue(o)) return o.fileOpen ? 1 : 0;
   if (isAccess(o)) return 1;

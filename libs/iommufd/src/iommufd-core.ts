@@ -52,6 +52,7 @@ import { Dmabufs } from './selftest/dmabuf.js';
 import { decodeContext, encodeContext } from './state.js';
 import { KnownStores } from './store-state.js';
 import type { VeventQueue } from './vevent-queue.js';
+import { mapWindow, type Place, readWindow, unmapWindow, writeWindow } from './window.js';
 
 interface Bound {
   readonly context: number;
@@ -82,8 +83,8 @@ export class IommufdCore implements Core {
         close: (req, { token }) => this.close(req.from, token),
         ioctl: (req, args) => this.ioctl(req, args),
         ioctlFile: (req, args) => this.ioctl(req, args),
-        pread: (req, { token }) => seekOn(this.files.get(token, req.from)),
-        pwrite: (req, { token }) => seekOn(this.files.get(token, req.from)),
+        pread: (req, { token, offset, length }) => readAt(this.files.get(token, req.from), offset, length),
+        pwrite: (req, { token, offset, data }) => writeAt(this.files.get(token, req.from), offset, data),
         grant: (req, { token, to }) => this.grant(req, token, to),
         clientGone: (req, { client }) => this.clientGone(req.from, client),
       }),
@@ -102,6 +103,7 @@ export class IommufdCore implements Core {
         compatDrop: (_req, args) => this.compatDrop(args.context),
         compatBind: (_req, args) => this.compatBind(args.context, args.bdf),
         compatNoiommu: (_req, args) => this.compatNoiommu(args.context, args.client),
+        mmap: (req, { token, ...place }) => this.mmap(req, token, place),
       }),
     );
   }
@@ -139,6 +141,7 @@ export class IommufdCore implements Core {
     yield* lockWrite(context.running);
     if (file.kind === 'iommufd') context.fileOpen = false;
     else if (file.kind === 'iommufd-access') yield* destroyAccess(context, file.object);
+    else if (file.kind === 'iommufd-window') unmapWindow(file.object);
     else closeQueue(file.object);
     if (file.kind !== 'iommufd') context.openFiles--;
     if (context.abandoned) yield* this.release(context);
@@ -171,6 +174,13 @@ export class IommufdCore implements Core {
     const found = iommufdTable.get(args.cmd);
     if (!found) return failed(refuseUnknown(args.cmd, BigInt(args.arg), new SegmentMemory(args.segments)));
     return answerIoctl(found, this.flags.profile, called, req, args, called.context.running);
+  }
+
+  private mmap(req: Request, token: string, place: Place): Result<NewFile> {
+    const file = this.files.get(token, req.from);
+    if (!file) return fail('EBADF');
+    if (file.kind !== 'iommufd' || !this.flags.windows) return fail('ENODEV');
+    return mapWindow(this.files, req, file.context, place);
   }
 
   private grant(req: Request, token: string, to: string): Result<NewFile> {
@@ -286,6 +296,11 @@ export class IommufdCore implements Core {
     return [...[...this.contexts.values()].flatMap(describeContext), ...this.dmabufs.describe()];
   }
 }
+
+const readAt = (file: OpenFile | undefined, offset: number, length: number): Result<Uint8Array> =>
+  file?.kind === 'iommufd-window' ? readWindow(file.object, offset, length) : seekOn(file);
+const writeAt = (file: OpenFile | undefined, offset: number, data: Uint8Array): Result<number> =>
+  file?.kind === 'iommufd-window' ? writeWindow(file.object, offset, data) : seekOn(file);
 
 /** Reading and writing at an offset: ESPIPE for streams, EINVAL for files that are neither read nor written. */
 function seekOn(file: OpenFile | undefined): Result<never> {

@@ -1,7 +1,8 @@
 /**
  * The files of iommufd: /dev/iommu itself, and those that its ioctls make.
  *
- * Words: an *access file* holds an in-kernel access of the self-test, a *fault file* a fault queue.
+ * Words: an *access file* holds an in-kernel access of the self-test, a *fault file* a fault queue, a *window file* the
+ * vIOMMU whose window is mapped.
  * Rule: a file names its context and its object; the context lives at least as long as its files. Only a dma-buf belongs to
  * no context: it outlives the one that made it.
  */
@@ -12,6 +13,7 @@ import type { Context } from './context.js';
 import type { FaultQueue } from './fault-queue.js';
 import type { Dmabuf, Dmabufs } from './selftest/dmabuf.js';
 import type { VeventQueue } from './vevent-queue.js';
+import type { Viommu } from './viommu.js';
 
 interface AnyFile {
   readonly id: number;
@@ -32,13 +34,17 @@ export interface VeventFile extends AnyFile {
   readonly kind: 'iommufd-vevents';
   readonly object: VeventQueue;
 }
+export interface WindowFile extends AnyFile {
+  readonly kind: 'iommufd-window';
+  readonly object: Viommu;
+}
 export interface DmabufFile {
   readonly id: number;
   readonly kind: 'dmabuf';
   readonly object: Dmabuf;
 }
 /** Files that hold an object of a context, and so the context. */
-type ObjectFile = AccessFile | FaultFile | VeventFile;
+type ObjectFile = AccessFile | FaultFile | VeventFile | WindowFile;
 export type OpenFile = ContextFile | ObjectFile | DmabufFile;
 type NewOpenFile = OpenFile extends infer F ? (F extends OpenFile ? Omit<F, 'id'> : never) : never;
 

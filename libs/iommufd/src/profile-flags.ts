@@ -25,6 +25,8 @@ export interface ProfileFlags {
   readonly invalidateWrongType: Errno;
   /** GET_DIRTY_BITMAP with length 0. */
   readonly dirtyOfNothing: Errno;
+  /** /dev/iommu can be mapped, where a vIOMMU has a window. */
+  readonly windows: boolean;
   /** Self-test: bytes of iommu_hwpt_selftest that the mock driver knows. */
   readonly mockDataSize: number;
   /** Self-test: mock domains use a page table of AMD's format, with every power of two as a page (a040). */
@@ -49,6 +51,7 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
   noAtsCapability: 0n,
   invalidateWrongType: 'ENOENT',
   dirtyOfNothing: 'EINVAL',
+  windows: false,
   mockDataSize: 4,
   mockAmdTables: false,
   mockDeviceFlags: 3,
@@ -67,6 +70,7 @@ const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   noAtsCapability: 8n,
   invalidateWrongType: 'EINVAL',
   dirtyOfNothing: 'EOVERFLOW',
+  windows: true,
   mockDataSize: 8,
   mockAmdTables: true,
   mockDeviceFlags: 5,

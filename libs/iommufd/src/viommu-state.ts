@@ -6,6 +6,7 @@ import { HwQueue, lockAreas } from './hw-queue.js';
 import type { PagingHwpt } from './hwpt.js';
 import { linkVdevice, Vdevice, Viommu } from './viommu.js';
 import { VeventQueue } from './vevent-queue.js';
+import { Window } from './window.js';
 
 const byIndex = ([a]: [number, number], [b]: [number, number]): number => a - b;
 
@@ -14,15 +15,24 @@ export function encodeViommu(w: ByteWriter, { hwpt, window, slots }: Viommu): vo
   w.list([...slots].sort(byIndex), ([index, queue]) => (w.u32(index), w.u32(queue)));
   w.bool(window !== undefined);
   if (!window) return;
-  w.u64(window.start);
-  w.u64(window.length);
+  w.num(window.start);
+  w.bytes(window.bytes);
+  w.u32(window.mappings);
 }
 
 export function decodeViommu(r: ByteReader, c: Context): Viommu {
   const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt);
   r.list(() => viommu.slots.set(r.u32(), r.u32()));
-  if (r.bool()) viommu.window = { start: r.u64(), length: r.u64() };
+  if (r.bool()) viommu.window = decodeWindow(r);
   return viommu;
+}
+
+function decodeWindow(r: ByteReader): Window {
+  const [start, bytes] = [r.num(), r.bytes()];
+  const window = new Window(start, bytes.length);
+  window.bytes.set(bytes);
+  window.mappings = r.u32();
+  return window;
 }
 
 export function encodeVdevice(w: ByteWriter, { viommu, device, virtId }: Vdevice): void {

@@ -10,12 +10,7 @@ import type { BoundDevice, Context } from './context.js';
 import type { PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
 import type { VeventQueue } from './vevent-queue.js';
-
-/** A range of offsets of /dev/iommu that a guest's driver may map. */
-export interface Window {
-  readonly start: bigint;
-  readonly length: bigint;
-}
+import type { Window } from './window.js';
 
 export class Viommu implements IommufdObject {
   readonly type = 'viommu';
@@ -65,17 +60,4 @@ export function buryVdevice(context: Context, device: BoundDevice): void {
   if (!vdevice) return;
   unlinkVdevice(vdevice);
   context.objects.bury(vdevice);
-}
-
-const PAGE = 4096n;
-
-/** The lowest free offsets of that length, from the second page on. */
-export function freeWindow(viommus: readonly Viommu[], length: bigint): Window {
-  const used = viommus.flatMap(({ window }) => window ?? []).sort((a, b) => (a.start < b.start ? -1 : 1));
-  let start = PAGE;
-  for (const window of used) {
-    if (window.start - start >= length) break;
-    start = window.start + window.length;
-  }
-  return { start, length };
 }

@@ -44,7 +44,11 @@ async function mapFile({ step, task, program }: StepContext, flags: ReadonlySet<
   if (kind === 'device' && !flags.has('shared')) return failure('EINVAL');
   if (kind === 'memfd' && !flags.has('shared')) return lacking('mmap of a memfd, private');
   const length = variables.small(step['len']);
-  const place = { prot: protOf(step['prot']), va: kind === 'memfd' ? program.reserve(length) : 0 };
+  const place = {
+    prot: protOf(step['prot']),
+    va: kind === 'memfd' ? program.reserve(length) : 0,
+    shared: flags.has('shared'),
+  };
   const mapped = await process.mapFile(fd, variables.small(step['off'] ?? 0), length, place);
   if (!mapped.ok) return failure(mapped.errno);
   if (typeof step['as'] === 'string') variables.set(step['as'], BigInt(mapped.value));

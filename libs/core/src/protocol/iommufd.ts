@@ -1,5 +1,6 @@
 /** What the device service asks of `iommufd`, besides the system calls that clients make (`sys`). */
 import { api, bool, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
+import { newFile } from './sys.js';
 
 /** A device bound to a context, as its driver knows it. */
 const bound = { context: num, device: u32 };
@@ -24,4 +25,13 @@ export const iommufdApi = api('iommufd', {
   compatBind: method(38, message({ context: num, bdf: str }), result(message(bound))),
   /** The same for a device without an IOMMU, which is bound to nothing. EPERM: `client` may not, or there is an IOAS. */
   compatNoiommu: method(39, message({ context: num, client: str }), result(nothing)),
+  /**
+   * mmap(2) of /dev/iommu: bytes [offset, offset + length), `prot`: PROT_*. Answers a file that stands for the mapping: pread and
+   * pwrite of it, from offset 0 on, are loads and stores, and it is closed to unmap. EBADF; ENODEV: before 7.2, or another
+   * kind of file; EINVAL: not shared; EPERM: executable; ENXIO: not exactly a vIOMMU's window; ENOMEM: too many.
+   */
+  mmap: method(40, message({ token, offset: num, length: num, prot: u32, shared: bool }), result(newFile), {
+    entropy: true,
+    clients: true,
+  }),
 });

@@ -30,6 +30,7 @@ export type DmaPiece = ValueOf<typeof dmaPiece>;
 /** Linux values. */
 export const MMAP_PROT_READ = 1;
 export const MMAP_PROT_WRITE = 2;
+export const MMAP_PROT_EXEC = 4;
 export const CAP_IPC_LOCK = 1 << 0;
 export const CAP_SYS_RAWIO = 1 << 1;
 export const CAP_SYS_RESOURCE = 1 << 2;

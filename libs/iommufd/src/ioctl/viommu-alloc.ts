@@ -11,11 +11,12 @@ import {
   type StructOf,
 } from '@vfiolab/uapi';
 import type { IoctlResult, Op } from '@vfiolab/core';
-import { isDevice, isHwpt, isViommu } from '../context.js';
+import { isDevice, isHwpt } from '../context.js';
 import type { PagingHwpt } from '../hwpt.js';
 import { NEST_PARENT } from '../hwpt-flags.js';
 import { hold } from '../objects.js';
-import { freeWindow, Viommu } from '../viommu.js';
+import { Viommu } from '../viommu.js';
+import { freeWindow } from '../window.js';
 import type { Call } from './call.js';
 
 type AllocCall = Call<typeof iommu_viommu_alloc>;
@@ -23,7 +24,7 @@ type Cmd = StructOf<typeof iommu_viommu_alloc>;
 
 /** Driver data ends at least behind `out_data`. */
 const DATA_MIN = 8;
-const WINDOW_BYTES = 8192n;
+const WINDOW_BYTES = 8192;
 
 /**
  * The order is the kernel's (c030): EOPNOTSUPP: flags, type 0; ENOENT: device; EOPNOTSUPP: a type that the device's IOMMU
@@ -58,7 +59,7 @@ function publish(call: AllocCall, cmd: Cmd, hwpt: PagingHwpt): IoctlResult {
   return ok(0);
 }
 
-/** The mock's data: a word that comes back, and a window of two pages. */
+/** The mock's data: a word that comes back, and a window of two pages that begins with that word. */
 function answerData({ user, file }: AllocCall, { data_len, data_uptr }: Cmd, viommu: Viommu): Result<void> {
   if (data_len < DATA_MIN || data_len > iommu_viommu_selftest.size) return fail('EINVAL');
   const given = user.read(data_uptr, data_len);
@@ -66,9 +67,11 @@ function answerData({ user, file }: AllocCall, { data_len, data_uptr }: Cmd, vio
   const image = new Uint8Array(iommu_viommu_selftest.size);
   image.set(given);
   const { in_data } = decode(iommu_viommu_selftest, image);
-  viommu.window = freeWindow(file.context.objects.all().filter(isViommu), WINDOW_BYTES);
-  const { start, length } = viommu.window;
-  const out = { in_data, out_data: in_data, out_mmap_offset: start, out_mmap_length: length };
+  const window = freeWindow(file.context, WINDOW_BYTES);
+  viommu.window = window;
+  new DataView(window.bytes.buffer).setUint32(0, in_data, true);
+  const [out_mmap_offset, out_mmap_length] = [BigInt(window.start), BigInt(window.length)];
+  const out = { in_data, out_data: in_data, out_mmap_offset, out_mmap_length };
   return user.write(data_uptr, encode(iommu_viommu_selftest, out).subarray(0, data_len))
     ? ok(undefined)
     : fail('EFAULT');
