@@ -22,6 +22,7 @@ import {
   ok,
   spaprIoctls,
   type1Ioctls,
+  udmabufIoctls,
 } from '@vfiolab/uapi';
 import { MAX_FETCH } from './arguments.js';
 import type { Link } from './link.js';
@@ -38,6 +39,7 @@ const DEFINITIONS: Readonly<Record<string, ReadonlyMap<number, AnyIoctlDef>>> = 
   group: byNumber(groupIoctls),
   device: byNumber(deviceIoctls),
   migration: byNumber(migrationIoctls),
+  udmabuf: byNumber(udmabufIoctls),
 };
 
 /** What a request means on a kind of file; undefined when that kind does not know it. */

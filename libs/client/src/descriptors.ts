@@ -2,9 +2,9 @@
  * The file descriptors of a program.
  *
  * Words: an *fd* is a small number; behind it is an *open file*, which several fds and mappings may share.
- * Rule: a new fd is the lowest number that is free; 0 to 2 are taken, as in every program.
+ * Rule: a new fd is the lowest number that is free; 0 to 2 are taken, as in every program: they are /dev/null, and stay open.
  */
-import type { Address } from '@vfiolab/core';
+import { type Address, PAGES, STDIO_TOKEN } from '@vfiolab/core';
 
 export interface OpenFile {
   readonly token: string;
@@ -18,12 +18,14 @@ export interface OpenFile {
 }
 
 const FIRST_FD = 3;
+const isStdio = (fd: number): boolean => fd >= 0 && fd < FIRST_FD;
 
 export class Descriptors {
   private readonly files = new Map<number, OpenFile>();
+  private readonly stdio: OpenFile = { token: STDIO_TOKEN, owner: PAGES, kind: 'null', users: FIRST_FD };
 
   get(fd: number): OpenFile | undefined {
-    return this.files.get(fd);
+    return isStdio(fd) ? this.stdio : this.files.get(fd);
   }
 
   install(file: OpenFile): number {
@@ -38,13 +40,14 @@ export class Descriptors {
     this.files.set(fd, file);
   }
 
+  /** Undefined: no file that could be closed. */
   drop(fd: number): OpenFile | undefined {
     const file = this.files.get(fd);
     this.files.delete(fd);
     return file;
   }
 
-  /** Lowest first. */
+  /** Those that the program opened, lowest first. */
   numbers(): number[] {
     return [...this.files.keys()].sort((a, b) => a - b);
   }

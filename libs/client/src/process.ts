@@ -19,6 +19,7 @@ import {
   POLLHUP,
   POLLIN,
   POLLOUT,
+  PROGRAM_PATH,
   type Segment,
   STATUS,
   streamApi,
@@ -54,11 +55,20 @@ export interface Credentials {
 export const ROOT: Credentials = { uid: 0, caps: 0xff, memlock: 8 * 1024 * 1024 };
 
 /** Files without a poll operation: the VFS calls them readable and writable (traces a002, b010). */
-const ALWAYS_READY: ReadonlySet<string> = new Set(['device', 'iommufd', 'container', 'group', 'memfd']);
+const ALWAYS_READY: ReadonlySet<string> = new Set([
+  'device',
+  'iommufd',
+  'container',
+  'group',
+  'memfd',
+  'null',
+  'zero',
+  'udmabuf',
+]);
 /** Files that are read and written at a position. */
-const POSITIONED: ReadonlySet<string> = new Set(['device', 'memfd']);
+const POSITIONED: ReadonlySet<string> = new Set(['device', 'memfd', 'null', 'zero']);
 /** Files without read and write operations (trace a002). */
-const UNREADABLE: ReadonlySet<string> = new Set(['iommufd', 'container', 'group']);
+const UNREADABLE: ReadonlySet<string> = new Set(['iommufd', 'container', 'group', 'udmabuf', 'dmabuf']);
 /** How often a waiting poll looks again. */
 const POLL_EVERY_MS = 5;
 
@@ -117,7 +127,8 @@ export class Process {
   async open(path: string, flags = 2): Promise<Result<number>> {
     const own = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
     if (own) return this.memfds.reopen(Number(own[1]), (flags & 3) !== 0);
-    const found = await this.link.call(GROUPS, groupsApi.resolve, { path });
+    const found =
+      path === PROGRAM_PATH ? ok({ owner: PAGES }) : await this.link.call(GROUPS, groupsApi.resolve, { path, flags });
     if (!found.ok) return found;
     const { owner } = found.value;
     const opened = await this.link.call(owner, sysApi.open, { path, flags });
@@ -222,7 +233,7 @@ export class Process {
   }
 
   /**
-   * mmap of a file, MAP_SHARED unless `shared` is false, which only /dev/iommu heeds. EINVAL: the offset is not on a page;
+   * mmap of a file, MAP_SHARED unless `shared` is false, which only /dev/iommu and /dev/zero heed. EINVAL: the offset is not on a page;
    * EBADF; ENODEV: it cannot be mapped; see `mapDevice`, `mapWindow`.
    */
   async mapFile(
@@ -233,6 +244,7 @@ export class Process {
   ): Promise<Result<number>> {
     if (offset < 0 || offset % 4096 !== 0) return fail('EINVAL');
     const file = this.fds.get(fd);
+    if (file?.kind === 'zero') return shared ? this.mmapShared(length, { prot, va }) : this.mmap(length, { prot, va });
     if (file?.kind === 'iommufd') return this.mapWindow(file, offset, length, { prot, va, shared });
     if (file?.kind !== 'memfd') return this.mapDevice(fd, offset, length, { prot, va });
     return this.link.call(PAGES, pagesApi.mmapFile, { token: file.token, offset, va, length, prot });
@@ -358,6 +370,7 @@ export class Process {
   seek(fd: number, offset: number): Result<number> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
+    if (file.kind === 'null' || file.kind === 'zero') return ok(0);
     if (file.kind !== 'memfd') return fail('ESPIPE');
     if (offset < 0) return fail('EINVAL');
     file.position = offset;
@@ -421,6 +434,11 @@ export class Process {
   /** stat(2) of a path below /dev or /sys. ENOENT, ENOTDIR. */
   stat(path: string): Promise<Result<FileStatus>> {
     return this.link.call(GROUPS, groupsApi.stat, { path });
+  }
+
+  /** chmod(2) of a device node. ENOENT, ENOTDIR, EPERM, EOPNOTSUPP. */
+  chmod(path: string, mode: number): Promise<Result<void>> {
+    return this.link.call(GROUPS, groupsApi.chmod, { path, mode });
   }
 
   listdir(path: string): Promise<Result<string[]>> {

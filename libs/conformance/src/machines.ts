@@ -2,7 +2,7 @@
  * The machines on which traces were recorded: test/conformance/machines/NAME.json.
  *
  * Words: a machine names its *topology* (a file of the form of test/machines, but with config space by offset), its IOMMU,
- * who serves containers (`type1` or `iommufd`), its memory, functions beyond those of the topology, and the drivers that
+ * who serves containers (`type1` or `iommufd`), its memory and its memory map by kernel release, functions beyond those of the topology, and the drivers that
  * functions have when a program starts, where the topology says otherwise (null: none).
  * Rule: the kernel release is the trace's, not the machine's.
  */
@@ -49,6 +49,7 @@ interface MachineFile {
   readonly iommu: string;
   readonly container: string;
   readonly memory_mib: number;
+  readonly memory_map?: Readonly<Record<string, readonly string[]>>;
   readonly drivers?: Readonly<Record<string, string | null>>;
   readonly functions?: readonly FunctionFile[];
 }
@@ -80,7 +81,7 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
     iommu: file.iommu,
     vfioContainer: file.container === 'iommufd' ? 'iommufd' : 'vfio',
     frames: file.memory_mib * FRAMES_PER_MIB,
-    topology: JSON.stringify({ ...base, functions: described }),
+    topology: JSON.stringify({ ...base, functions: described, memory_map: file.memory_map }),
     configs,
   };
   cache.set(path, made);

@@ -183,12 +183,6 @@ const dmaBufRequest = (count: number): TraceStruct =>
 const OTHERS: readonly TraceStruct[] = [
   traceStruct('s32_fd', 4, [u32Field('fd', 0)]),
   traceStruct('vfio_bus_master', 4, [u32Field('op', 0)]),
-  traceStruct('udmabuf_create', 24, [
-    u32Field('memfd', 0),
-    u32Field('flags', 4),
-    u64Field('offset', 8),
-    u64Field('size', 16),
-  ]),
   dmaBufRequest(0),
   dmaBufRequest(1),
   dmaBufRequest(2),
@@ -244,9 +238,8 @@ export interface TraceRequest {
   readonly op: number | undefined;
 }
 
-const ELSEWHERE: ReadonlyMap<string, TraceRequest> = new Map([
-  ['UDMABUF_CREATE', { number: 0x40187542, struct: structNamed('udmabuf_create'), op: undefined }],
-]);
+/** Of drivers beside VFIO and iommufd. */
+const elsewhere: ReadonlyMap<string, uapi.AnyIoctlDef> = new Map(Object.entries(uapi.udmabufIoctls));
 
 /** A name of the uAPI, of a self-test op, or a raw number. Undefined: no such request. */
 export function requestNamed(req: string): TraceRequest | undefined {
@@ -254,8 +247,8 @@ export function requestNamed(req: string): TraceRequest | undefined {
   const op = testOps.get(req);
   if (op !== undefined) return { number: 0x3ba0, struct: structNamed(`iommu_test_cmd.${testOpName(op)}`), op };
   const [name, kernel] = req.split('@') as [string, string?];
-  const def = uapi.ioctlsByName.get(name);
-  if (!def) return ELSEWHERE.get(req);
+  const def = uapi.ioctlsByName.get(name) ?? elsewhere.get(name);
+  if (!def) return undefined;
   if (def.kind === 'struct') {
     const structName = kernel === undefined ? def.struct.name : `${def.struct.name}_72`;
     return { number: def.nr, struct: structNamed(structName), op: undefined };

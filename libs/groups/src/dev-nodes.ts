@@ -4,8 +4,9 @@
  * Rule: a cdev node exists from the end of vfio-pci's probe to the beginning of its remove; a group node exists while a
  * member is bound to vfio-pci (A3.1).
  */
-import { CONTAINER, deviceAddress, GROUPS, IOMMUFD } from '@vfiolab/core';
+import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
 import type { Host } from './host.js';
+import { KERNEL_BUILDS } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import type { VfioGroup } from './vfio-group.js';
 import { cdevNamed, cdevNames } from './sysfs.js';
@@ -19,11 +20,23 @@ const GROUP_MAJOR = 254;
 const CDEV_MAJOR = 253;
 const ROOT_ONLY = 0o600;
 
+const MEM_MAJOR = 1;
+const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
+const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
+
 export const devTree = (host: Host): DirNode =>
   fixedDir({
     iommu: () => IOMMU_NODE,
+    null: () => NULL_NODE,
+    udmabuf: () => udmabufNode(host),
     vfio: () => vfioDir(host),
+    zero: () => ZERO_NODE,
   });
+
+function udmabufNode(host: Host): DeviceNode | undefined {
+  const found = KERNEL_BUILDS[host.profile].misc.find(({ name }) => name === 'udmabuf');
+  return found && { kind: 'device', owner: PAGES, mode: ROOT_ONLY, major: MISC_MAJOR, minor: found.minor };
+}
 
 function vfioDir(host: Host): DirNode {
   const owner = host.setup.vfioContainer === 'iommufd' ? IOMMUFD : CONTAINER;

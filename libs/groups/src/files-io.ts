@@ -4,9 +4,10 @@
  * Rule: errnos are those of the system calls that a program makes for it (open + read or write, readlink, getdents): a
  * file without read or write permission refuses even root (EACCES), as sysfs does.
  */
-import { isOp, type FileStatus, type Op } from '@vfiolab/core';
+import { type Address, type FileStatus, isOp, type Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { LIMITS } from './limits.js';
+import { isRoot, mayOpen, modeOf, type NodeModes } from './node-modes.js';
 import { type DeviceNode, walk, type Node } from './nodes.js';
 
 /** Bytes that the text has on its way to the kernel. */
@@ -33,13 +34,13 @@ export function* writeFile(root: Node, path: string, data: string): Op<Result<nu
   return done.ok ? ok(length) : done;
 }
 
-export function* readFile(root: Node, path: string): Op<Result<string>> {
+export function* readFile(root: Node, from: Address, path: string): Op<Result<string>> {
   const found = walk(root, path, true);
   if (!found.ok) return found;
   const node = found.value;
   if (node.kind === 'dir') return fail('EISDIR');
   if (node.kind !== 'attribute') return fail('EINVAL');
-  if (!node.show) return fail('EACCES');
+  if (!node.show || (node.rootOnly && !(yield* isRoot(from)))) return fail('EACCES');
   const shown = node.show();
   return ok(typeof shown === 'string' ? shown : yield* shown);
 }
@@ -65,17 +66,34 @@ export function deviceNode(root: Node, path: string): Result<DeviceNode> {
   return found.value.kind === 'device' ? ok(found.value) : fail('ENXIO');
 }
 
+export interface Opening {
+  readonly from: Address;
+  readonly path: string;
+  /** O_*. */
+  readonly flags: number;
+}
+
+/** The actor behind a device node. ENXIO: no device node; EACCES: its mode. */
+export function* ownerOf(root: Node, modes: NodeModes, opening: Opening): Op<Result<{ owner: Address }>> {
+  const { from, path, flags } = opening;
+  const node = deviceNode(root, path);
+  if (!node.ok) return node;
+  const allowed = yield* mayOpen(from, modeOf(modes, path, node.value), flags);
+  return allowed ? ok({ owner: node.value.owner }) : fail('EACCES');
+}
+
 /** What stat(2) tells of a path: permission bits, kind, and of a device node its number. */
-export function statOf(root: Node, path: string): Result<FileStatus> {
+export function statOf(root: Node, modes: NodeModes, path: string): Result<FileStatus> {
   const found = walk(root, path, true);
   if (!found.ok) return found;
   const node = found.value;
-  if (node.kind === 'device') return ok({ kind: 'chr', mode: node.mode, major: node.major, minor: node.minor });
-  return ok({ kind: node.kind === 'dir' ? 'dir' : 'reg', mode: modeOf(node), major: 0, minor: 0 });
+  if (node.kind === 'device')
+    return ok({ kind: 'chr', mode: modeOf(modes, path, node), major: node.major, minor: node.minor });
+  return ok({ kind: node.kind === 'dir' ? 'dir' : 'reg', mode: fixedMode(node), major: 0, minor: 0 });
 }
 
 /** As sysfs makes its directories and attributes. */
-function modeOf(node: Node): number {
+function fixedMode(node: Node): number {
   if (node.kind !== 'attribute') return 0o755;
-  return (node.show ? 0o444 : 0) | (node.store ? 0o200 : 0);
+  return (node.show ? (node.rootOnly ? 0o400 : 0o444) : 0) | (node.store ? 0o200 : 0);
 }

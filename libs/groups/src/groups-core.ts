@@ -35,14 +35,16 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
-import { deviceNode, listNames, readFile, readLink, statOf, writeFile } from './files-io.js';
+import { deviceNode, listNames, ownerOf, readFile, readLink, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
 import type { Device, Host, VfioPart } from './host.js';
 import { answerGroupIoctl } from './ioctl-table.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
 import { MachineText } from './machine-text.js';
+import { changeMode, type NodeModes } from './node-modes.js';
 import { fixedDir, type Node } from './nodes.js';
+import { procTree } from './proc-files.js';
 import { claimForContext, releaseFromContext } from './ownership.js';
 import { offer } from './probing.js';
 import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from './state.js';
@@ -72,10 +74,11 @@ export class GroupsCore implements Core {
       implement(groupsApi, {
         load: ({ from }, { part, text }) => this.load(from, part, text),
         seal: ({ from }, setup) => this.seal(from, setup),
-        resolve: (_req, { path }) => this.resolve(path),
-        stat: (_req, { path }) => statOf(this.root(), path),
+        resolve: ({ from }, { path, flags }) => ownerOf(this.root(), this.modes(), { from, path, flags }),
+        stat: (_req, { path }) => statOf(this.root(), this.modes(), path),
+        chmod: ({ from }, { path, mode }) => this.chmod(from, path, mode),
         sysfsWrite: (_req, { path, data }) => writeFile(this.root(), path, data),
-        sysfsRead: (_req, { path }) => readFile(this.root(), path),
+        sysfsRead: ({ from }, { path }) => readFile(this.root(), from, path),
         readlink: (_req, { path }) => readLink(this.root(), path),
         listdir: (_req, { path }) => listNames(this.root(), path),
         cdevClaim: ({ from }, { bdf }) => this.cdevClaim(from, bdf),
@@ -106,7 +109,15 @@ export class GroupsCore implements Core {
   /** The tree of paths; empty before there is a host. */
   private root(): Node {
     const { host } = this;
-    return fixedDir(host ? { dev: () => devTree(host), sys: () => sysfsTree(host) } : {});
+    return fixedDir(host ? { dev: () => devTree(host), proc: () => procTree(host), sys: () => sysfsTree(host) } : {});
+  }
+
+  private modes(): NodeModes {
+    return this.host?.modes ?? new Map();
+  }
+
+  private chmod(from: Address, path: string, mode: number): Result<void> | Op<Result<void>> {
+    return this.host ? changeMode(this.host, this.root(), from, path, mode) : fail('ENOENT');
   }
 
   /** EPERM: not the lab; EBUSY: there is a host already; EINVAL, E2BIG: see MachineText. */
@@ -134,11 +145,6 @@ export class GroupsCore implements Core {
     this.sealing = false;
     for (const device of forVfio) yield* offer(host, device, host.drivers.get(VFIO_PCI)!);
     return { error: '', functions: host.devices.size, groups: host.groups.size };
-  }
-
-  private resolve(path: string): Result<{ owner: Address }> {
-    const node = deviceNode(this.root(), path);
-    return node.ok ? ok({ owner: node.value.owner }) : node;
   }
 
   /** ENXIO: nothing that this service opens; else see GroupFiles. */

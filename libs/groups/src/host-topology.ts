@@ -38,6 +38,9 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
       groups,
       drivers: new DriverTable(topology.functions),
       vfioGroups: new Map(),
+      profile,
+      memoryMap: topology.memoryMaps.get(profile),
+      modes: new Map(),
     };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;

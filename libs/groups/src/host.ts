@@ -7,10 +7,11 @@
  * mutex (owner and count). A device lock is taken before a group lock, never after.
  */
 import { Lock, type HostSetup } from '@vfiolab/core';
-import type { PciFunction, Topology } from '@vfiolab/pci';
+import type { KernelProfile, PciFunction, Topology } from '@vfiolab/pci';
 import type { DriverTable } from './drivers.js';
 import type { VfioGroup } from './vfio-group.js';
 import type { IommuKindTraits } from './iommu-kinds.js';
+import type { NodeModes } from './node-modes.js';
 
 /** `context` is the number that iommufd gave one open /dev/iommu, `container` that of an open /dev/vfio/vfio. */
 export type DmaOwner =
@@ -64,6 +65,10 @@ export interface Host {
   readonly drivers: DriverTable;
   /** By minor: those with devices, and dead ones that somebody has open. */
   readonly vfioGroups: Map<number, VfioGroup>;
+  readonly profile: KernelProfile;
+  /** Lines of /proc/iomem, where the description has them for this release. */
+  readonly memoryMap: readonly string[] | undefined;
+  readonly modes: NodeModes;
 }
 
 /** The driver that sysfs links to. */

@@ -10,15 +10,21 @@ export interface IommuKindTraits {
   readonly isolatesMsi: boolean;
   /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
   readonly defaultDomain: string;
+  /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
+  readonly unit?: { readonly name: string; readonly many: boolean; parent(name: string): string };
 }
+
+const virtual = (name: string) => ({ name, many: true, parent: () => 'virtual' });
+/** The self-test registers its IOMMU where there is no other (a051). */
+const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: string) => `platform/${name}` };
 
 const X86: IommuKindTraits = { translates: true, isolatesMsi: true, defaultDomain: 'DMA-FQ' };
 
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
-  ['intel-vtd', X86],
-  ['intel-vtd-39', X86],
-  ['amd-vi', X86],
+  ['intel-vtd', { ...X86, unit: virtual('dmar') }],
+  ['intel-vtd-39', { ...X86, unit: virtual('dmar') }],
+  ['amd-vi', { ...X86, unit: virtual('ivhd') }],
   ['arm-smmu-v3', { translates: true, isolatesMsi: true, defaultDomain: 'DMA' }],
   ['virtio-iommu', { translates: true, isolatesMsi: false, defaultDomain: 'DMA-FQ' }],
-  ['none', { translates: false, isolatesMsi: false, defaultDomain: '' }],
+  ['none', { translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -25,6 +25,8 @@ export interface AttributeNode {
   readonly kind: 'attribute';
   readonly show?: () => string | Op<string>;
   readonly store?: (data: string) => Result<undefined> | Op<Result<undefined>>;
+  /** Only root may read it. */
+  readonly rootOnly?: boolean;
 }
 /** A character device, of user and group root, and the actor that opens it; `group`: what it opens at this one. */
 export interface DeviceNode {

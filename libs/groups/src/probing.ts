@@ -12,6 +12,7 @@ import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.
 import { factsOf } from './host-topology.js';
 import { lowestFreeMinor, type Device, type Host } from './host.js';
 import { groupFor, leaveGroup } from './vfio-group.js';
+import { forgetCdev } from './node-modes.js';
 import { dropForKernel, takeForKernel } from './ownership.js';
 
 export type Probe =
@@ -59,6 +60,7 @@ export function* remove(host: Host, device: Device): Op<void> {
   device.removing = true;
   if (device.vfio) {
     device.vfio.visible = false;
+    forgetCdev(host, device);
     yield* call(deviceAddress(device.bdf), deviceApi.remove, undefined);
     yield* leaveGroup(host, device);
   }

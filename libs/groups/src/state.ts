@@ -28,6 +28,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     w.num(device.vfio?.group.minor ?? 0);
     w.num(device.cdevClaims);
   }
+  writeModes(w, host);
   for (const group of host.groups.values()) {
     w.u8(KIND[group.owner.kind]);
     w.num(numberOf(group.owner));
@@ -49,6 +50,7 @@ export function decodeHost(r: ByteReader, host: Host): void {
     readBinding(r, host, device);
     device.cdevClaims = r.num();
   }
+  r.list(() => host.modes.set(r.str(), r.u32()));
   for (const group of host.groups.values()) readOwner(r, group);
 }
 
@@ -63,6 +65,7 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
     w.str(bdf);
     writeBinding(w, device);
   });
+  writeModes(w, host);
   w.list(host.groups, ([, group]) => {
     w.u32(group.id);
     w.list(group.members, (bdf) => w.str(bdf));
@@ -107,6 +110,11 @@ function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
   else if (kind === 'iommufd') group.backing = { kind, context: number };
   return group;
 }
+
+const byPath = ([a]: [string, number], [b]: [string, number]): number => (a < b ? -1 : 1);
+
+const writeModes = (w: ByteWriter, { modes }: Host): void =>
+  w.list([...modes].sort(byPath), ([path, mode]) => (w.str(path), w.u32(mode)));
 
 function writeBinding(w: ByteWriter, { driver, override, vfio }: Device): void {
   w.str(driver ?? '');

@@ -1,12 +1,13 @@
 /**
  * The part of /sys that tools need to find, bind and judge PCI functions. (A1.11)
  *
- * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class/vfio-dev, /sys/kernel/iommu_groups.
+ * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class, /sys/kernel/iommu_groups.
  * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
  */
 import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
+import { classTree } from './class-dirs.js';
 import { devicePath } from './host-topology.js';
 import { deviceOfMinor, linkedDriver, type Device, type Host, type IommuGroup } from './host.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
@@ -15,7 +16,7 @@ import { formatRegions, mergeRegions } from './reserved-regions.js';
 export const sysfsTree = (host: Host): DirNode =>
   fixedDir({
     bus: () => fixedDir({ pci: () => pciBus(host) }),
-    class: () => fixedDir({ 'vfio-dev': () => vfioClass(host) }),
+    class: () => classTree(host, { 'vfio-dev': () => vfioClass(host) }),
     kernel: () => fixedDir({ iommu_groups: () => groupsDir(host) }),
   });
 

@@ -23,6 +23,7 @@ import { fail, ok, type Result } from '@vfiolab/uapi';
 import { mayGoWithoutIommu } from './credentials.js';
 import type { GroupFile } from './group-files.js';
 import type { Device, Host, IommuGroup } from './host.js';
+import { forgetGroupNode } from './node-modes.js';
 import { releaseFromContainer } from './ownership.js';
 
 export type Backing =
@@ -71,6 +72,7 @@ export function* leaveGroup(host: Host, device: Device): Op<void> {
   device.vfio = undefined;
   if (devicesOf(host, group).length > 0) return;
   group.alive = false;
+  forgetGroupNode(host, group.iommuGroup);
   yield* lockWrite(group.lock);
   if (group.backing.kind === 'container') yield* dropBacking(group);
   if (!group.file) host.vfioGroups.delete(group.minor);

@@ -8,12 +8,13 @@ import type { Area, Ioas } from './ioas.js';
 
 /**
  * An area that has `last` inside ends there afterwards, and another one begins behind it. EBUSY: the area is on its way in or
- * out; EINVAL: not on the IOAS's alignment, or an access has pinned parts of it.
+ * out; EOPNOTSUPP: it shows a dma-buf (c066); EINVAL: not on the IOAS's alignment, or an access has pinned parts of it.
  */
 export function cutAt(ioas: Ioas, last: bigint): Result<void> {
   const area = ioas.areas.first({ start: last, last });
   if (!area || last === area.start || last === area.last) return ok(undefined);
   if (area.state !== 'live') return fail('EBUSY');
+  if (area.store!.dmabuf) return fail('EOPNOTSUPP');
   const next = last + 1n;
   const startByte = area.startByte + (next - area.start);
   if ((next | startByte) & (ioas.alignment - 1n) || area.accesses > 0) return fail('EINVAL');

@@ -12,6 +12,7 @@ import type { Frames } from './frames.js';
 import type { MemoryFile } from './memory-file.js';
 import type { MemoryFiles } from './memory-files.js';
 import type { Processes } from './processes.js';
+import type { SpecialFiles } from './special-files.js';
 import type { Store } from './store.js';
 import type { Stores } from './stores.js';
 
@@ -22,6 +23,7 @@ export interface PagesState {
   readonly stores: Stores;
   readonly accounting: Accounting;
   readonly eventfds: Eventfds;
+  readonly special: SpecialFiles;
 }
 
 export function audit(state: PagesState): string[] {
@@ -48,16 +50,18 @@ function auditStore({ id, cover, held, slots }: Store): string[] {
   return broken;
 }
 
-/** I21: a frame's pins are the stores that hold it; it is mapped by the page table, or the file, that it belongs to. */
-function auditUsers({ frames, stores, processes, files }: PagesState): string[] {
+/** I21: a frame's pins are the stores and dma-bufs that hold it; it is mapped by the page table, or the file, that it belongs to. */
+function auditUsers({ frames, stores, processes, files, special }: PagesState): string[] {
   const pins = new Extents();
   for (const store of stores.all()) for (const { frame, count } of store.held.all()) pins.add(frame, frame + count, 1);
+  for (const { pieces } of special.dmabufs())
+    for (const { frame, count } of pieces.flatMap((piece) => piece.frames)) pins.add(frame, frame + count, 1);
   const mapped = new Extents();
   for (const { space } of processes.all())
     for (const { frame, count } of space.tableRuns()) mapped.add(frame, frame + count, 1);
   for (const { cache } of files.all()) for (const { frame, count } of cache.all()) mapped.add(frame, frame + count, 1);
   const broken: string[] = [];
-  if (!pins.equals(frames.pins)) broken.push('I21: pin counts of frames are not the sum over the stores');
+  if (!pins.equals(frames.pins)) broken.push('I21: pin counts of frames are not the sum over stores and dma-bufs');
   if (!mapped.equals(frames.mapped)) broken.push('I21: mapped frames are not those of page tables and files');
   return broken;
 }
@@ -106,12 +110,13 @@ function auditCharges({ stores, processes, accounting }: PagesState): string[] {
 }
 
 /** I27: a file in memory lives exactly as long as it has users, and knows how many they are. */
-function auditFiles({ files, processes, stores }: PagesState): string[] {
+function auditFiles({ files, processes, stores, special }: PagesState): string[] {
   const users = new Map<MemoryFile, number>();
   const writers = new Map<MemoryFile, number>();
   const addTo = (sums: Map<MemoryFile, number>, file: MemoryFile) => sums.set(file, (sums.get(file) ?? 0) + 1);
   for (const { file } of files.opens()) addTo(users, file);
   for (const { file } of stores.all()) if (file?.memory) addTo(users, file.memory);
+  for (const { pieces } of special.dmabufs()) for (const { file } of pieces) addTo(users, file);
   for (const { space } of processes.all())
     for (const { file, mayWrite } of space.sharedVmas()) {
       addTo(users, file);

@@ -9,20 +9,29 @@ import type { MemoryFile } from './memory-file.js';
 import type { Process } from './processes.js';
 import type { Store } from './store.js';
 
-export function describePages({ frames, files, processes, stores, accounting, eventfds }: PagesState): string[] {
+export function describePages({
+  frames,
+  files,
+  processes,
+  stores,
+  accounting,
+  eventfds,
+  special,
+}: PagesState): string[] {
   const pinned = frames.pins.covered();
   return [
     `host: ${frames.total} frames, ${frames.free.available} free, ${pinned} pinned; ${eventfds.size} eventfds`,
     ...Array.from(processes.all(), describeProcess),
     ...accounting.charged().map(({ uid, pages }) => `user ${uid}: ${pages} pages locked`),
     ...Array.from(files.all(), describeFile),
+    ...Array.from(special.dmabufs(), ({ bytes }) => `dma-buf of /dev/udmabuf: ${bytes} bytes`),
     ...Array.from(stores.all(), describeStore),
   ];
 }
 
 /** What must be 0 on a host at rest. `pins` counts pinned slots and `charges` pages, over all who pay. */
 export function pagesFigures(state: PagesState): Record<string, number> {
-  const { frames, files, processes, stores, accounting, eventfds } = state;
+  const { frames, files, processes, stores, accounting, eventfds, special } = state;
   const all = [...processes.all()];
   const mlocked = all.reduce((sum, { space }) => sum + space.lockedPages, 0);
   const pins = all.reduce((sum, process) => sum + process.pinned, 0);
@@ -35,6 +44,7 @@ export function pagesFigures(state: PagesState): Record<string, number> {
     pins,
     charges: lockedByMm + lockedByUser + mlocked,
     eventfds: eventfds.size,
+    specialFiles: special.size,
     usedFrames: frames.total - frames.free.available,
   };
 }

@@ -1,18 +1,36 @@
 /**
- * The calls on files of this service: memfds and eventfds.
+ * The calls on files of this service: memfds, eventfds and special files.
  *
- * Rule: a capability is looked up among both kinds, because a program closes, grants and reads without saying which it is.
+ * Rule: a capability is looked up among all kinds, because a program closes, grants and reads without saying which it is.
  */
-import { implement, MAX_DMA, type MethodRow, type NewFile, pagesApi, type Request, sysApi } from '@vfiolab/core';
+import {
+  failed,
+  implement,
+  type IoctlArgs,
+  type IoctlReply,
+  MAX_DMA,
+  type MethodRow,
+  type NewFile,
+  pagesApi,
+  PROGRAM_PATH,
+  type Request,
+  SegmentMemory,
+  sysApi,
+} from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Eventfds } from './eventfds.js';
 import type { MemoryFiles } from './memory-files.js';
+import type { Frames } from './frames.js';
 import type { Processes } from './processes.js';
+import { readSpecial, type SpecialFiles, writeSpecial } from './special-files.js';
+import { itemsAsked, makeUdmabuf } from './udmabuf.js';
 
 interface Parts {
+  readonly frames: Frames;
   readonly processes: Processes;
   readonly files: MemoryFiles;
   readonly eventfds: Eventfds;
+  readonly special: SpecialFiles;
 }
 
 export const {
@@ -32,7 +50,8 @@ export const {
   ...otherMethods
 } = pagesApi;
 
-export function fileMethods({ processes, files, eventfds }: Parts): MethodRow[][] {
+export function fileMethods(parts: Parts): MethodRow[][] {
+  const { processes, files, eventfds, special } = parts;
   const memory = implement(
     { memfdCreate, memfdOpen, ftruncate, fallocate, addSeals },
     {
@@ -59,33 +78,79 @@ export function fileMethods({ processes, files, eventfds }: Parts): MethodRow[][
       eventfdSignal: (_req, { event }) => eventfds.signal(event),
     },
   );
-  const { close, grant, pread, pwrite } = sysApi;
-  const both = implement(
-    { close, grant, pread, pwrite },
+  const { open, close, ioctl, ioctlFile, grant, pread, pwrite } = sysApi;
+  const all = implement(
+    { open, close, ioctl, ioctlFile, grant, pread, pwrite },
     {
-      close: ({ from }, { token }) =>
-        eventfds.has(from, token) ? eventfds.close(from, token) : files.close(from, token),
-      grant: (req, { token, to }) => grantTo({ processes, files, eventfds }, req, token, to),
+      open: (req, { path, flags }) => openPath(parts, req, path, flags),
+      ioctl: (req, args) => ioctlOn(parts, req, args),
+      ioctlFile: (req, args) => ioctlOn(parts, req, args),
+      close: ({ from }, { token }) => {
+        if (special.of(from, token)) return special.close(from, token);
+        return eventfds.has(from, token) ? eventfds.close(from, token) : files.close(from, token);
+      },
+      grant: (req, { token, to }) => grantTo(parts, req, token, to),
       pread: ({ from }, { token, offset, length }) => {
         if (eventfds.has(from, token)) return fail('ESPIPE');
-        return length > MAX_DMA ? fail('EINVAL') : files.read(from, token, offset, length);
+        if (length > MAX_DMA) return fail('EINVAL');
+        const file = special.of(from, token);
+        return file ? readSpecial(file, length) : files.read(from, token, offset, length);
       },
-      pwrite: ({ from }, { token, offset, data }) =>
-        eventfds.has(from, token) ? fail('ESPIPE') : files.write(from, token, offset, data),
+      pwrite: ({ from }, { token, offset, data }) => {
+        if (eventfds.has(from, token)) return fail('ESPIPE');
+        const file = special.of(from, token);
+        return file ? writeSpecial(file, data) : files.write(from, token, offset, data);
+      },
     },
   );
-  return [memory, events, both];
+  return [memory, events, all];
 }
 
 /** ESRCH: the other client is no process, so nobody would ever close the file for it; EBADF, EMFILE. */
 function grantTo(
-  { processes, files, eventfds }: Parts,
+  { processes, files, eventfds, special }: Parts,
   { from, entropy }: Request,
   token: string,
   to: string,
 ): Result<NewFile> {
   if (!processes.of(to)) return fail('ESRCH');
+  if (special.of(from, token)) return special.grant(from, token, to, entropy);
   const isEvent = eventfds.has(from, token);
   const granted = (isEvent ? eventfds : files).grant(from, token, to, entropy);
   return granted.ok ? ok({ token: granted.value, kind: isEvent ? 'eventfd' : 'memfd' }) : granted;
+}
+
+/** open(2) of what is not a memfd: ESRCH: the client is no process; ENXIO, ETXTBSY, ENFILE, EMFILE. */
+function openPath(
+  { processes, files, special }: Parts,
+  { from, entropy }: Request,
+  path: string,
+  flags: number,
+): Result<NewFile> {
+  if (!processes.of(from)) return fail('ESRCH');
+  if (path !== PROGRAM_PATH) return special.open(from, path, flags, entropy);
+  const opened = files.openProgram(from, (flags & ACCESS_MODE) !== 0, entropy);
+  return opened.ok ? ok({ token: opened.value, kind: 'memfd' }) : opened;
+}
+
+const ACCESS_MODE = 3;
+
+/** Only /dev/udmabuf knows any. EBADF, ENOTTY; else as `itemsAsked` and `makeUdmabuf`. */
+function ioctlOn({ frames, files, eventfds, special }: Parts, { from, entropy }: Request, args: IoctlArgs): IoctlReply {
+  const { token, cmd, arg, segments, fds } = args;
+  const file = special.of(from, token);
+  if (file?.kind !== 'udmabuf')
+    return failed(file || eventfds.has(from, token) || files.of(from, token) ? 'ENOTTY' : 'EBADF');
+  const items = itemsAsked(cmd, BigInt(arg), new SegmentMemory(segments));
+  if (!items.ok) return failed(items.errno);
+  const memfdOf = (fd: number) => {
+    const named = fds.find((each) => each.fd === fd);
+    return named && files.of(from, named.token)?.file;
+  };
+  const made = makeUdmabuf(items.value, memfdOf, frames);
+  if (!made.ok) return failed(made.errno);
+  const opened = special.openDmabuf(from, made.value, entropy);
+  if (opened.ok) return { errno: 0, ret: 0, writes: [], file: opened.value };
+  made.value.release(frames);
+  return failed(opened.errno);
 }

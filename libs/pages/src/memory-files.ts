@@ -28,6 +28,11 @@ import { type FileName, MemoryFile } from './memory-file.js';
 /** Files in memory, and open descriptions of them, of one host; one more is ENFILE. */
 export const MAX_MEMORY_FILES = 65536;
 
+/** Bytes of a program's own file. */
+export const PROGRAM_BYTES = 1 << 20;
+/** No client has that name. */
+const PROGRAM_NAME: FileName = { maker: '', serial: 0 };
+
 const PLAIN_FLAGS = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_NOEXEC_SEAL | MFD_EXEC;
 /** log2 of the hugetlb page size stands in the bits from here on; 0: the default, 2 MiB. */
 const MFD_HUGE_SHIFT = 26;
@@ -50,6 +55,8 @@ function pageShiftOf(flags: number): Result<number> {
   if (!isHugetlb) return ok(12);
   return HUGE_SHIFTS.includes(shift) ? ok(shift) : fail('EINVAL');
 }
+
+const isProgram = ({ name }: MemoryFile): boolean => name.maker === PROGRAM_NAME.maker;
 
 export class MemoryFiles {
   private readonly files = new Map<number, MemoryFile>();
@@ -102,10 +109,27 @@ export class MemoryFiles {
     return token;
   }
 
-  /** Another open description of the same file, as open of /proc/self/fd/N. EBADF, ENFILE, EMFILE. */
+  /** Another open description of the same file, as open of /proc/self/fd/N. EBADF, ETXTBSY, ENFILE, EMFILE. */
   reopen(client: Address, token: string, writable: boolean, entropy: Uint8Array): Result<string> {
     const open = this.table.get(token, client);
-    return open ? this.describe(client, open.file, writable, entropy) : fail('EBADF');
+    if (!open) return fail('EBADF');
+    if (writable && isProgram(open.file)) return fail('ETXTBSY');
+    return this.describe(client, open.file, writable, entropy);
+  }
+
+  /**
+   * The file of the program that every process runs. It lies in a tmpfs, as on the recorded hosts, so that its pages can be
+   * mapped (c061, c062); what is in it is nobody's business here: a hole. ETXTBSY: for writing; ENFILE, EMFILE.
+   */
+  openProgram(client: Address, writable: boolean, entropy: Uint8Array): Result<string> {
+    if (writable) return fail('ETXTBSY');
+    const known = [...this.files.values()].find(isProgram);
+    const made = known ? ok(known) : this.make(PROGRAM_NAME, 12);
+    if (!made.ok) return made;
+    if (!known) Object.assign(made.value, { size: PROGRAM_BYTES, seals: F_SEAL_SEAL });
+    const token = this.describe(client, made.value, false, entropy);
+    if (!token.ok && !known) this.discard(made.value);
+    return token;
   }
 
   private describe(client: Address, file: MemoryFile, writable: boolean, entropy: Uint8Array): Result<string> {

@@ -39,6 +39,7 @@ import { Frames } from './frames.js';
 import { forkMemory, mapMemory, mapShared, mlock, munlock } from './memory-calls.js';
 import { MemoryFiles } from './memory-files.js';
 import { type Process, Processes } from './processes.js';
+import { SpecialFiles } from './special-files.js';
 import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
 import { Stores } from './stores.js';
 
@@ -51,6 +52,7 @@ export class PagesCore implements Core {
   readonly frames = new Frames();
   readonly files = new MemoryFiles(this.frames);
   readonly accounting = new Accounting();
+  readonly special = new SpecialFiles(this.frames);
   readonly processes = new Processes(this.frames);
   readonly stores = new Stores(this.frames, this.processes, this.accounting);
   readonly eventfds = new Eventfds((client, token) => this.surroundings?.emit(client, eventfdReady, { token }));
@@ -78,10 +80,12 @@ export class PagesCore implements Core {
       setrlimit: this.asProcess((process, { memlock }) => process.setMemlock(memlock)),
       setuid: this.asProcess((process, { uid }) => process.setUid(uid)),
       status: this.asProcess((process) => ok(this.status(process))),
+      userOf: (_req, { client }) => this.processes.of(client)?.uid,
       capabilities: (_req, { client }) => this.processes.of(client)?.caps ?? 0,
       storeCreate: (_req, args) => this.storeCreate(args),
       storeCreateFile: (_req, args) => this.storeCreateFile(args),
       storeMove: (_req, { store, client, va }) => this.storeMove(store, client, va),
+      dmabufBytes: (_req, { client, token }) => this.special.of(client, token)?.dmabuf?.bytes,
       changeProcess: (_req, { client, stores }) => this.changeProcess(client, stores),
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
@@ -135,7 +139,8 @@ export class PagesCore implements Core {
   }
 
   private mmapFile(process: Process, args: ArgsOf<typeof served.mmapFile>): Result<number> {
-    if (this.eventfds.has(process.client, args.token)) return fail('ENODEV');
+    if (this.eventfds.has(process.client, args.token) || this.special.of(process.client, args.token))
+      return fail('ENODEV');
     const open = this.files.of(process.client, args.token);
     return open ? mapMemory(process, open, args) : fail('EBADF');
   }
@@ -158,7 +163,8 @@ export class PagesCore implements Core {
     const process = this.processes.of(client);
     if (!process) return fail('ESRCH');
     const memory = token === undefined ? undefined : this.files.of(client, token)?.file;
-    if (token !== undefined && !memory && !this.eventfds.has(client, token)) return fail('EBADF');
+    const known = token === undefined || memory || this.eventfds.has(client, token) || this.special.of(client, token);
+    if (!known) return fail('EBADF');
     return this.stores.create(process, { ...request, va: start }, { memory });
   }
 
@@ -229,6 +235,7 @@ export class PagesCore implements Core {
 
   private clientGone(client: Address): void {
     this.eventfds.closeAll(client);
+    this.special.closeAll(client);
     this.files.closeAll(client);
     this.processes.end(client);
     this.surroundings?.forget(client);
@@ -237,6 +244,7 @@ export class PagesCore implements Core {
   encode(w: ByteWriter, view: View): void {
     w.num(this.frames.total);
     this.files.encode(w, view);
+    this.special.encode(w, view);
     this.processes.encode(w, view);
     this.stores.encode(w, view);
     this.eventfds.encode(w, view);
@@ -252,14 +260,16 @@ export class PagesCore implements Core {
     const total = r.num();
     const fileOf = (id: number) => this.files.byId(id)!;
     this.files.decode(r);
+    this.special.decode(r, fileOf);
     this.processes.decode(r, fileOf);
     this.stores.decode(r, fileOf);
     this.eventfds.decode(r);
     this.frames.bytes.decode(r);
     const tables = [...this.processes.all()].flatMap((process) => [...process.space.tableRuns()]);
+    const lent = [...this.special.dmabufs()].flatMap(({ pieces }) => pieces.flatMap((piece) => piece.frames));
     const held = [...this.stores.all()].flatMap((store) => [...store.held.all()]);
     const cached = [...this.files.all()].flatMap((file) => [...file.cache.all()]);
-    this.frames.adopt(total, [...tables, ...cached], held);
+    this.frames.adopt(total, [...tables, ...cached], [...held, ...lent]);
   }
 
   check(): string[] {

@@ -7,6 +7,7 @@
 import { formatBdf, parseBdf } from './bdf.js';
 import { JsonReader } from './json-reader.js';
 import { LIMITS } from './limits.js';
+import { KERNEL_PROFILES } from './profile.js';
 import type { Acs, Bar, BridgeBuses, Capability, PciFunctionInit, PcieType, Sriov } from './pci-function.js';
 import { TopologyError } from './topology-error.js';
 import { Topology, type IommuKind } from './topology.js';
@@ -42,7 +43,23 @@ export function importFixture(text: string): Topology {
     iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
+    memoryMaps: readMemoryMaps(file.at('memory_map')),
   });
+}
+
+/** Lines of /proc/iomem by kernel release: the same machine shows other addresses of the kernel itself. */
+function readMemoryMaps(maps: JsonReader): Map<string, string[]> {
+  if (maps.absent) return new Map();
+  const given = KERNEL_PROFILES.filter((profile) => !maps.at(profile).absent);
+  return new Map(
+    given.map((profile) => [
+      profile,
+      maps
+        .at(profile)
+        .list(LIMITS.memoryMap)
+        .map((line) => line.text()),
+    ]),
+  );
 }
 
 function readUnitOrder(expect: JsonReader): string[] {

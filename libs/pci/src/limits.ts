@@ -12,6 +12,8 @@ export const LIMITS = {
   capabilities: 1_024,
   /** BARs of one function, its VFs' included. */
   bars: 16,
+  /** Lines of a memory map; a large server has some 500. */
+  memoryMap: 4_096,
   /** Bytes of configuration space. */
   configBytes: 4_096,
 } as const;

@@ -21,6 +21,8 @@ export interface TopologyInit {
   readonly intelRciepAcs?: boolean;
   /** IOMMU units in the order their kernel brought them up: `dddd:bb` (root bus) or `gfx` (integrated graphics). */
   readonly unitOrder?: readonly string[];
+  /** Lines of /proc/iomem, by kernel release. */
+  readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** What the source did not show and what was assumed instead, for people. */
   readonly warnings?: readonly string[];
 }
@@ -37,6 +39,7 @@ export class Topology {
   readonly iommu: IommuKind;
   readonly intelRciepAcs: boolean;
   readonly unitOrder: readonly string[];
+  readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
   readonly warnings: readonly string[];
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
@@ -59,6 +62,7 @@ export class Topology {
     this.iommu = init.iommu ?? 'unknown';
     this.intelRciepAcs = init.intelRciepAcs ?? true;
     this.unitOrder = init.unitOrder ?? [];
+    this.memoryMaps = init.memoryMaps ?? new Map();
     this.warnings = init.warnings ?? [];
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));

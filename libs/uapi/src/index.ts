@@ -75,6 +75,7 @@ export {
   migrationIoctls,
   spaprIoctls,
   type1Ioctls,
+  udmabufIoctls,
 } from './sets.js';
 
 export * from './iommufd.js';
@@ -82,6 +83,7 @@ export * from './iommufd-driver.js';
 export * from './iommufd-hwpt.js';
 export * from './iommufd-test.js';
 export * from './iommufd-viommu.js';
+export * from './udmabuf.js';
 export * from './vfio.js';
 export * from './vfio-ccw.js';
 export * from './vfio-container.js';

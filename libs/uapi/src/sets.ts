@@ -15,6 +15,7 @@ import * as migration from './vfio-migration.js';
 import * as spapr from './vfio-spapr.js';
 import * as test from './iommufd-test.js';
 import * as type1 from './vfio-type1.js';
+import * as udmabuf from './udmabuf.js';
 import * as viommu from './iommufd-viommu.js';
 
 /** The members of a module that are ioctl definitions. */
@@ -61,7 +62,10 @@ export const deviceIoctls = { ...ioctlsIn(info), ...ioctlsIn(device), ...ioctlsI
 /** The data fd of a migration. */
 export const migrationIoctls = ioctlsIn(migration) satisfies IoctlSet;
 
-/** Every ioctl by name: for tools that read names (traces, scenarios, command lines). */
+/** /dev/udmabuf. */
+export const udmabufIoctls = ioctlsIn(udmabuf) satisfies IoctlSet;
+
+/** Every ioctl of VFIO and iommufd by name: for tools that read names (traces, scenarios, command lines). */
 export const ioctlsByName: ReadonlyMap<string, AnyIoctlDef> = new Map<string, AnyIoctlDef>(
   [iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls].flatMap(
     (set) => Object.entries<AnyIoctlDef>(set),

@@ -46,7 +46,7 @@ async function mapFile({ step, task, program }: StepContext, flags: ReadonlySet<
   const length = variables.small(step['len']);
   const place = {
     prot: protOf(step['prot']),
-    va: kind === 'memfd' ? program.reserve(length) : 0,
+    va: kind === 'memfd' || kind === 'zero' ? program.reserve(length) : 0,
     shared: flags.has('shared'),
   };
   const mapped = await process.mapFile(fd, variables.small(step['off'] ?? 0), length, place);

@@ -1,6 +1,6 @@
 /** Steps on the file system: sysfs attributes, links, directories. */
 import type { Result } from '@vfiolab/uapi';
-import { done, failure, lacking, type Outcome } from '../outcome.js';
+import { done, failure, type Outcome, outcomeOf } from '../outcome.js';
 import { type StepContext, type StepRunner, textOf } from './context.js';
 import { expandPath } from './paths.js';
 
@@ -39,6 +39,10 @@ const stat = onPath(async ({ task }, path) => {
   return done(0, { text: [`mode=${mode.toString(8)} type=${kind} rdev=${major}:${minor}`] });
 });
 
+const chmod = onPath(async ({ step, task }, path) =>
+  outcomeOf(await task.process.chmod(path, Number.parseInt(textOf(step, 'mode'), 8))),
+);
+
 const written = (result: Result<number>): Outcome => (result.ok ? done(result.value) : failure(result.errno));
 
 const sysfsWrite = onPath(async ({ step, task, program }, path) => {
@@ -69,5 +73,5 @@ export const sysfsSteps: Readonly<Record<string, StepRunner>> = {
   readlink,
   listdir,
   stat,
-  chmod: () => lacking('chmod'),
+  chmod,
 };

@@ -23,14 +23,16 @@ export const groupsApi = api('groups', {
   load: method(32, message({ part: u32, text: str }), result(nothing)),
   /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. */
   seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32 })),
-  /** Which actor answers for a path under /dev. ENOENT, ENXIO. */
-  resolve: method(34, message({ path: str }), result(message({ owner: str })), { clients: true }),
+  /** Which actor answers for a path under /dev, opened with `flags` (O_*). ENOENT, ENXIO; EACCES: the node's mode. */
+  resolve: method(34, message({ path: str, flags: u32 }), result(message({ owner: str })), { clients: true }),
   sysfsWrite: method(35, message({ path: str, data: str }), result(u32), { clients: true }),
   sysfsRead: method(36, message({ path: str }), result(str), { clients: true }),
   readlink: method(37, message({ path: str }), result(str), { clients: true }),
   listdir: method(38, message({ path: str }), result(list(str)), { clients: true }),
   /** stat(2): permission bits, kind of file, device number. ENOENT, ENOTDIR. */
   stat: method(45, message({ path: str }), result(fileStatus), { clients: true }),
+  /** chmod(2) of a device node, until it goes. ENOENT, ENOTDIR; EPERM: not root; EOPNOTSUPP: no device node. */
+  chmod: method(50, message({ path: str, mode: u32 }), result(nothing), { clients: true }),
   /** A cdev is being opened for use (BIND): EBUSY while the group node is open. Undone by `cdevRelease`. */
   cdevClaim: method(40, message({ bdf: str }), result(nothing)),
   cdevRelease: method(41, message({ bdf: str }), nothing),

@@ -50,6 +50,11 @@ export const F_SEAL_EXEC = 0x20;
 export const FALLOC_FL_KEEP_SIZE = 0x1;
 export const FALLOC_FL_PUNCH_HOLE = 0x2;
 
+/** What 0 to 2 are in every program of the lab: /dev/null. Whoever names it has it. */
+export const STDIO_TOKEN = '\0'.repeat(8);
+/** The path of a program's own file. */
+export const PROGRAM_PATH = '/proc/self/exe';
+
 /** Whom a store's pins are charged to (semantics B3.1): the user, the mm, or nobody. */
 export const RLIMIT_USER = 0;
 export const RLIMIT_MM = 1;
@@ -123,6 +128,8 @@ export const pagesApi = api('pages', {
   status: method(40, nothing, result(procStatus), { clients: true }),
   /** From others: the capabilities of a client's process, 0 when it has none. */
   capabilities: method(41, message({ client: str }), u32),
+  /** From others: the user of a client's process; undefined when it has none. */
+  userOf: method(81, message({ client: str }), optional(u32)),
   /** setresuid(uid, uid, uid): leaving root gives all capabilities up. EPERM: another uid, and not root. */
   setuid: method(42, message({ uid: u32 }), result(nothing), { clients: true }),
   /**
@@ -152,6 +159,8 @@ export const pagesApi = api('pages', {
     }),
     result(message({ store: num, pinned })),
   ),
+  /** From iommufd: bytes of the dma-buf behind `client`'s token; undefined: another file, or none. */
+  dmabufBytes: method(80, message({ client: str, token }), optional(num)),
   /**
    * IOMMU_IOAS_CHANGE_PROCESS: `client`'s process pays for these stores from now on, all or none. ESRCH; EINVAL: one is not
    * over a file; ENOMEM: the limit.

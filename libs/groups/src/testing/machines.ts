@@ -6,7 +6,16 @@
  * sibling port's slot below; an SR-IOV PF with a VF enabled (00:07); a PCIe-to-PCI bridge (00:09.0) with two devices; and
  * an IOMMU function, which has no group. vfio-pci was bound to the edu functions of 00:03, 00:04 and 00:05.1.
  */
-import { deviceApi, IOMMU, iommuApi, LAB, groupsApi, type FunctionFacts, type HostSetup } from '@vfiolab/core';
+import {
+  deviceApi,
+  IOMMU,
+  iommuApi,
+  LAB,
+  groupsApi,
+  pagesApi,
+  type FunctionFacts,
+  type HostSetup,
+} from '@vfiolab/core';
 import { ok } from '@vfiolab/uapi';
 import { GroupsCore } from '../groups-core.js';
 import { Bench, type Script } from '../../../core/src/testing/bench.js';
@@ -89,18 +98,19 @@ export const SETUP: HostSetup = {
 export type Answers = Record<string, Script>;
 
 /** A bench whose iommu and devices agree to everything, but for what a test says otherwise. */
-export const groupsBench = (answers: { iommu?: Answers; device?: Answers } = {}): Bench<GroupsCore> =>
+export const groupsBench = (answers: { iommu?: Answers; device?: Answers; pages?: Answers } = {}): Bench<GroupsCore> =>
   new Bench('groups', new GroupsCore(), {
     iommu: {
       api: iommuApi,
       answers: { setup: () => undefined, attach: () => ok(undefined), reservedRegions: () => [], ...answers.iommu },
     },
+    pages: { api: pagesApi, answers: { userOf: () => 0, ...answers.pages } },
     device: { api: deviceApi, answers: { probe: () => ok(undefined), remove: () => undefined, ...answers.device } },
   });
 
 /** The same with a host on it; what was heard while it was made is forgotten. */
 export function sealedBench(
-  answers: { iommu?: Answers; device?: Answers } = {},
+  answers: { iommu?: Answers; device?: Answers; pages?: Answers } = {},
   setup: HostSetup = SETUP,
   machine = SMALL_MACHINE,
 ): Bench<GroupsCore> {
@@ -135,8 +145,9 @@ export function files(bench: Bench<GroupsCore>, from = CLIENT) {
     readlink: (path: string) => plain(bench.get(from, groupsApi.readlink, { path })),
     stat: (path: string) => plain(bench.get(from, groupsApi.stat, { path })),
     list: (path: string) => plain(bench.get(from, groupsApi.listdir, { path })),
-    resolve: (path: string) => {
-      const r = bench.get(from, groupsApi.resolve, { path });
+    chmod: (path: string, mode: number) => plain(bench.get(from, groupsApi.chmod, { path, mode })),
+    resolve: (path: string, flags = 2) => {
+      const r = bench.get(from, groupsApi.resolve, { path, flags });
       return r.ok ? r.value.owner : r.errno;
     },
   };

@@ -3,6 +3,7 @@ import {
   encode,
   type Errno,
   IOMMU_DESTROY,
+  IOMMU_IOAS_MAP_FILE,
   IOMMU_OPTION,
   IOMMU_VFIO_IOAS,
   VFIO_CHECK_EXTENSION,
@@ -146,6 +147,21 @@ it('v1 cuts mappings where the range ends, without a new pin or charge (a041)', 
   expect(await b.reread()).toBe(true);
   expect(await unmap({ iova: APERTURE, size: 16384n })).toEqual([undefined, 12288n]);
   expect(await b.pinnedKb()).toBe(0);
+  expect(await b.afterExit()).toEqual([]);
+});
+
+it('v1 does not cut what shows a dma-buf (c066)', async () => {
+  const b = await MockBench.boot('7.2');
+  const ioas_id = await b.ioas();
+  await b.mock(ioas_id);
+  await b.ioctl(IOMMU_VFIO_IOAS, { op: SET, ioas_id });
+  await b.run(b.p.ioctlAt(b.fd, VFIO_SET_IOMMU.nr, TYPE1, []));
+  const fd = (await b.dmabuf(16384)) as number;
+  const map = { flags: 7, ioas_id, fd, length: 16384n, iova: APERTURE };
+  expect(await b.errno(IOMMU_IOAS_MAP_FILE, map)).toBeUndefined();
+  const unmap = async (size: bigint) => (await b.ioctl(VFIO_IOMMU_UNMAP_DMA, { iova: APERTURE, size })).errno;
+  expect(await unmap(4096n)).toBe('EOPNOTSUPP');
+  expect(await unmap(16384n)).toBeUndefined();
   expect(await b.afterExit()).toEqual([]);
 });
 

@@ -1,6 +1,6 @@
 /** IOMMU_IOAS_MAP_FILE: map pages of a file, whoever has them mapped (semantics B8.1), or memory of a dma-buf (B8.2). */
 import { fail, type iommu_ioas_map_file, ok, PAGE_SIZE, type Result, type StructOf } from '@vfiolab/uapi';
-import { type FdArgument, type IoctlResult, type Op, PAGES } from '@vfiolab/core';
+import { call as ask, type FdArgument, type IoctlResult, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { isIoas } from '../context.js';
 import type { Ioas } from '../ioas.js';
 import { judgeRange, mapSlices, mapUser } from '../map.js';
@@ -45,6 +45,8 @@ function* mapPages(
   cmd: Cmd,
   file: FdArgument | undefined,
 ): Op<Result<bigint>> {
+  const foreign = file && (yield* foreignDmabuf(call.client, file));
+  if (foreign !== undefined) return fail(isWithin(cmd, foreign) ? 'EOPNOTSUPP' : 'EINVAL');
   const judged = judgeRange(cmd.start, cmd.length, call.file.flags);
   if (!judged.ok) return judged;
   if (!file) return fail('EBADF');
@@ -59,6 +61,16 @@ function* mapPages(
   };
   return yield* mapUser(ioas, range, placeOf(cmd));
 }
+
+/**
+ * Bytes of a dma-buf whose exporter does not lend to iommufd; undefined: no dma-buf. It is met before a place is looked for:
+ * EINVAL when the range is not in it, else EOPNOTSUPP, with or without a domain (c072).
+ */
+function* foreignDmabuf(client: string, { owner, token }: FdArgument): Op<number | undefined> {
+  return owner === PAGES ? yield* ask(PAGES, pagesApi.dmabufBytes, { client, token }) : undefined;
+}
+
+const isWithin = ({ start, length }: Cmd, bytes: number): boolean => length > 0n && start + length <= BigInt(bytes);
 
 /** The store is there before its place is looked for: a dma-buf that is revoked meanwhile takes it along (B8.3). */
 function* mapDmabuf(client: string, ioas: Ioas, dmabuf: Dmabuf, cmd: Cmd): Op<Result<bigint>> {

@@ -53,7 +53,7 @@ class DeviceFuzzer {
     const directory = `/sys/bus/pci/devices/${world.bdfs[0]!}/vfio-dev`;
     const [minor] = must(this.client.call(GROUPS, groupsApi.listdir, { path: directory }));
     this.path = `/dev/vfio/devices/${minor}`;
-    this.owner = must(this.client.call(GROUPS, groupsApi.resolve, { path: this.path })).owner;
+    this.owner = must(this.client.call(GROUPS, groupsApi.resolve, { path: this.path, flags: 2 })).owner;
   }
 
   run(): FuzzReport {

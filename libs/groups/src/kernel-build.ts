@@ -1,0 +1,45 @@
+/**
+ * How the kernels of the recordings were configured: what is there on every host, whatever its devices (trace a051).
+ *
+ * Rule: `misc` is in the order of /proc/misc, which is that of registration, the last one first.
+ */
+import type { KernelProfile } from '@vfiolab/pci';
+
+export interface MiscDevice {
+  readonly name: string;
+  readonly minor: number;
+}
+export interface KernelBuild {
+  readonly misc: readonly MiscDevice[];
+  /** Device classes: names below /sys/class. */
+  readonly classes: readonly string[];
+}
+
+/** In every kernel, behind those with a number of their own. */
+const OLDEST: readonly MiscDevice[] = [
+  { name: 'iommu', minor: 257 },
+  { name: 'hw_random', minor: 183 },
+  { name: 'vga_arbiter', minor: 256 },
+];
+const VFIO: MiscDevice = { name: 'vfio', minor: 196 };
+
+const CLASSES_6_12 = [
+  ...['bdi', 'block', 'devlink', 'iommu', 'mdev_bus', 'mei', 'mem', 'misc', 'mtty', 'net', 'nvme', 'nvme-generic'],
+  ...['nvme-subsystem', 'pci_bus', 'thermal', 'tty', 'vfio', 'vfio-dev', 'virtio-ports'],
+];
+
+const BUILD_6_12: KernelBuild = {
+  misc: [{ name: 'cpu_dma_latency', minor: 258 }, VFIO, ...OLDEST],
+  classes: CLASSES_6_12,
+};
+
+const BUILD_7_2: KernelBuild = {
+  misc: [{ name: 'cpu_dma_latency', minor: 259 }, VFIO, { name: 'udmabuf', minor: 258 }, ...OLDEST],
+  classes: [...CLASSES_6_12, 'dma', 'platform-profile', 'power_supply'],
+};
+
+export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {
+  '6.12': BUILD_6_12,
+  '7.2': BUILD_7_2,
+  '7.3': BUILD_7_2,
+};
