@@ -108,9 +108,9 @@ const pad = (n: number): string => n.toString(16).padStart(2, '0');
 /** In the domain with the longest name. */
 const address = (i: number): string => `fffffff0:${pad(i >> 8)}:${pad((i >> 3) & 31)}.${i & 7}`;
 
-it('clients may look at files and write to sysfs, nothing else', () => {
+it('clients may look at files, write to sysfs and change modes, nothing else', () => {
   const open = Object.entries(groupsApi).flatMap(([name, { clients }]) => (clients ? [name] : []));
-  expect(open).toEqual(['resolve', 'sysfsWrite', 'sysfsRead', 'readlink', 'listdir', 'stat']);
+  expect(open).toEqual(['resolve', 'sysfsWrite', 'sysfsRead', 'readlink', 'listdir', 'stat', 'chmod']);
 });
 
 describe('cdev claims', () => {

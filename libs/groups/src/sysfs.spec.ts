@@ -72,6 +72,9 @@ const lists: readonly (readonly [title: string, path: string, answer: string[] |
     ['0000:00:05.0', 'bind', 'new_id', 'remove_id', 'unbind'],
   ],
   ['class vfio-dev', '/sys/class/vfio-dev', ['vfio0', 'vfio1', 'vfio2', 'vfio3']],
+  ['class iommu', '/sys/class/iommu', ['dmar0']],
+  ['a class without devices here', '/sys/class/net', []],
+  ['no such class', '/sys/class/dma', 'ENOENT'],
   ['a file is no directory', `${DEV}/0000:00:05.0/vendor`, 'ENOTDIR'],
 ];
 
@@ -84,6 +87,8 @@ const nodes: readonly (readonly [title: string, path: string, answer: string])[]
   ['a group without a device of vfio-pci', '/dev/vfio/0', 'ENOENT'],
   ['the container node', '/dev/vfio/vfio', 'container'],
   ['something that is no device node', '/dev/vfio', 'ENXIO'],
+  ['/dev/null', '/dev/null', 'pages'],
+  ['a device of later kernels', '/dev/udmabuf', 'ENOENT'],
 ];
 
 const stats: readonly (readonly [path: string, answer: unknown])[] = [
@@ -128,6 +133,7 @@ describe('sysfs and /dev', () => {
     const none = files(sealedBench({}, { ...SETUP, iommu: 'none' }));
     expect(none.list('/sys/kernel/iommu_groups')).toEqual([]);
     expect(none.list('/dev/vfio')).toEqual(['vfio']);
+    expect(none.list('/sys/class/iommu')).toEqual(['iommufd_selftest_iommu.0']);
   });
 });
 

@@ -29,6 +29,8 @@ export interface Format {
   readonly reserved: readonly ReservedRegion[];
   /** Largest leaf that is written, as a level of the table; by `pageSizes` when left out. */
   readonly topLevel?: number;
+  /** Both halves of a page are one entry: see readDirtyPages. */
+  readonly joinsHalves?: boolean;
   /** Entries that allow nothing can be written (SURPRISES 15). */
   readonly takesNoPermission?: boolean;
   /** What IOMMU_GET_HW_INFO hands out; type 0 and no bytes when the driver has nothing to say. */

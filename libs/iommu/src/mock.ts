@@ -49,7 +49,12 @@ export const MOCK_HUGE = mock('mock-huge', 0x100800n);
  * Every power of two up to 2^36 is a page size, in principle: leaves are written one by one all the same. Entries that allow
  * nothing are refused (DIFF 25).
  */
-export const MOCK_AMD: Format = { ...mock('mock-amd', 0x1ffffff800n), topLevel: 0, takesNoPermission: false };
+export const MOCK_AMD: Format = {
+  ...mock('mock-amd', 0x1ffffff800n),
+  topLevel: 0,
+  takesNoPermission: false,
+  joinsHalves: true,
+};
 
 /** The table that a user can ask for since 7.2: whole pages and leaves of 1 MiB over 38 bits. */
 export const MOCK_PAGES: Format = {

@@ -15,7 +15,7 @@ import {
   type Run,
 } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { markDirtyBits, readDirty } from './dirty.js';
+import { markDirtyBits, readDirty, readDirtyPages } from './dirty.js';
 import type { Domain, Domains } from './domain.js';
 import { NO_INFO } from './formats.js';
 import { knownMockFlags, MOCK_AMD_TABLES, mockInfo, movePasid } from './mock.js';
@@ -106,7 +106,8 @@ export class UserTables {
     const domain = this.domains.get(id);
     if (!domain || count > MAX_DIRTY) return new Uint8Array(0);
     if (!domain.tracking) return new Uint8Array(Math.ceil(count / 8));
-    const bitmap = readDirty(domain.table, iova, count, clear);
+    const read = domain.format.joinsHalves ? readDirtyPages : readDirty;
+    const bitmap = read(domain.table, iova, count, clear);
     return clear ? flushed(domain, bitmap) : bitmap;
   }
 

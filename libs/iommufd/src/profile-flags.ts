@@ -37,6 +37,8 @@ export interface ProfileFlags {
   readonly mockVirtualizes: boolean;
   /** Self-test: DIRTY counts the bits it was given, mapped or not. */
   readonly mockCountsGivenBits: boolean;
+  /** Self-test: a bit of DIRTY stands for an address, not for a page number. */
+  readonly mockMarksByAddress: boolean;
   /** Self-test: MD_CHECK_MAP looks the HWPT up before it judges the addresses. */
   readonly mockLooksUpFirst: boolean;
 }
@@ -57,6 +59,7 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
   mockDeviceFlags: 3,
   mockVirtualizes: false,
   mockCountsGivenBits: false,
+  mockMarksByAddress: false,
   mockLooksUpFirst: false,
 };
 
@@ -76,6 +79,7 @@ const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   mockDeviceFlags: 5,
   mockVirtualizes: true,
   mockCountsGivenBits: true,
+  mockMarksByAddress: true,
   mockLooksUpFirst: true,
 };
 

@@ -104,7 +104,7 @@ export const iommuApi = api('iommu', {
   /** Dirty tracking on or off; on clears every dirty bit. EOPNOTSUPP: the domain was made without. */
   dirtyTracking: method(43, message({ domain: u32, enable: bool }), result(nothing)),
   /**
-   * One bit for each granule, clear when nothing is mapped there; a large leaf is dirty as a whole. At most MAX_DIRTY
+   * One bit for each granule, clear when nothing is mapped there; a large leaf is dirty as a whole, as far as the format tells. At most MAX_DIRTY
    * granules. With `clear` the bits are gone afterwards and the answer comes after the flush.
    */
   dirtyRead: method(44, message({ domain: u32, iova: num, count: num, clear: bool }), bytes),

@@ -4,6 +4,7 @@ import {
   IOMMU_HWPT_SET_DIRTY_TRACKING,
   iommu_test_dirty,
   IOMMU_TEST_OP_DIRTY,
+  type KernelProfile,
 } from '@vfiolab/uapi';
 import { APERTURE, MockBench } from '../testing/mock-bench.js';
 
@@ -21,8 +22,8 @@ interface Setup {
   read(fields?: object, bytes?: number): Promise<number[]>;
 }
 
-async function setup(): Promise<Setup> {
-  const b = await MockBench.boot();
+async function setup(profile: KernelProfile = '6.12'): Promise<Setup> {
+  const b = await MockBench.boot(profile);
   const ioas = await b.ioas();
   const { device, hwpt: plain } = await b.mock(ioas);
   const hwpt = await b.hwpt(device, ioas, TRACKING);
@@ -87,6 +88,41 @@ it('a page size other than the IOPTE is answered in its own bits, and bits of th
   const range = { hwpt_id: s.hwpt, iova: APERTURE, length: LENGTH, page_size: 4096n };
   await s.b.ioctl(IOMMU_HWPT_GET_DIRTY_BITMAP, { ...range, data });
   expect(data[0]).toBe(0x83);
+});
+
+describe('on the mock of 7.2', () => {
+  it('a page is dirty in its first half, whichever half was written, and clean as a whole (a028, c023)', async () => {
+    const s = await setup('7.2');
+    await track(s, 1);
+    expect((await s.mark([0x0e, 0x80])).count).toBe(4n);
+    expect((await s.read({ flags: 1 })).slice(0, 2)).toEqual([0x05, 0x40]);
+    expect((await s.read({ page_size: 1024n, flags: 1 }, 16)).slice(0, 2)).toEqual([0x33, 0]);
+    expect((await s.read()).slice(0, 2)).toEqual([0x05, 0x40]);
+    expect(await s.read()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  it('a half of a page that is mapped alone is an entry of its own', async () => {
+    const s = await setup('7.2');
+    const [iova, length] = [APERTURE + 0x100000n, 2048n];
+    await s.b.map(s.ioas, iova, length, s.va + 2048n);
+    await track(s, 1);
+    await s.mark([1], { iova, length });
+    expect((await s.read({ iova, length }, 1))[0]).toBe(1);
+  });
+
+  it('a bit of DIRTY stands for an address (c023); pages far apart and beyond the aperture', async () => {
+    const s = await setup('7.2');
+    await track(s, 1);
+    const pages = { page_size: 4096n, length: LENGTH };
+    expect((await s.mark([0x09, 0x80], pages)).count).toBe(3n);
+    expect((await s.read(pages, 4)).slice(0, 2)).toEqual([0x09, 0x80]);
+    const far = APERTURE + 0x10000000n;
+    await s.b.map(s.ioas, far, LENGTH, s.va);
+    const apart = [1, 0, 1, ...new Array<number>(12).fill(0), 0x80];
+    expect((await s.mark(apart, { page_size: 0x1000000n, length: 0x80000000n })).count).toBe(3n);
+    expect((await s.read(pages, 4))[0]).toBe(1);
+    expect((await s.read({ ...pages, iova: far }, 4))[0]).toBe(1);
+  });
 });
 
 it.each([

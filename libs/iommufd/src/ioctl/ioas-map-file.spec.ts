@@ -1,4 +1,5 @@
-import { IOMMU_IOAS_MAP_FILE, IOMMU_IOAS_UNMAP } from '@vfiolab/uapi';
+import { IOMMU_IOAS_MAP_FILE, IOMMU_IOAS_UNMAP, UDMABUF_CREATE } from '@vfiolab/uapi';
+import { F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '@vfiolab/core';
 import { U64_MAX } from '../spans.js';
 import { ALONE, bench, type Bench } from '../testing/bench.js';
 
@@ -27,6 +28,50 @@ it.each([
   const base = { flags: RW, ioas_id: ioas, fd: file, start: 0n, length: 4096n, iova: 0x10000n };
   expect(await b.errno(IOMMU_IOAS_MAP_FILE, { ...base, ...fields })).toBe(errno);
   expect(b.host.figures('pages').stores).toBe(0);
+});
+
+describe('files without memory of their own', () => {
+  const open = async ({ b }: { b: Bench }, path: string, flags = 2): Promise<number> => {
+    const fd = await b.host.run(b.p.open(path, flags));
+    if (!fd.ok) throw new Error(fd.errno);
+    return fd.value;
+  };
+  const map = ({ b, ioas }: { b: Bench; ioas: number }, fields: object) =>
+    b.errno(IOMMU_IOAS_MAP_FILE, { flags: RW, ioas_id: ioas, length: 4096n, iova: 0x10000n, ...fields });
+
+  it.each([
+    ['/dev/zero', 2, 'EINVAL'],
+    ['/dev/null', 2, 'EINVAL'],
+    ['/proc/self/exe', 0, undefined],
+  ])(
+    '%s: with a domain its pages are looked for, without one nobody looks (c061, c062)',
+    async (path, flags, errno) => {
+      const s = await withFile();
+      const fd = await open(s, path, flags);
+      expect(await map(s, { fd })).toBeUndefined();
+      await s.b.ioctl(IOMMU_IOAS_UNMAP, { ioas_id: s.ioas, iova: 0n, length: U64_MAX });
+      const { dev } = await s.b.bind(ALONE);
+      await s.b.attach(dev, s.ioas);
+      expect(await map(s, { fd })).toBe(errno);
+      expect(await map(s, { fd: 0, iova: 0x20000n })).toBe('EINVAL');
+      expect(s.b.host.broken()).toEqual([]);
+    },
+  );
+
+  it('a dma-buf of /dev/udmabuf is refused, the range first (c072)', async () => {
+    const s = await withFile();
+    const { b } = s;
+    const memfd = await b.host.run(b.p.memfds.create(MFD_ALLOW_SEALING));
+    if (!memfd.ok) throw new Error(memfd.errno);
+    await b.host.run(b.p.memfds.truncate(memfd.value, 65536));
+    await b.host.run(b.p.memfds.seal(memfd.value, F_SEAL_SHRINK));
+    const ud = await open(s, '/dev/udmabuf');
+    const made = await b.host.run(b.p.ioctl(ud, UDMABUF_CREATE, { memfd: memfd.value, size: 16384n }));
+    expect([made.errno, b.p.kindOf(made.ret)]).toEqual([undefined, 'dmabuf']);
+    expect(await map(s, { fd: made.ret, iova: 1n })).toBe('EOPNOTSUPP');
+    expect(await map(s, { fd: made.ret, length: 20480n })).toBe('EINVAL');
+    expect(await map(s, { fd: made.ret, length: 0n })).toBe('EINVAL');
+  });
 });
 
 it('the kernel of 6.12 does not have it', async () => {
