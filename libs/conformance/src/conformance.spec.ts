@@ -102,7 +102,7 @@ describe('differences', () => {
       words: 'close(3)',
     }));
     const tally = new Tally();
-    tally.add('g', { trace: 't', steps: mismatches.length, stepsMatched: 0, mismatches });
+    tally.add('g', { trace: 't', steps: mismatches.length, stepsMatched: 0, mismatches, deviations: [] });
     expect(tally.report().mismatches).toHaveLength(MAX_MISMATCHES);
     expect(tally.causes()[0]).toMatchObject({ count: MAX_MISMATCHES + 1, first: 1 });
   });

@@ -27,7 +27,7 @@ describe('a step in words', () => {
 describe('causes', () => {
   const causeOf = (more: Partial<Mismatch>): string => {
     const tally = new Tally();
-    tally.add('g', { trace: 't', steps: 2, stepsMatched: 1, mismatches: [mismatch(more)] });
+    tally.add('g', { trace: 't', steps: 2, stepsMatched: 1, mismatches: [mismatch(more)], deviations: [] });
     return tally.causes()[0]!.cause;
   };
 
@@ -50,7 +50,7 @@ describe('causes', () => {
     const tally = new Tally();
     const later = [2, 3, 4].map((step) => mismatch({ step, words: 'dup($fd)' }));
     const mismatches = [mismatch({ field: 'ret' }), mismatch({}), ...later];
-    tally.add('g', { trace: 't', steps: 5, stepsMatched: 1, mismatches });
+    tally.add('g', { trace: 't', steps: 5, stepsMatched: 1, mismatches, deviations: [] });
     expect(tally.causes().map(({ cause, count, first }) => [cause, count, first])).toEqual([
       ['close: errno: none, got ENOENT', 1, 1],
       ['dup: errno: none, got ENOENT', 3, 0],

@@ -4,6 +4,7 @@
  * Words: a *group* is one machine, kernel and family of programs; a *cause* is what mismatches have in common.
  * Rule: counts cover everything; lists are cut at their bounds, and only lists are.
  */
+import { DEVIATIONS } from './deviations.js';
 import type { Mismatch, TraceReport } from './run-trace.js';
 import type { Json } from './trace.js';
 
@@ -19,6 +20,18 @@ export interface ConformanceReport {
   readonly steps: number;
   readonly stepsMatched: number;
   readonly mismatches: readonly PlainMismatch[];
+  /** What the lab answers otherwise on purpose (deviations.ts), when there was any: such steps are in no other count. */
+  readonly deviations?: readonly DeviationCount[];
+}
+
+export interface DeviationCount {
+  readonly name: string;
+  readonly reason: string;
+  readonly steps: number;
+  /** Traces that differ in nothing else. */
+  readonly traces: number;
+  /** A trace and step to look at. */
+  readonly example: string;
 }
 
 export type PlainMismatch = Pick<Mismatch, 'trace' | 'step' | 'field' | 'expected' | 'got'>;
@@ -46,7 +59,7 @@ function add(to: Counts, report: TraceReport): void {
   to.traces++;
   to.steps += report.steps;
   to.stepsMatched += report.stepsMatched;
-  if (report.mismatches.length === 0) to.tracesMatched++;
+  if (report.mismatches.length + report.deviations.length === 0) to.tracesMatched++;
 }
 
 /** The result that tells most about a step that differs. */
@@ -80,6 +93,7 @@ export class Tally {
   readonly total = zero();
   readonly groups = new Map<string, Counts>();
   readonly mismatches: Mismatch[] = [];
+  private readonly deviating = new Map<string, { steps: number; traces: number; example: string }>();
   private readonly counted = new Map<string, { count: number; first: number; example: string }>();
 
   add(group: string, report: TraceReport): void {
@@ -89,7 +103,22 @@ export class Tally {
     add(counts, report);
     const room = MAX_MISMATCHES - this.mismatches.length;
     this.mismatches.push(...report.mismatches.slice(0, Math.max(0, room)));
+    for (const { name, step } of report.deviations) this.addDeviation(name, report, step);
     bySteps(report.mismatches).forEach((step, i) => this.count(tellingOf(step), i === 0));
+  }
+
+  private addDeviation(name: string, { trace, mismatches, deviations }: TraceReport, step: number): void {
+    const known = this.deviating.get(name) ?? { steps: 0, traces: 0, example: `${trace}:${step}` };
+    this.deviating.set(name, known);
+    known.steps++;
+    if (mismatches.length === 0 && deviations[0]!.step === step) known.traces++;
+  }
+
+  deviations(): DeviationCount[] {
+    return DEVIATIONS.flatMap(({ name, reason }) => {
+      const counts = this.deviating.get(name);
+      return counts ? [{ name, reason, ...counts }] : [];
+    });
   }
 
   private count(mismatch: Mismatch, first: boolean): void {
@@ -116,7 +145,8 @@ export class Tally {
       expected,
       got,
     }));
-    return { ...this.total, mismatches };
+    const deviations = this.deviations();
+    return { ...this.total, mismatches, ...(deviations.length > 0 && { deviations }) };
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Environment } from '@vfiolab/scenario';
 import { differences } from './compare.js';
+import { deviationOf } from './deviations.js';
 import { stepRunners } from './ops/index.js';
 import { lacking, type Outcome } from './outcome.js';
 import { Program } from './program.js';
@@ -25,11 +26,18 @@ export interface Mismatch {
   readonly lacks?: string;
 }
 
+/** A step that differs in what nobody can know, and by which name. */
+export interface Deviating {
+  readonly step: number;
+  readonly name: string;
+}
+
 export interface TraceReport {
   readonly trace: string;
   readonly steps: number;
   readonly stepsMatched: number;
   readonly mismatches: readonly Mismatch[];
+  readonly deviations: readonly Deviating[];
 }
 
 /** The lab's own trouble while a step ran: no errno of any kernel. */
@@ -58,25 +66,35 @@ async function attempt(program: Program, step: Step): Promise<Outcome | { readon
 
 export async function runTrace(trace: Trace, env: Environment): Promise<TraceReport> {
   const mismatches: Mismatch[] = [];
+  const deviations: Deviating[] = [];
   const program = await Program.start('program', env);
   const before = await figuresOf(env);
   let stepsMatched = 0;
   for (const step of trace.steps) {
     const found = judge(trace, step, await attempt(program, step));
-    if (found.length === 0) stepsMatched++;
+    if ('deviation' in found) deviations.push({ step: step.i, name: found.deviation });
+    else if (found.length === 0) stepsMatched++;
     else mismatches.push(...found);
   }
   mismatches.push(...(await endOf(trace, program, env, before)));
-  return { trace: trace.name, steps: trace.steps.length, stepsMatched, mismatches };
+  return { trace: trace.name, steps: trace.steps.length, stepsMatched, mismatches, deviations };
 }
 
-function judge(trace: Trace, step: Step, outcome: Outcome | { readonly trouble: string }): Mismatch[] {
+/** The step's mismatches, or the deviation that they all come from. */
+function judge(
+  trace: Trace,
+  step: Step,
+  outcome: Outcome | { readonly trouble: string },
+): Mismatch[] | { readonly deviation: string } {
   const base = { trace: trace.name, step: step.i };
   if ('trouble' in outcome) {
     const expected = step['errno'] ?? step['ret'] ?? null;
     return [{ ...base, field: TROUBLE, expected, got: outcome.trouble, words: stepInWords(step) }];
   }
-  return differences(trace, step, outcome).map(({ field, expected, got }) => ({
+  const found = differences(trace, step, outcome);
+  const deviation = deviationOf(trace, step, found);
+  if (deviation) return { deviation: deviation.name };
+  return found.map(({ field, expected, got }) => ({
     ...base,
     field,
     expected: expected ?? null,

@@ -61,5 +61,5 @@ function notRun(trace: Trace, why: string): TraceReport {
     words: stepInWords(step),
     lacks: why,
   }));
-  return { trace: trace.name, steps: trace.steps.length, stepsMatched: 0, mismatches };
+  return { trace: trace.name, steps: trace.steps.length, stepsMatched: 0, mismatches, deviations: [] };
 }
