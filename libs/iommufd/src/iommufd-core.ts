@@ -42,7 +42,7 @@ import { bindForGroup, holdForGroup, openNoiommu } from './compat/group.js';
 import { answerPlain } from './compat/plain.js';
 import { type BoundDevice, Context, isDevice } from './context.js';
 import { describeContext } from './describe.js';
-import type { FaultQueue } from './fault-queue.js';
+import { onQueue, type Queue, readAt, writeAt } from './file-io.js';
 import type { IommufdFile } from './ioctl/call.js';
 import { destroyObject } from './ioctl/destroy.js';
 import { iommufdTable } from './ioctl-table.js';
@@ -51,8 +51,7 @@ import { flagsOf, type ProfileFlags } from './profile-flags.js';
 import { Dmabufs } from './selftest/dmabuf.js';
 import { decodeContext, encodeContext } from './state.js';
 import { KnownStores } from './store-state.js';
-import type { VeventQueue } from './vevent-queue.js';
-import { mapWindow, type Place, readWindow, unmapWindow, writeWindow } from './window.js';
+import { mapWindow, type Place, unmapWindow } from './window.js';
 
 interface Bound {
   readonly context: number;
@@ -295,25 +294,6 @@ export class IommufdCore implements Core {
   describe(): string[] {
     return [...[...this.contexts.values()].flatMap(describeContext), ...this.dmabufs.describe()];
   }
-}
-
-const readAt = (file: OpenFile | undefined, offset: number, length: number): Result<Uint8Array> =>
-  file?.kind === 'iommufd-window' ? readWindow(file.object, offset, length) : seekOn(file);
-const writeAt = (file: OpenFile | undefined, offset: number, data: Uint8Array): Result<number> =>
-  file?.kind === 'iommufd-window' ? writeWindow(file.object, offset, data) : seekOn(file);
-
-/** Reading and writing at an offset: ESPIPE for streams, EINVAL for files that are neither read nor written. */
-function seekOn(file: OpenFile | undefined): Result<never> {
-  if (!file) return fail('EBADF');
-  return fail(file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? 'ESPIPE' : 'EINVAL');
-}
-
-type Queue = FaultQueue | VeventQueue;
-
-/** Files that are streams: EBADF: not open; EINVAL: another kind of file. */
-function onQueue<T>(file: OpenFile | undefined, act: (queue: Queue) => Result<T>): Result<T> {
-  if (!file) return fail('EBADF');
-  return file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? act(file.object) : fail('EINVAL');
 }
 
 function closeQueue(queue: Queue): void {

@@ -111,7 +111,16 @@ describe('check()', () => {
 
 describe('figures()', () => {
   it('count what is there', () => {
-    const figures = { processes: 1, stores: 2, pins: 8, charges: 8, eventfds: 1, usedFrames: 6, files: 0, specialFiles: 0 };
+    const figures = {
+      processes: 1,
+      stores: 2,
+      pins: 8,
+      charges: 8,
+      eventfds: 1,
+      usedFrames: 6,
+      files: 0,
+      specialFiles: 0,
+    };
     expect(busy().core.figures()).toEqual(figures);
   });
 

@@ -1,0 +1,30 @@
+/**
+ * Reading and writing files of iommufd: streams of records, and mapped windows.
+ *
+ * Rule: a kind of file that a call does not fit refuses it as the VFS does; /dev/iommu itself is neither read nor written.
+ */
+import { fail, type Result } from '@vfiolab/uapi';
+import type { FaultQueue } from './fault-queue.js';
+import type { OpenFile } from './open-files.js';
+import type { VeventQueue } from './vevent-queue.js';
+import { readWindow, writeWindow } from './window.js';
+
+export type Queue = FaultQueue | VeventQueue;
+
+export const readAt = (file: OpenFile | undefined, offset: number, length: number): Result<Uint8Array> =>
+  file?.kind === 'iommufd-window' ? readWindow(file.object, offset, length) : seekOn(file);
+
+export const writeAt = (file: OpenFile | undefined, offset: number, data: Uint8Array): Result<number> =>
+  file?.kind === 'iommufd-window' ? writeWindow(file.object, offset, data) : seekOn(file);
+
+/** Reading and writing at an offset: ESPIPE for streams, EINVAL for files that are neither read nor written. */
+function seekOn(file: OpenFile | undefined): Result<never> {
+  if (!file) return fail('EBADF');
+  return fail(file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? 'ESPIPE' : 'EINVAL');
+}
+
+/** Files that are streams: EBADF: not open; EINVAL: another kind of file. */
+export function onQueue<T>(file: OpenFile | undefined, act: (queue: Queue) => Result<T>): Result<T> {
+  if (!file) return fail('EBADF');
+  return file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? act(file.object) : fail('EINVAL');
+}
