@@ -142,6 +142,12 @@ describe('each call in words, as strace would show it, with its answer', () => {
       'write(/sys/x, "abc") = 3',
     ],
     [
+      'chmod',
+      ["chmod: { path: /dev/x, mode: '0666' }"],
+      { 'groups.chmod': ok(undefined) },
+      'chmod("/dev/x", 0666) = 0',
+    ],
+    [
       'sysfs_read',
       ['{ sysfs_read: { path: /sys/x }, expect: { text: abc } }'],
       { 'groups.sysfsRead': ok('abc\n') },

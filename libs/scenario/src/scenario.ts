@@ -71,6 +71,7 @@ export interface ActionArgs {
   eventfd: { readonly init?: Num };
   wait: { readonly event: Num; readonly within?: string };
   sysfs_write: { readonly path: string; readonly data: string };
+  chmod: { readonly path: string; readonly mode: string };
   sysfs_read: { readonly path: string };
   readlink: { readonly path: string };
   listdir: { readonly path: string };

@@ -1,4 +1,4 @@
-/** Actions on open files and the file system: open, close, dup, grant, pread, pwrite, sysfs. */
+/** Actions on open files and the file system: open, close, dup, grant, pread, pwrite, chmod, sysfs. */
 import { MAX_DMA } from '@vfiolab/core';
 import { answerOf, type Actions, type Answer, doneOf, success } from './action.js';
 import { littleEndian, payloadBytes, typedValue, WIDTHS } from '../values.js';
@@ -109,6 +109,12 @@ export const fileActions = {
     words: (_call, { path, data }) => `write(${path}, ${quoted(data)})`,
     run: async (call, { path, data }) =>
       answerOf(await call.process.sysfsWrite(path, data), (count) => success(String(count), { ret: BigInt(count) })),
+  },
+  chmod: {
+    facts: ['ret'],
+    calls: true,
+    words: (_call, { path, mode }) => `chmod(${quoted(path)}, 0${mode.replace(/^0+/, '')})`,
+    run: async (call, { path, mode }) => doneOf(await call.process.chmod(path, Number.parseInt(mode, 8))),
   },
   sysfs_read: {
     facts: ['text'],
