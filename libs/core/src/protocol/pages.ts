@@ -160,7 +160,7 @@ export const pagesApi = api('pages', {
     result(message({ store: num, pinned })),
   ),
   /** From iommufd: bytes of the dma-buf behind `client`'s token; undefined: another file, or none. */
-  dmabufBytes: method(80, message({ client: str, token }), optional(num)),
+  dmabufBytes: method(82, message({ client: str, token }), optional(num)),
   /**
    * IOMMU_IOAS_CHANGE_PROCESS: `client`'s process pays for these stores from now on, all or none. ESRCH; EINVAL: one is not
    * over a file; ENOMEM: the limit.
