@@ -6,7 +6,7 @@
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
 import type { SimResult } from '@vfiolab/sim';
-import type { NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
+import type { NatsLab, NatsLabOptions, NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
 
 export type { ReplayedActor, ReplayReport, RunMeta } from '@vfiolab/testbed';
 
@@ -17,6 +17,8 @@ export type Durability = (typeof DURABILITIES)[number];
 export interface Engine {
   startEmbedded(options: StartOptions): Promise<Environment>;
   startNats(options: NatsOptions): Promise<Environment>;
+  /** Service processes for many hosts. */
+  startNatsLab(options: NatsLabOptions): Promise<NatsLab>;
   writeManifest(dir: string, meta: RunMeta, end: RunEnd): Promise<void>;
   replayRun(dir: string, options?: { until?: number }): Promise<ReplayReport>;
   /** A scenario in virtual time. Seed 0 is calm; every other seed draws its own faults. */
@@ -26,6 +28,7 @@ export interface Engine {
 export const engine: Engine = {
   startEmbedded: async (options) => (await import('@vfiolab/testbed')).startEmbedded(options),
   startNats: async (options) => (await import('@vfiolab/testbed')).startNats(options),
+  startNatsLab: async (options) => (await import('@vfiolab/testbed')).startNatsLab(options),
   writeManifest: async (dir, meta, end) => (await import('@vfiolab/testbed')).writeManifest(dir, meta, end),
   replayRun: async (dir, options) => (await import('@vfiolab/testbed')).replayRun(dir, options),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),

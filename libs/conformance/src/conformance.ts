@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { readTraceFile, traceFiles, wanted } from './collect.js';
 import { InputError } from './input-error.js';
+import { type LiveLab, runLive } from './live.js';
 import { profileOf } from './machines.js';
 import { Tally } from './report.js';
 import type { TraceReport } from './run-trace.js';
@@ -18,8 +19,10 @@ import { runOnFreshHost } from './trace-host.js';
 export interface ConformanceOptions {
   /** Only traces with this text in their name, machine, title or tags. */
   readonly grep?: string;
-  /** Threads; 0: none but this one. */
+  /** Threads; 0: none but this one. In a live lab: traces at once. */
   readonly threads?: number;
+  /** A live lab to run in, instead of virtual time. */
+  readonly lab?: LiveLab;
   /** Hears of every trace that has been run, in no particular order. */
   readonly onTrace?: (done: number) => void;
 }
@@ -44,14 +47,17 @@ export interface Share {
 
 const groupOf = (trace: Trace): string => `${profileOf(trace) ?? 'another kernel'} ${trace.machine} ${familyOf(trace)}`;
 
-/** Runs a share of the traces; files are read one after another, so that one at a time is in memory. */
+/** All traces that are wanted; files are read one after another, so that one at a time is in memory. */
+function* tracesOf(files: readonly string[], grep: string | undefined): Generator<Trace, undefined> {
+  for (const file of files) for (const trace of readTraceFile(file)) if (wanted(trace, grep)) yield trace;
+}
+
 export async function runShare(share: Share, heard: (report: GroupReport) => void): Promise<void> {
   let index = -1;
-  for (const file of share.files)
-    for (const trace of readTraceFile(file)) {
-      if (!wanted(trace, share.grep) || (++index - share.first) % share.step !== 0) continue;
-      heard({ index, group: groupOf(trace), report: await runOnFreshHost(trace) });
-    }
+  for (const trace of tracesOf(share.files, share.grep)) {
+    if ((++index - share.first) % share.step !== 0) continue;
+    heard({ index, group: groupOf(trace), report: await runOnFreshHost(trace) });
+  }
 }
 
 function runThread(share: Share, heard: (report: GroupReport) => void): Promise<void> {
@@ -67,14 +73,18 @@ function runThread(share: Share, heard: (report: GroupReport) => void): Promise<
 
 /** Runs the traces of files and folders. Throws InputError when a path is not there or a file is no trace. */
 export async function conformance(paths: readonly string[], options: ConformanceOptions = {}): Promise<Tally> {
-  const { grep, threads = availableParallelism(), onTrace } = options;
+  const { grep, threads = availableParallelism(), lab, onTrace } = options;
   const files = traceFiles(paths);
   const reports: GroupReport[] = [];
   const heard = (report: GroupReport): void => {
     reports.push(report);
     onTrace?.(reports.length);
   };
-  if (threads === 0) await runShare({ files, grep, first: 0, step: 1 }, heard);
+  if (lab)
+    await runLive(tracesOf(files, grep), lab, Math.max(1, threads), (trace, index, report) =>
+      heard({ index, group: groupOf(trace), report }),
+    );
+  else if (threads === 0) await runShare({ files, grep, first: 0, step: 1 }, heard);
   else
     await Promise.all(
       Array.from({ length: threads }, (_, first) => runThread({ files, grep, first, step: threads }, heard)),

@@ -51,7 +51,8 @@ export async function runOnFreshHost(trace: Trace): Promise<TraceReport> {
   }
 }
 
-function notRun(trace: Trace, why: string): TraceReport {
+/** The report of a trace whose host could not be made. */
+export function notRun(trace: Trace, why: string): TraceReport {
   const mismatches = trace.steps.map((step) => ({
     trace: trace.name,
     step: step.i,

@@ -66,6 +66,8 @@ export class ActorHost {
   private readonly detach: Detach[] = [];
   private timer: NodeJS.Timeout | undefined;
   private stopping = false;
+  /** Journals that are being opened. */
+  private readonly opening = new Set<Promise<void>>();
 
   constructor(private readonly options: ActorHostOptions) {
     this.scheduler = options.scheduler ?? new TurnScheduler();
@@ -126,12 +128,16 @@ export class ActorHost {
     if (!core) return void this.dropped++;
     const slot: Slot = { state: 'opening', actor: undefined, journal: undefined, early: [], waiting: [] };
     this.slots.set(address, slot);
+    const opening = this.run(slot, address, core);
+    this.opening.add(opening);
     try {
-      await this.run(slot, address, core);
+      await opening;
     } catch (e) {
       slot.state = 'failed';
       slot.journal?.close();
       throw e;
+    } finally {
+      this.opening.delete(opening);
     }
   }
 
@@ -199,6 +205,8 @@ export class ActorHost {
     clearInterval(this.timer);
     await new Promise((resolve) => setImmediate(resolve));
     for (const address of this.slots.keys()) this.kill(address);
+    // A journal that was being opened is closed as soon as it is open.
+    await Promise.allSettled(this.opening);
   }
 }
 

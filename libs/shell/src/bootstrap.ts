@@ -2,13 +2,13 @@
  * A service's process, from its environment to its end.
  *
  * Rule: SIGTERM ends it in order; an actor that cannot go on ends it with code 1, and whoever supervises it starts it
- * again: the journal holds everything that was said.
+ * again: the journal holds everything that was said. An actor of a further host stops alone.
  */
 import 'reflect-metadata';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Address, Core } from '@vfiolab/core';
-import type { BusEvent } from './nats-bus.js';
+import type { BusEvent } from './nats-line.js';
 import { NatsBus } from './nats-bus.js';
 import { configFromEnvironment, type ShellConfig } from './shell-config.js';
 import { ServiceModule } from './service-module.js';
@@ -27,8 +27,10 @@ export async function bootstrap(service: string, cores: (address: Address) => Co
 
 async function run(service: string, cores: (address: Address) => Core | undefined, config: ShellConfig): Promise<void> {
   let app: INestMicroservice | undefined;
-  const onFailed = (address: Address, error: Error): void => {
-    complain(address, error);
+  const onFailed = (address: Address, error: Error, host: string): void => {
+    complain(`${host} ${address}`, error);
+    // The other hosts go on: this one is released and served again to bring it back.
+    if (host !== config.host) return;
     process.exitCode = 1;
     void app?.close();
   };

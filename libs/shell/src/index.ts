@@ -4,9 +4,11 @@ export { JournalFull, type JournalReading, readJournal } from './journal-file.js
 export { chainHash, genesisHash, outputsDigest } from './journal-hash.js';
 export * from './journal-seal.js';
 export { type Durability, DURABILITIES, type JournalOptions, openJournal, SqliteJournal } from './sqlite-journal.js';
+export { atExit } from './at-exit.js';
 export type { Bus, Detach, Receive, ReceiveFor } from './bus.js';
 export { MAX_UNDER_WAY, MemoryBus } from './memory-bus.js';
-export { type BusEvent, NatsBus, type NatsBusOptions } from './nats-bus.js';
+export { NatsBus, type NatsBusOptions } from './nats-bus.js';
+export type { BusEvent } from './nats-line.js';
 export { findNatsServer, type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
 export * from './nats-subjects.js';
 export { SLICE_MS, TurnScheduler } from './turn-scheduler.js';
@@ -21,10 +23,12 @@ export {
 } from './actor-host.js';
 export { bootstrap } from './bootstrap.js';
 export { type ActorStatus, ControlController } from './control.controller.js';
+export { HostList } from './host-list.js';
+export { HostRefused, ServedHosts } from './served-hosts.js';
 export { JournalFolder } from './journal-folder.js';
 export { LabNatsServer } from './lab-nats-server.js';
 export { FAMILIES, SERVICE_OPTIONS, ServiceModule, type ServiceOptions } from './service-module.js';
-export { ConfigError, configFromEnvironment, type ShellConfig } from './shell-config.js';
+export { ConfigError, configFromEnvironment, MAX_HOSTS, type ShellConfig } from './shell-config.js';
 export { benchEmbedded } from './bench-embedded.js';
 export { type Load, measure, type Measured } from './bench-load.js';
 export { benchNats, NATS_VARIANTS, type NatsVariant } from './bench-nats.js';

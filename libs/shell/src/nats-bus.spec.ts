@@ -1,5 +1,6 @@
 import { type Address, deviceAddress, LAB, MAX_FRAME } from '@vfiolab/core';
-import { type BusEvent, NatsBus } from './nats-bus.js';
+import { NatsBus } from './nats-bus.js';
+import type { BusEvent } from './nats-line.js';
 import { findNatsServer, type NatsServer, startNatsServer } from './nats-server.js';
 import {
   addressSubject,

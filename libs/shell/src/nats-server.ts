@@ -9,6 +9,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { MAX_FRAME } from '@vfiolab/core';
+import { atExit } from './at-exit.js';
 
 export interface NatsServer {
   /** `nats://127.0.0.1:<port>` */
@@ -63,12 +64,12 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   );
   const child = spawn(binary, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   const end = (): void => void child.kill('SIGKILL');
-  process.once('exit', end);
+  const forget = atExit(end);
   const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const finish = async (signal: NodeJS.Signals): Promise<void> => {
     child.kill(signal);
     await gone;
-    process.off('exit', end);
+    forget();
     rmSync(dir, { recursive: true, force: true });
   };
   try {

@@ -63,12 +63,16 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-/** What the NATS user of a service's process needs, and no more. */
-export function servicePermissions(scope: Scope, service: string): Permissions {
+/**
+ * What the NATS user of a service's process needs, and no more. `hosts`: whether it serves its home alone, or whatever
+ * hosts of its lab it is told to.
+ */
+export function servicePermissions(scope: Scope, service: string, hosts: 'home' | 'lab' = 'home'): Permissions {
   const s = scopeSubject(scope);
+  const served = hosts === 'home' ? s : `vfl.${scope.tenant}.${scope.lab}.*`;
   return {
-    publish: [`${s}.*.*.${service}.*`, `${controlInbox(s)}.>`],
-    subscribe: [serviceInbox(s, service), `${s}.${CONTROL}.${service}.*`],
+    publish: [`${served}.*.*.${service}.*`, `${controlInbox(s)}.>`],
+    subscribe: [serviceInbox(served, service), `${s}.${CONTROL}.${service}.*`],
   };
 }
 

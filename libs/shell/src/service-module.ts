@@ -16,9 +16,12 @@ import { type Address, type Core } from '@vfiolab/core';
 import { ActorHost, type ActorHostOptions } from './actor-host.js';
 import type { Bus } from './bus.js';
 import { ControlController } from './control.controller.js';
+import { HostList } from './host-list.js';
+import { HostsController } from './hosts.controller.js';
 import { JournalFolder } from './journal-folder.js';
 import { LabNatsServer } from './lab-nats-server.js';
 import { NatsBus } from './nats-bus.js';
+import { ServedHosts } from './served-hosts.js';
 import type { ShellConfig } from './shell-config.js';
 
 /** Services with one actor each, and those with many. */
@@ -30,34 +33,53 @@ export interface ServiceOptions {
   readonly cores: (address: Address) => Core | undefined;
   readonly bus: Bus;
   readonly config: ShellConfig;
-  readonly onFailed: ActorHostOptions['onFailed'];
+  /** An actor of the host has stopped by itself. */
+  readonly onFailed: (address: Address, error: Error, host: string) => void;
   /** What tests and embedded labs set: scheduler, limits, clock. */
   readonly host?: Partial<Pick<ActorHostOptions, 'scheduler' | 'limits' | 'now'>>;
 }
 
 export const SERVICE_OPTIONS = Symbol('service options');
 
-function makeHost({ services, cores, bus, config, onFailed, host }: ServiceOptions): ActorHost {
-  const folder = new JournalFolder(config);
+/** The actors of one host. */
+function makeHost({ services, cores, bus, config, onFailed, host: more }: ServiceOptions, host: string): ActorHost {
+  const folder = new JournalFolder({ ...config, host });
   const actors = services.flatMap((s) => (FAMILIES.includes(s) ? folder.known(s) : [s]));
   const families = services.filter((s) => FAMILIES.includes(s));
-  return new ActorHost({ bus, actors, families, cores, journals: folder.open, onFailed, ...host });
+  return new ActorHost({
+    bus: bus instanceof NatsBus && host !== config.host ? bus.forHost(host) : bus,
+    actors,
+    families,
+    cores,
+    journals: folder.open,
+    onFailed: (address, error) => onFailed(address, error, host),
+    ...more,
+  });
 }
+
+/** A bus in memory has one host; on NATS the configuration says how many there may be. */
+const makeHosts = (options: ServiceOptions): ServedHosts =>
+  new ServedHosts({
+    home: options.config.host,
+    most: options.bus instanceof NatsBus ? options.config.hosts : 1,
+    make: (host) => makeHost(options, host),
+    list: new HostList(options.config, options.services.join('+')),
+  });
 
 /** Starts the actors when Nest has started, and ends them when every handler of Nest has ended. */
 @Injectable()
 export class ActorHostLifecycle implements OnApplicationBootstrap, OnApplicationShutdown {
   constructor(
-    @Inject(ActorHost) private readonly host: ActorHost,
+    @Inject(ServedHosts) private readonly hosts: ServedHosts,
     @Inject(SERVICE_OPTIONS) private readonly options: ServiceOptions,
   ) {}
 
   onApplicationBootstrap(): Promise<void> {
-    return this.host.start();
+    return this.hosts.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.host.stop();
+    await this.hosts.stop();
     const { bus } = this.options;
     if (bus instanceof NatsBus) await bus.close();
   }
@@ -68,10 +90,11 @@ export class ServiceModule {
   static forRoot(options: ServiceOptions): DynamicModule {
     return {
       module: ServiceModule,
-      controllers: [ControlController],
+      controllers: [ControlController, HostsController],
       providers: [
         { provide: SERVICE_OPTIONS, useValue: options },
-        { provide: ActorHost, useFactory: makeHost, inject: [SERVICE_OPTIONS] },
+        { provide: ServedHosts, useFactory: makeHosts, inject: [SERVICE_OPTIONS] },
+        { provide: ActorHost, useFactory: (hosts: ServedHosts) => hosts.home, inject: [ServedHosts] },
         ActorHostLifecycle,
       ],
       exports: [ActorHost],

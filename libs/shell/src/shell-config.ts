@@ -6,6 +6,9 @@
 import { type Durability, DURABILITIES } from './sqlite-journal.js';
 import { isToken, type Scope } from './nats-subjects.js';
 
+/** Hosts that a process can be allowed to serve. */
+export const MAX_HOSTS = 256;
+
 export interface ShellConfig extends Scope {
   /** Address of the NATS server; undefined: everything is in this process. */
   readonly nats: string | undefined;
@@ -14,6 +17,8 @@ export interface ShellConfig extends Scope {
   readonly durability: Durability;
   /** Journals keep every record, so that the run can be replayed from its beginning. */
   readonly record: boolean;
+  /** Hosts that the process serves at most, `host` included. */
+  readonly hosts: number;
 }
 
 /** The environment does not say what a process needs to know. */
@@ -32,6 +37,7 @@ export function configFromEnvironment(env: Environment, needs: { readonly nats: 
     data: env.VFIOLAB_DATA || undefined,
     durability: durability(env.VFIOLAB_DURABILITY, problems),
     record: flag(env, 'VFIOLAB_RECORD', problems),
+    hosts: hosts(env.VFIOLAB_HOSTS || '1', problems),
   };
   if (needs.nats && !env.VFIOLAB_NATS)
     problems.push('VFIOLAB_NATS is not set: the address of the NATS server, like nats://127.0.0.1:4222');
@@ -65,4 +71,11 @@ function flag(env: Environment, name: string, problems: string[]): boolean {
   const value = env[name] ?? '0';
   if (value !== '0' && value !== '1') problems.push(`${name} is '${value}': must be 0 or 1`);
   return value === '1';
+}
+
+function hosts(value: string, problems: string[]): number {
+  const number = /^\d{1,4}$/.test(value) ? Number(value) : 0;
+  if (number < 1 || number > MAX_HOSTS)
+    problems.push(`VFIOLAB_HOSTS is '${value}': must be a whole number from 1 to ${MAX_HOSTS}`);
+  return number;
 }

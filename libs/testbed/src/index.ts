@@ -1,4 +1,5 @@
 export { startEmbedded, type StartOptions } from './embedded.js';
 export { type NatsOptions, startNats } from './nats.js';
+export { type NatsLab, type NatsLabOptions, startNatsLab } from './nats-lab.js';
 export { type ReplayedActor, replayRun, type ReplayReport } from './replay.js';
 export { type Manifest, readManifest, type RunMeta, type SealedActor, writeManifest } from './run-folder.js';

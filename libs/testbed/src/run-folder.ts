@@ -43,6 +43,7 @@ export const configOf = (dir: string, durability: Durability, record: boolean, n
   data: join(dir, JOURNALS),
   durability,
   record,
+  hosts: 1,
 });
 
 /** Where a run's journals are. */

@@ -4,22 +4,18 @@
  * Rule: the report for programs is one object with exact counts and the first mismatches; people get the same counts, by
  * machine and family, and what the mismatches have in common.
  */
-import type { ConformanceReport, DeviationCount } from '@vfiolab/conformance';
+import type { ConformanceOptions, DeviationCount, Tally } from '@vfiolab/conformance';
 import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
+import { natsUrl } from './run.js';
 
 /** Threads of one run. */
 const MAX_THREADS = 256;
+/** Traces at once on NATS: enough to keep the services busy while some traces wait for time to pass. */
+const LANES = 8;
 /** Causes and mismatches that people are shown. */
 const SHOWN_CAUSES = 20;
 const SHOWN_MISMATCHES = 10;
 
-/** The part of @vfiolab/conformance's tally that is used here. */
-interface Tally {
-  readonly groups: ReadonlyMap<string, { traces: number; tracesMatched: number; steps: number; stepsMatched: number }>;
-  report(): ConformanceReport;
-  deviations(): readonly DeviationCount[];
-  causes(): readonly { cause: string; count: number; first: number; example: string }[];
-}
 
 const percent = (part: number, whole: number): string =>
   `${whole === 0 ? '100.0' : ((100 * part) / whole).toFixed(1)} %`;
@@ -48,19 +44,47 @@ function printDeviations({ terminal }: Context, deviations: readonly DeviationCo
     terminal.out(`  ${steps} steps, ${traces} traces that differ in nothing else: ${name} (${example})\n    ${reason}`);
 }
 
-async function runConformance(input: Input, context: Context): Promise<number> {
-  const { terminal, json } = context;
-  const { conformance, inWords, InputError } = await import('@vfiolab/conformance');
+/** How many traces run at once, and what they run in. */
+function optionsOf(input: Input, { terminal }: Context): ConformanceOptions {
   const grep = input.text('grep');
   const threads = input.text('threads');
-  const began = performance.now();
-  const tally = await conformance(input.positionals, {
+  return {
     ...(grep !== undefined && { grep }),
     ...(threads !== undefined && { threads: wholeNumber('threads', threads, MAX_THREADS) }),
     onTrace: (done) => terminal.progress(`${done} traces`),
-  }).catch((error: unknown) => {
+  };
+}
+
+async function compare(input: Input, options: ConformanceOptions): Promise<Tally> {
+  const { conformance, InputError } = await import('@vfiolab/conformance');
+  return conformance(input.positionals, options).catch((error: unknown) => {
     throw error instanceof InputError ? new UsageError(error.message) : error;
   });
+}
+
+/** The same on service processes; they end with the run. What keeps them from starting is said as an error of usage. */
+async function compareOnNats(url: string, input: Input, context: Context): Promise<Tally> {
+  const { threads = LANES, ...options } = optionsOf(input, context);
+  const lanes = Math.max(1, threads);
+  const lab = await context.engine.startNatsLab({ url, hosts: lanes }).catch((error: unknown) => {
+    throw new UsageError(`--nats: ${(error as Error).message}`);
+  });
+  try {
+    return await compare(input, { ...options, threads: lanes, lab });
+  } finally {
+    await lab.end();
+  }
+}
+
+async function runConformance(input: Input, context: Context): Promise<number> {
+  const { terminal, json } = context;
+  const { inWords } = await import('@vfiolab/conformance');
+  const nats = natsUrl(input.text('nats'));
+  const began = performance.now();
+  const tally =
+    nats === undefined
+      ? await compare(input, optionsOf(input, context))
+      : await compareOnNats(nats, input, context);
   const report = tally.report();
   const { traces, tracesMatched, steps, stepsMatched } = report;
   const deviating = tally.deviations().reduce((sum, each) => sum + each.traces, 0);
@@ -86,16 +110,19 @@ export const conformance: Command = {
   positionals: ['PATH...'],
   options: {
     grep: { value: 'TEXT', about: 'only traces with this text in name, machine, title or tags' },
-    threads: { value: 'N', about: 'threads; default: one for each processor, 0: none' },
+    nats: { value: 'URL|auto', about: 'one process a service, on this NATS server (auto: start one on loopback)' },
+    threads: { value: 'N', about: `threads; default: one for each processor, 0: none. With --nats: traces at once, default ${LANES}` },
     verbose: { about: 'show the first mismatches, call by call' },
   },
   details: `
 PATH is a file or a folder of traces (.jsonl or .jsonl.gz). Every trace runs on a fresh host of the machine and kernel that
-its header names. With --json the report is {"traces", "tracesMatched", "steps", "stepsMatched", "mismatches": [{"trace",
-"step", "field", "expected", "got"}]}, with at most 100 mismatches. Where the lab answers otherwise on purpose, "deviations"
-names what, why, and in how many steps; they count neither as matches nor as mismatches.
+its header names: in virtual time, or with --nats in real time on service processes that are started for the run and serve
+all its hosts. Both give the same report. With --json it is {"traces", "tracesMatched", "steps", "stepsMatched",
+"mismatches": [{"trace", "step", "field", "expected", "got"}]}, with at most 100 mismatches. Where the lab answers otherwise
+on purpose, "deviations" names what, why, and in how many steps; they count neither as matches nor as mismatches.
 
   vfiolab conformance test/conformance/traces
-  vfiolab conformance traces --grep b013 --verbose`,
+  vfiolab conformance traces --grep b013 --verbose
+  vfiolab conformance traces --nats auto`,
   run: runConformance,
 };

@@ -22,6 +22,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     asked,
     startEmbedded: answer('startEmbedded'),
     startNats: answer('startNats'),
+    startNatsLab: answer('startNatsLab'),
     writeManifest: answer('writeManifest'),
     replayRun: answer('replayRun'),
     simulate: answer('simulate'),

@@ -1,0 +1,105 @@
+/**
+ * One host whose services are processes on NATS.
+ *
+ * Rule: nothing is shared with the services but the bus and, after the end, what they keep on disk.
+ */
+import type { Address } from '@vfiolab/core';
+import { clientAddress } from '@vfiolab/core';
+import { Link } from '@vfiolab/client';
+import { SERVICES } from '@vfiolab/host';
+import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
+import { type Detach, type NatsBus, parseFrameSubject } from '@vfiolab/shell';
+import { inspectActor } from './inspect.js';
+import { CrashTrigger } from './tap.js';
+
+/** What differs between a host that has the processes for itself and one of many. */
+export interface HostWays {
+  /** Addresses of its devices: they have an actor each, made when it is needed. */
+  devices(): Promise<Address[]>;
+  /** Kills the plan's service and brings it back; undefined when it would come back empty. */
+  readonly crash: ((plan: CrashPlan) => Promise<void>) | undefined;
+  /** Ends the host. No link is used any more. */
+  end(): Promise<RunEnd>;
+}
+
+/** Operations in flight have this long to end when a host ends, ms. */
+const QUIET_MS = 10_000;
+const LOOK_MS = 20;
+
+export class NatsEnvironment implements Environment {
+  readonly mode = 'nats';
+  private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
+
+  constructor(
+    private readonly bus: NatsBus,
+    private readonly ways: HostWays,
+  ) {}
+
+  link(name: string): Link {
+    const known = this.links.get(name);
+    if (known) return known.link;
+    const address = clientAddress(name);
+    const link = new Link({ now: Date.now, sleep, send: (to, frame) => this.bus.send(address, to, frame) });
+    const detach = this.bus.attach(address, (from, frame) => link.receive(from, frame));
+    const timer = setInterval(() => link.tick(), 20);
+    timer.unref();
+    this.links.set(name, { link, timer, detach });
+    return link;
+  }
+
+  /** Listens to everything said to and by the service; kills its process when the plan's frame passes. */
+  crash(plan: CrashPlan): Promise<void> {
+    const crash = this.ways.crash;
+    if (!crash) throw new Error('durability none keeps no journal: a killed service would come back empty');
+    const trigger = new CrashTrigger(plan);
+    const { connection, scope } = this.bus;
+    const depth = scope.split('.').length;
+    return new Promise((resolve, reject) => {
+      const tap = connection.subscribe(`${scope}.*.*.*.*`, {
+        callback: (error, msg) => {
+          if (error) return reject(error);
+          const { to, from } = parseFrameSubject(msg.subject, depth);
+          if (!trigger.see(from, to, msg.data)) return;
+          tap.unsubscribe();
+          crash(plan).then(resolve, reject);
+        },
+      });
+    });
+  }
+
+  inspect(address: Address): ReturnType<typeof inspectActor> {
+    return inspectActor(this.link('operator'), address);
+  }
+
+  async actors(): Promise<Address[]> {
+    return [...SERVICES, ...(await this.ways.devices())].sort();
+  }
+
+  async end(): Promise<RunEnd> {
+    const stuck = await this.quiet();
+    for (const { timer, detach } of this.links.values()) {
+      clearInterval(timer);
+      detach();
+    }
+    const { actors, broken } = await this.ways.end();
+    return { actors, broken: [...stuck, ...broken] };
+  }
+
+  /** Waits until no service has an operation in flight; says which have some after a long time. */
+  private async quiet(): Promise<string[]> {
+    const until = Date.now() + QUIET_MS;
+    const stuck = await Promise.all((await this.actors()).map((address) => this.idle(address, until)));
+    return stuck.filter((words) => words !== '');
+  }
+
+  private async idle(address: Address, until: number): Promise<string> {
+    for (;;) {
+      const { busy } = await this.inspect(address);
+      if (busy === 0) return '';
+      if (Date.now() > until) return `${address}: ${busy} operations in flight do not end`;
+      await sleep(LOOK_MS);
+    }
+  }
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

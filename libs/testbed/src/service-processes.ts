@@ -1,0 +1,133 @@
+/**
+ * The processes of the services, each one of them started from its build.
+ *
+ * Rule: none outlives this process; what one says on stderr is kept for error messages.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Address } from '@vfiolab/core';
+import { SERVICES } from '@vfiolab/host';
+import { type ActorStatus, atExit, type NatsBus, type ShellConfig } from '@vfiolab/shell';
+
+/** All services, each in its process. */
+export const PROCESSES: readonly string[] = [...SERVICES.map(String), 'device'];
+const READY_MS = 30_000;
+const STOP_MS = 10_000;
+/** Pieces of what the processes said that are kept. */
+const MAX_COMPLAINTS = 100;
+
+export class ServiceProcesses {
+  private readonly running = new Map<string, ChildProcess>();
+  private readonly complaints: string[] = [];
+  /** Those whose end was asked for. */
+  private readonly dismissed = new Set<ChildProcess>();
+  private readonly forget: () => void;
+  private stopping = false;
+
+  /** `onLost` hears of a process that was ready and has ended by itself. */
+  constructor(
+    private readonly config: ShellConfig,
+    private readonly onLost: (error: Error) => void = () => undefined,
+  ) {
+    this.forget = atExit(() => this.killAll());
+  }
+
+  async startAll(): Promise<void> {
+    await Promise.all(PROCESSES.map((service) => this.start(service)));
+  }
+
+  /** Resolves when the process says that it is ready. */
+  start(service: string): Promise<void> {
+    const main = fileURLToPath(new URL(`../../../services/${service}/dist/main.js`, import.meta.url));
+    if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build`);
+    const child = spawn(process.execPath, ['--no-warnings', main], {
+      env: this.environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.running.set(service, child);
+    child.stderr.on('data', (chunk: Buffer) => this.complain(chunk.toString().trim()));
+    return this.ready(service, child);
+  }
+
+  private complain(text: string): void {
+    this.complaints.push(text);
+    if (this.complaints.length > MAX_COMPLAINTS) this.complaints.shift();
+  }
+
+  private ready(service: string, child: ChildProcess): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const tell = (what: string): Error => new Error([`the ${service} service ${what}`, ...this.complaints].join('\n'));
+      const timer = setTimeout(() => reject(tell(`was not ready after ${READY_MS} ms`)), READY_MS);
+      child.stdout!.on('data', (chunk: Buffer) => {
+        if (!chunk.toString().includes('ready')) return;
+        clearTimeout(timer);
+        resolve();
+      });
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer);
+        const error = tell(`ended with ${code === null ? signal : `code ${code}`}`);
+        reject(error);
+        if (!this.dismissed.has(child)) this.onLost(error);
+      });
+    });
+  }
+
+  private environment(): NodeJS.ProcessEnv {
+    const { nats, tenant, lab, host, data, durability, record, hosts } = this.config;
+    return {
+      PATH: process.env.PATH,
+      VFIOLAB_NATS: nats,
+      VFIOLAB_TENANT: tenant,
+      VFIOLAB_LAB: lab,
+      VFIOLAB_HOST: host,
+      VFIOLAB_DATA: data,
+      VFIOLAB_DURABILITY: durability,
+      VFIOLAB_RECORD: record ? '1' : '0',
+      VFIOLAB_HOSTS: String(hosts),
+    };
+  }
+
+  /** SIGKILL, and waits until the process is gone. */
+  async kill(service: string): Promise<void> {
+    const child = this.running.get(service)!;
+    this.dismissed.add(child);
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  /** SIGTERM to all; whoever has not ended in time is killed. */
+  async stopAll(): Promise<void> {
+    if (this.stopping) return;
+    this.stopping = true;
+    for (const child of this.running.values()) this.dismissed.add(child);
+    await Promise.all([...this.running.values()].map(stop));
+    this.forget();
+  }
+
+  /** SIGKILL to all, without waiting. */
+  killAll(): void {
+    for (const child of this.running.values()) {
+      this.dismissed.add(child);
+      child.kill('SIGKILL');
+    }
+    this.forget();
+  }
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  await gone;
+  clearTimeout(timer);
+}
+
+
+/** Actors of the devices that a host has, as the device service's process tells. */
+export async function devicesOf(bus: NatsBus, host: string): Promise<Address[]> {
+  const states = (await bus.control('device', 'status', { host })) as ActorStatus[];
+  return states.map(({ address }) => address);
+}
