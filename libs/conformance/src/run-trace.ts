@@ -4,6 +4,7 @@
  * Words: a *pseudo step* is not in the trace: `end` stands for the state in which the program left the host.
  * Rule: every step counts; a step that could not run differs from its recording like any other.
  */
+import type { LinkPorts } from '@vfiolab/client';
 import type { Environment } from '@vfiolab/scenario';
 import { differences } from './compare.js';
 import { deviationOf } from './deviations.js';
@@ -42,8 +43,9 @@ export interface TraceReport {
 
 /** The lab's own trouble while a step ran: no errno of any kernel. */
 const TROUBLE = 'lab';
-/** Time for what a program left behind to be cleared away, ms of the lab's time. */
-const SETTLE_MS = 200;
+/** Time for what a program left behind to be cleared away, ms of the lab's time; looked at in growing intervals. */
+const SETTLE_MS = 2000;
+const FIRST_LOOK_MS = 2;
 
 async function runStep(program: Program, step: Step): Promise<Outcome> {
   const runner = stepRunners.get(step.op);
@@ -68,7 +70,7 @@ export async function runTrace(trace: Trace, env: Environment): Promise<TraceRep
   const mismatches: Mismatch[] = [];
   const deviations: Deviating[] = [];
   const program = await Program.start('program', env);
-  const before = await figuresOf(env);
+  const before = figuresOf(await inspectAll(env));
   let stepsMatched = 0;
   for (const step of trace.steps) {
     const found = judge(trace, step, await attempt(program, step));
@@ -105,17 +107,21 @@ function judge(
 }
 
 type Figures = ReadonlyMap<string, number>;
+type Inspection = Awaited<ReturnType<Environment['inspect']>> & { readonly address: string };
 
-/** Counts of all services that are 0 on a host at rest, but for what boot set up. */
-async function figuresOf(env: Environment): Promise<Figures> {
-  const all = new Map<string, number>();
-  for (const address of await env.actors())
-    for (const [name, value] of Object.entries((await env.inspect(address)).figures))
-      all.set(`${address}.${name}`, value);
-  return all;
-}
+/** What all services say of themselves. */
+const inspectAll = async (env: Environment): Promise<Inspection[]> =>
+  Promise.all((await env.actors()).map(async (address) => ({ address, ...(await env.inspect(address)) })));
 
-/** The program is gone: invariants hold, and nothing of it is left. */
+/** Counts of all services that are 0 on a host at rest, but for what boot set up; operations in flight are one of them. */
+const figuresOf = (all: readonly Inspection[]): Figures =>
+  new Map(
+    all.flatMap(({ address, figures, busy }) =>
+      Object.entries({ ...figures, busy }).map(([name, value]) => [`${address}.${name}`, value] as const),
+    ),
+  );
+
+/** The program is gone: invariants hold, nothing is under way, and nothing of it is left. */
 async function endOf(trace: Trace, program: Program, env: Environment, before: Figures): Promise<Mismatch[]> {
   const pseudo = (field: string, expected: Json, got: Json, words: string): Mismatch => ({
     trace: trace.name,
@@ -130,11 +136,26 @@ async function endOf(trace: Trace, program: Program, env: Environment, before: F
   } catch (error) {
     return [pseudo('exit', 'the program ends', (error as Error).message, 'exit of every process')];
   }
-  await program.main.process.link.ports.sleep(SETTLE_MS);
-  const broken: Mismatch[] = [];
-  for (const address of await env.actors())
-    for (const words of (await env.inspect(address)).broken)
-      broken.push(pseudo('invariant', null, words, `state of ${address}`));
-  const left = [...(await figuresOf(env))].filter(([name, value]) => value > (before.get(name) ?? 0));
-  return [...broken, ...left.map(([name, value]) => pseudo('left', before.get(name) ?? 0, value, name))];
+  const look = async (): Promise<Mismatch[]> => {
+    const all = await inspectAll(env);
+    const broken = all.flatMap(({ address, broken: words }) =>
+      words.map((each) => pseudo('invariant', null, each, `state of ${address}`)),
+    );
+    const left = [...figuresOf(all)].filter(([name, value]) => value > (before.get(name) ?? 0));
+    const leaks = left.map(([name, value]) => pseudo('left', before.get(name) ?? 0, value, name));
+    return [...broken, ...leaks];
+  };
+  return settled(look, program.main.process.link.ports);
+}
+
+/** Looks until all is well twice in a row, or the time for it is over. */
+async function settled(look: () => Promise<Mismatch[]>, time: LinkPorts): Promise<Mismatch[]> {
+  const until = time.now() + SETTLE_MS;
+  let calm = 0;
+  for (let pause = FIRST_LOOK_MS; ; pause *= 2) {
+    const wrong = await look();
+    calm = wrong.length > 0 ? 0 : calm + 1;
+    if (calm === 2 || time.now() >= until) return wrong;
+    await time.sleep(calm > 0 ? FIRST_LOOK_MS : Math.min(pause, until - time.now()));
+  }
 }

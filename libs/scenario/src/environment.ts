@@ -34,14 +34,21 @@ export interface RunEnd {
   readonly broken: string[];
 }
 
+export interface Inspection {
+  readonly lines: string[];
+  readonly broken: string[];
+  readonly figures: Record<string, number>;
+  readonly busy: number;
+}
+
 export interface Environment {
   readonly mode: Mode;
   /** The link of the client with this name; made on first use. */
   link(name: string): Link;
   /** Arranges one crash. Answers when it has happened and the service is back. */
   crash(plan: CrashPlan): Promise<void>;
-  /** The state for people and its figures, live. */
-  inspect(address: Address): Promise<{ lines: string[]; broken: string[]; figures: Record<string, number> }>;
+  /** The state for people and its figures, live; `busy`: operations in flight. */
+  inspect(address: Address): Promise<Inspection>;
   /** Addresses of all running actors. */
   actors(): Promise<Address[]>;
   /** Ends the lab; journals are complete on disk then. */

@@ -104,6 +104,30 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
     expect([sumOf(pages, 'pages'), sumOf(iommu, 'iommu')]).toEqual([3, 3]);
   });
 
+  test('hosts on one connection hear what is for them, and nothing is left of one that is detached', async () => {
+    const home = await bus('one');
+    const subscriptions = (): number =>
+      (home.connection as unknown as { protocol: { subscriptions: { size(): number } } }).protocol.subscriptions.size();
+    const before = subscriptions();
+    const heard: string[] = [];
+    const detach = ['a', 'b'].map((host) => home.forHost(host).attach('pages', (from) => heard.push(`${host} ${from}`)));
+    const devices = home.forHost('b').attachService('device', (to, from) => heard.push(`b ${to} ${from}`));
+    await home.connection.flush();
+    const sender = await bus('two');
+    sender.send('lab', 'pages', new Uint8Array(1));
+    sender.forHost('a').send('lab', 'pages', new Uint8Array(1));
+    sender.forHost('b').send('iommu', 'pages', new Uint8Array(1));
+    sender.forHost('b').send('iommu', 'device:x', new Uint8Array(1));
+    await until('three frames', () => heard.length === 3);
+    expect(heard).toEqual(['a lab', 'b iommu', 'b device:x iommu']);
+    for (const each of [...detach, devices]) each();
+    expect(subscriptions()).toBe(before);
+    sender.forHost('a').send('lab', 'pages', new Uint8Array(1));
+    await sender.connection.flush();
+    await home.connection.flush();
+    expect(heard.length).toBe(3);
+  });
+
   test('the largest frame passes, one byte more is refused before it is sent', async () => {
     const [a, b] = [await bus('a'), await bus('b')];
     let got = 0;
@@ -149,7 +173,9 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
     let guarded: NatsServer;
     beforeAll(async () => {
       const services = [LAB, 'pages', 'device'].map((s) => user(s, servicePermissions(SCOPE, s)));
-      const users = [...services, user('vmm', clientPermissions(SCOPE, 'client:vmm'))];
+      const many = user('many', servicePermissions(SCOPE, 'iommu', 'lab'));
+      const elsewhere = user('elsewhere', clientPermissions({ ...SCOPE, host: 'h2' }, 'client:vmm'));
+      const users = [...services, many, elsewhere, user('vmm', clientPermissions(SCOPE, 'client:vmm'))];
       guarded = await startNatsServer({ config: `authorization: { users: [${users.join(', ')}] }` });
     });
     afterAll(() => guarded.stop());
@@ -160,6 +186,26 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
       await rig.host(await bus('device', [], as(guarded, 'device')), [], { families: ['device'] });
       const caller = rig.client(await bus('vmm', [], as(guarded, 'vmm')), 'client:vmm');
       expect(await caller.call('device:0', counterApi.addBoth, { by: 4 })).toBe(4);
+    });
+
+    test('a process that serves any host of its lab may speak as its service there, and no other may', async () => {
+      const events: BusEvent[] = [];
+      const many = (await bus('many', events, as(guarded, 'many'))).forHost('h2');
+      const heard: string[] = [];
+      many.attach('iommu', (from) => {
+        heard.push(from);
+        many.send('iommu', 'client:vmm', new Uint8Array(1));
+      });
+      await many.connection.flush();
+      const vmm = (await bus('elsewhere', [], as(guarded, 'elsewhere'))).forHost('h2');
+      vmm.attach('client:vmm', (from) => heard.push(from));
+      vmm.send('client:vmm', 'iommu', new Uint8Array(1));
+      await until('question and answer', () => heard.length === 2);
+      expect(heard).toEqual(['client:vmm', 'iommu']);
+      expect(events).toEqual([]);
+      const single: BusEvent[] = [];
+      (await bus('pages', single, as(guarded, 'pages'))).forHost('h2').attach('pages', () => undefined);
+      await until('the refusal', () => single.some((e) => e.kind === 'forbidden'));
     });
 
     test('nobody speaks as somebody else, and the attempt is reported', async () => {

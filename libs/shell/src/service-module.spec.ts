@@ -20,7 +20,7 @@ let rig: Rig;
 beforeEach(() => (rig = new Rig()));
 afterEach(() => rig.stop());
 
-const config = (): ShellConfig => ({ ...SCOPE, nats: undefined, data: rig.dir, durability: 'process', record: true });
+const config = (): ShellConfig => ({ ...SCOPE, nats: undefined, data: rig.dir, durability: 'process', record: true, hosts: 1 });
 
 test('embedded: all services in one Nest application, with journals that outlive it', async () => {
   const device = 'device:0000:65:00_0';
@@ -118,6 +118,48 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     expect(reading.meta.closedSeq).toBe(reading.head.seq);
     await reading.close();
   }, 40_000);
+
+  test('one process, many hosts: bounded, apart, and back after a crash', async () => {
+    const env = { ...environment(), VFIOLAB_HOSTS: '3' };
+    const lab = launch(LAB, env);
+    let pages = launch('pages', env);
+    const ready = (...of: { text: () => string }[]): Promise<void> =>
+      until('they are ready', () => of.every(({ text }) => text().includes('ready')), 15_000);
+    await ready(lab, pages);
+    for (const service of [LAB, 'pages'])
+      for (const host of ['a', 'b']) expect(await bus.control(service, 'serve', { host })).toContain(host);
+    await expect(bus.control('pages', 'serve', { host: 'c' })).rejects.toThrow(
+      /pages\.serve: c is not served: the process of h serves 3 hosts already/,
+    );
+    await expect(bus.control('pages', 'serve', null)).rejects.toThrow(/"" is no host/);
+    await expect(bus.control('pages', 'status', { host: 'c' })).rejects.toThrow(
+      /host 'c' is not served here; there are h, a, b/,
+    );
+    const at = (host: string) => rig.client(bus.forHost(host));
+    const [a, b] = [at('a'), at('b')];
+    expect([await a.call('pages', counterApi.add, { by: 1 }), await b.call('pages', counterApi.add, { by: 10 })]).toEqual(
+      [1, 10],
+    );
+    pages.child.kill('SIGKILL');
+    await pages.ended;
+    pages = launch('pages', env);
+    expect([await a.call('pages', counterApi.add, { by: 1 }), await b.call('pages', counterApi.add, { by: 10 })]).toEqual(
+      [2, 20],
+    );
+    expect(await bus.control('pages', 'hosts', null)).toEqual(['h', 'a', 'b']);
+    // A mistake in one host stops its actor there; released and served again, it goes on from its journal.
+    const wrong = a.call('pages', counterApi.blunder, {}).catch((e: Error) => e);
+    await until('it has been complained about', () => pages.text().includes('a pages: a mistake of the core'));
+    expect(await b.call('pages', counterApi.add, { by: 10 })).toBe(30);
+    expect(await bus.control('pages', 'status', { host: 'a' })).toMatchObject([{ address: 'pages', state: 'failed' }]);
+    expect(await bus.control('pages', 'release', { host: 'b' })).toEqual(['h', 'a']);
+    const reading = await readJournal(join(rig.dir, 't', 'l', 'b', 'pages.db'), 'pages');
+    expect(reading.meta.closedSeq).toBe(reading.head.seq);
+    await reading.close();
+    await bus.control('pages', 'serve', { host: 'b' });
+    expect(await b.call('pages', counterApi.add, { by: 10 })).toBe(40);
+    void wrong;
+  }, 60_000);
 
   test('control answers go to the control inbox and nowhere else', async () => {
     const lab = launch(LAB);

@@ -11,7 +11,12 @@ test('what is not set has a default, but for the server and the folder', () => {
     data: '/var/lib/vfiolab',
     durability: 'process',
     record: false,
+    hosts: 1,
   });
+});
+
+test('a process may be allowed to serve many hosts', () => {
+  expect(configFromEnvironment({ ...GOOD, VFIOLAB_HOSTS: '256' }, { nats: true }).hosts).toBe(256);
 });
 
 test('an embedded lab needs no server, and one that keeps nothing no folder', () => {
@@ -31,6 +36,9 @@ test.each([
     { VFIOLAB_DURABILITY: 'full' },
     /VFIOLAB_DURABILITY is 'full': must be process, power, none/,
   ],
+  ['no host at all', { VFIOLAB_HOSTS: '0' }, /VFIOLAB_HOSTS is '0': must be a whole number from 1 to 256/],
+  ['more hosts than a process can serve', { VFIOLAB_HOSTS: '257' }, /VFIOLAB_HOSTS is '257'/],
+  ['hosts that are no number', { VFIOLAB_HOSTS: '1e2' }, /VFIOLAB_HOSTS is '1e2'/],
   ['an unknown flag', { VFIOLAB_RECORD: 'yes' }, /VFIOLAB_RECORD is 'yes': must be 0 or 1/],
 ])('%s is refused with what it must be', (_name, change, message) => {
   const read = (): unknown => configFromEnvironment({ ...GOOD, ...change }, { nats: true });

@@ -5,7 +5,7 @@
  */
 import { type Address, bootApi, decodeHeader, REPLY, REQUEST } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
-import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
+import type { CrashPlan, Environment, Inspection, RunEnd } from '@vfiolab/scenario';
 import { methodNamed, stateHash } from '@vfiolab/host';
 import type { SimHost } from './sim-host.js';
 
@@ -62,9 +62,9 @@ export class SimEnvironment implements Environment {
     resolve();
   }
 
-  async inspect(address: Address): Promise<{ lines: string[]; broken: string[]; figures: Record<string, number> }> {
-    const { lines, broken, figures } = await this.link('operator').call(address, bootApi.inspect, undefined);
-    return { lines, broken, figures: Object.fromEntries(figures.map((f) => [f.name, f.value])) };
+  async inspect(address: Address): Promise<Inspection> {
+    const { lines, broken, figures, busy } = await this.link('operator').call(address, bootApi.inspect, undefined);
+    return { lines, broken, busy, figures: Object.fromEntries(figures.map((f) => [f.name, f.value])) };
   }
 
   actors(): Promise<Address[]> {

@@ -1,14 +1,7 @@
 /** Asking a running actor about itself. */
 import { type Address, bootApi } from '@vfiolab/core';
 import type { Link } from '@vfiolab/client';
-
-export interface Inspection {
-  readonly lines: string[];
-  readonly broken: string[];
-  readonly figures: Record<string, number>;
-  /** Operations in flight. */
-  readonly busy: number;
-}
+import type { Inspection } from '@vfiolab/scenario';
 
 export async function inspectActor(link: Link, address: Address): Promise<Inspection> {
   const { lines, broken, figures, busy } = await link.call(address, bootApi.inspect, undefined);

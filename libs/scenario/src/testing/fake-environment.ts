@@ -75,7 +75,8 @@ export class FakeEnvironment implements Environment {
   }
 
   inspect(address: Address): ReturnType<Environment['inspect']> {
-    return Promise.resolve({ lines: [], broken: this.broken[address] ?? [], figures: { ...this.figures[address] } });
+    const broken = this.broken[address] ?? [];
+    return Promise.resolve({ lines: [], broken, figures: { ...this.figures[address] }, busy: 0 });
   }
 
   actors(): Promise<Address[]> {

@@ -26,6 +26,8 @@ export const counterApi = api('counter', {
   /** Adds here and at the partner, and answers the partner's sum. */
   addBoth: method(2, message({ by: num }), num, { clients: true }),
   echo: method(3, bytes, bytes, { clients: true }),
+  /** A mistake of the core, which stops its actor. */
+  blunder: method(4, message({}), num, { clients: true }),
 });
 
 export class CounterCore implements Core {
@@ -44,6 +46,9 @@ export class CounterCore implements Core {
           return there;
         },
         echo: (_req, args) => args,
+        blunder: () => {
+          throw new Error('a mistake of the core');
+        },
       }),
     );
   }

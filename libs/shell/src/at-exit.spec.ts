@@ -1,0 +1,20 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { atExit } from './at-exit.js';
+
+const here = (name: string): string => fileURLToPath(new URL(`./testing/${name}`, import.meta.url));
+
+test('however many there are, the process has one listener more', () => {
+  const before = process.listenerCount('exit');
+  const forget = Array.from({ length: 20 }, () => atExit(() => undefined));
+  expect(process.listenerCount('exit')).toBe(before + 1);
+  for (const each of forget) each();
+});
+
+test('a process that exits ends all but what was forgotten, and draws no warning', () => {
+  const args = ['--import', here('run-ts.mjs'), here('exiting-process.ts')];
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  const ended = Array.from({ length: 20 }, (_, i) => `ended ${i}\n`).filter((_, i) => i !== 7);
+  expect(stdout).toBe(ended.join(''));
+  expect(stderr).not.toContain('MaxListeners');
+}, 20_000);
