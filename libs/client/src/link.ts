@@ -22,6 +22,8 @@ export class UnknownOutcome extends Error {
 
 export class Link {
   readonly caller: Caller;
+  /** Why nothing will be answered any more. */
+  private over: Error | undefined;
   private readonly readable = new Map<string, (() => void)[]>();
 
   constructor(
@@ -31,8 +33,14 @@ export class Link {
     this.caller = new Caller(ports);
   }
 
+  /** The lab is gone: calls that wait reject soon, and further ones at once. */
+  close(why: Error): void {
+    this.over = why;
+  }
+
   /** Asks and waits for the answer, at most the link's time-out. */
   async call<A, R>(to: Address, method: Method<A, R>, args: A): Promise<R> {
+    if (this.over) throw this.over;
     const deadline = this.ports.now() + this.timeoutMs;
     const answer = this.caller.call(to, method, args, deadline);
     const late = this.late(answer, deadline, () => new UnknownOutcome(method.name, to, this.timeoutMs));
@@ -44,9 +52,9 @@ export class Link {
     let settled = false;
     const settle = (): void => void (settled = true);
     answer.then(settle, settle);
-    while (!settled && this.ports.now() < deadline)
+    while (!settled && !this.over && this.ports.now() < deadline)
       await this.ports.sleep(Math.min(500, deadline - this.ports.now() + 1));
-    if (!settled) throw error();
+    if (!settled) throw this.over ?? error();
     return new Promise(() => undefined);
   }
 

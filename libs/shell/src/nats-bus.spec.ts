@@ -110,7 +110,9 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
       (home.connection as unknown as { protocol: { subscriptions: { size(): number } } }).protocol.subscriptions.size();
     const before = subscriptions();
     const heard: string[] = [];
-    const detach = ['a', 'b'].map((host) => home.forHost(host).attach('pages', (from) => heard.push(`${host} ${from}`)));
+    const detach = ['a', 'b'].map((host) =>
+      home.forHost(host).attach('pages', (from) => heard.push(`${host} ${from}`)),
+    );
     const devices = home.forHost('b').attachService('device', (to, from) => heard.push(`b ${to} ${from}`));
     await home.connection.flush();
     const sender = await bus('two');

@@ -140,22 +140,25 @@ test('a released host has closed journals that stay, and goes on with them when 
   expect(await add('a', 1)).toBe(8);
 });
 
-test.each(['process', 'power'] as const)('durability %s: started again a process serves what it served, and not what it released', async (durability) => {
-  const first = open({ durability });
-  await first.hosts.start();
-  await first.hosts.serve('a');
-  await first.hosts.serve('b');
-  await first.add('a', 3);
-  await first.hosts.release('b');
-  await first.hosts.stop();
-  const second = open({ durability });
-  await second.hosts.start();
-  expect(second.hosts.names()).toEqual(['home', 'a']);
-  expect(await second.add('a', 1)).toBe(4);
-  await second.hosts.stop();
-  const third = open({ durability, most: 1 });
-  await expect(third.hosts.start()).rejects.toThrow(/2 hosts are to be served, but at most 1.*VFIOLAB_HOSTS to 2/);
-});
+test.each(['process', 'power'] as const)(
+  'durability %s: started again a process serves what it served, and not what it released',
+  async (durability) => {
+    const first = open({ durability });
+    await first.hosts.start();
+    await first.hosts.serve('a');
+    await first.hosts.serve('b');
+    await first.add('a', 3);
+    await first.hosts.release('b');
+    await first.hosts.stop();
+    const second = open({ durability });
+    await second.hosts.start();
+    expect(second.hosts.names()).toEqual(['home', 'a']);
+    expect(await second.add('a', 1)).toBe(4);
+    await second.hosts.stop();
+    const third = open({ durability, most: 1 });
+    await expect(third.hosts.start()).rejects.toThrow(/2 hosts are to be served, but at most 1.*VFIOLAB_HOSTS to 2/);
+  },
+);
 
 test('a host that cannot be recovered is not served, and the others are', async () => {
   mkdirSync(folderOf('a'), { recursive: true });

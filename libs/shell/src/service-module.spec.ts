@@ -20,7 +20,14 @@ let rig: Rig;
 beforeEach(() => (rig = new Rig()));
 afterEach(() => rig.stop());
 
-const config = (): ShellConfig => ({ ...SCOPE, nats: undefined, data: rig.dir, durability: 'process', record: true, hosts: 1 });
+const config = (): ShellConfig => ({
+  ...SCOPE,
+  nats: undefined,
+  data: rig.dir,
+  durability: 'process',
+  record: true,
+  hosts: 1,
+});
 
 test('embedded: all services in one Nest application, with journals that outlive it', async () => {
   const device = 'device:0000:65:00_0';
@@ -137,15 +144,17 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     );
     const at = (host: string) => rig.client(bus.forHost(host));
     const [a, b] = [at('a'), at('b')];
-    expect([await a.call('pages', counterApi.add, { by: 1 }), await b.call('pages', counterApi.add, { by: 10 })]).toEqual(
-      [1, 10],
-    );
+    expect([
+      await a.call('pages', counterApi.add, { by: 1 }),
+      await b.call('pages', counterApi.add, { by: 10 }),
+    ]).toEqual([1, 10]);
     pages.child.kill('SIGKILL');
     await pages.ended;
     pages = launch('pages', env);
-    expect([await a.call('pages', counterApi.add, { by: 1 }), await b.call('pages', counterApi.add, { by: 10 })]).toEqual(
-      [2, 20],
-    );
+    expect([
+      await a.call('pages', counterApi.add, { by: 1 }),
+      await b.call('pages', counterApi.add, { by: 10 }),
+    ]).toEqual([2, 20]);
     expect(await bus.control('pages', 'hosts', null)).toEqual(['h', 'a', 'b']);
     // A mistake in one host stops its actor there; released and served again, it goes on from its journal.
     const wrong = a.call('pages', counterApi.blunder, {}).catch((e: Error) => e);

@@ -7,7 +7,7 @@ import type { Address } from '@vfiolab/core';
 import { clientAddress } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
 import { SERVICES } from '@vfiolab/host';
-import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
+import type { CrashPlan, Environment, Inspection, RunEnd } from '@vfiolab/scenario';
 import { type Detach, type NatsBus, parseFrameSubject } from '@vfiolab/shell';
 import { inspectActor } from './inspect.js';
 import { CrashTrigger } from './tap.js';
@@ -30,14 +30,24 @@ export class NatsEnvironment implements Environment {
   readonly mode = 'nats';
   private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
 
+  private over: Error | undefined;
+
   constructor(
     private readonly bus: NatsBus,
     private readonly ways: HostWays,
   ) {}
 
+  /** The lab is gone, with whatever was under way: every call rejects with the reason. */
+  abandon(why: Error): void {
+    this.over = why;
+    for (const { link } of this.links.values()) link.close(why);
+    this.detach();
+  }
+
   link(name: string): Link {
     const known = this.links.get(name);
     if (known) return known.link;
+    if (this.over) throw this.over;
     const address = clientAddress(name);
     const link = new Link({ now: Date.now, sleep, send: (to, frame) => this.bus.send(address, to, frame) });
     const detach = this.bus.attach(address, (from, frame) => link.receive(from, frame));
@@ -67,7 +77,7 @@ export class NatsEnvironment implements Environment {
     });
   }
 
-  inspect(address: Address): ReturnType<typeof inspectActor> {
+  async inspect(address: Address): Promise<Inspection> {
     return inspectActor(this.link('operator'), address);
   }
 
@@ -77,12 +87,16 @@ export class NatsEnvironment implements Environment {
 
   async end(): Promise<RunEnd> {
     const stuck = await this.quiet();
+    this.detach();
+    const { actors, broken } = await this.ways.end();
+    return { actors, broken: [...stuck, ...broken] };
+  }
+
+  private detach(): void {
     for (const { timer, detach } of this.links.values()) {
       clearInterval(timer);
       detach();
     }
-    const { actors, broken } = await this.ways.end();
-    return { actors, broken: [...stuck, ...broken] };
   }
 
   /** Waits until no service has an operation in flight; says which have some after a long time. */

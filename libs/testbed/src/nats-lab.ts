@@ -17,6 +17,8 @@ export interface NatsLab {
   newHost(): Promise<Environment>;
   /** Rejects when a process of the lab, or its server for long, is lost: nothing more will be answered then. */
   readonly lost: Promise<never>;
+  /** Process id of a service: for fault injection. */
+  pidOf(service: string): number | undefined;
   /** Ends all processes, and the server when it is ours. */
   end(): Promise<void>;
 }
@@ -39,32 +41,93 @@ const SERVE_MS = 30_000;
 /** Throws when it cannot begin: no server, no build, or a service that does not come up. */
 export async function startNatsLab({ url, hosts, connectMs = CONNECT_MS }: NatsLabOptions): Promise<NatsLab> {
   const server = url === 'auto' ? await startNatsServer() : undefined;
-  const config = configOf(server?.url ?? url, hosts);
   const loss = new Loss();
+  const config = configOf(server?.url ?? url, hosts);
   const processes = new ServiceProcesses(config, loss.tell);
-  let bus: NatsBus | undefined;
-  const end = async (): Promise<void> => {
-    loss.end();
-    await processes.stopAll();
-    await bus?.close();
-    await server?.stop();
+  const closing = [() => processes.stopAll(), () => server?.stop()];
+  const close = async (): Promise<void> => {
+    for (const each of closing) await each();
   };
   try {
-    bus = await NatsBus.connect({
+    const bus = await NatsBus.connect({
       ...config,
       url: config.nats!,
       name: 'vfiolab lab',
       connectMs,
       onEvent: loss.onEvent,
     });
+    closing.splice(1, 0, () => bus.close());
     await processes.startAll();
+    return new Lab(bus, processes, loss, close);
   } catch (e) {
-    await end();
+    await close();
     throw e;
   }
-  const connected = bus;
-  let made = 0;
-  return { newHost: () => newHost(connected, `h${++made}`), lost: loss.promise, end };
+}
+
+class Lab implements NatsLab {
+  readonly lost: Promise<never>;
+  private readonly open = new Set<NatsEnvironment>();
+  private made = 0;
+  /** Why there is nothing to be had from this lab any more. */
+  private over: Error | undefined;
+
+  constructor(
+    private readonly bus: NatsBus,
+    private readonly processes: ServiceProcesses,
+    private readonly loss: Loss,
+    private readonly close: () => Promise<void>,
+  ) {
+    this.lost = loss.promise;
+    this.lost.catch((why: Error) => this.abandon(why));
+  }
+
+  async newHost(): Promise<Environment> {
+    const { bus } = this;
+    const host = `h${++this.made}`;
+    // The others register with the lab service.
+    await this.tell(LAB, 'serve', host);
+    await Promise.all(
+      PROCESSES.filter((service) => service !== LAB).map((service) => this.tell(service, 'serve', host)),
+    );
+    const environment: NatsEnvironment = new NatsEnvironment(bus.forHost(host), {
+      devices: () => devicesOf(bus, host),
+      crash: undefined,
+      end: () => {
+        this.open.delete(environment);
+        return this.release(host);
+      },
+    });
+    this.open.add(environment);
+    if (this.over) this.abandon(this.over);
+    return environment;
+  }
+
+  pidOf(service: string): number | undefined {
+    return this.processes.pidOf(service);
+  }
+
+  private tell(service: string, what: 'serve' | 'release', host: string): Promise<unknown> {
+    return this.bus.control(service, what, { host }, SERVE_MS);
+  }
+
+  private async release(host: string): Promise<RunEnd> {
+    const states = await Promise.all(PROCESSES.map((service) => this.bus.control(service, 'status', { host })));
+    await Promise.all(PROCESSES.map((service) => this.tell(service, 'release', host)));
+    return { actors: [], broken: (states.flat() as ActorStatus[]).flatMap(problemsOf) };
+  }
+
+  private abandon(why: Error): void {
+    this.over = why;
+    for (const environment of this.open) environment.abandon(why);
+    this.open.clear();
+  }
+
+  async end(): Promise<void> {
+    this.abandon(new Error('the lab has ended'));
+    this.loss.end();
+    await this.close();
+  }
 }
 
 /** The lab's name is new, so that labs on one server do not meet. */
@@ -79,24 +142,6 @@ const configOf = (nats: string, hosts: number): ShellConfig => ({
   hosts: hosts + 1,
 });
 
-async function newHost(bus: NatsBus, host: string): Promise<Environment> {
-  const tell = (service: string, what: 'serve' | 'release'): Promise<unknown> =>
-    bus.control(service, what, { host }, SERVE_MS);
-  // The others register with the lab.
-  await tell(LAB, 'serve');
-  const others = PROCESSES.filter((service) => service !== LAB);
-  await Promise.all(others.map((service) => tell(service, 'serve')));
-  return new NatsEnvironment(bus.forHost(host), {
-    devices: () => devicesOf(bus, host),
-    crash: undefined,
-    end: async (): Promise<RunEnd> => {
-      const states = await Promise.all(PROCESSES.map((service) => bus.control(service, 'status', { host })));
-      await Promise.all(PROCESSES.map((service) => tell(service, 'release')));
-      return { actors: [], broken: (states.flat() as ActorStatus[]).flatMap(problemsOf) };
-    },
-  });
-}
-
 const problemsOf = ({ address, state, broken }: ActorStatus): string[] =>
   state === 'serving' ? [...broken] : [`${address} is ${state}`, ...broken];
 
@@ -108,8 +153,6 @@ class Loss {
 
   constructor() {
     this.promise = new Promise((_resolve, reject) => (this.reject = reject));
-    // Whoever does not ask need not hear of it.
-    this.promise.catch(() => undefined);
   }
 
   readonly tell = (error: Error): void => this.reject(error);

@@ -57,7 +57,8 @@ export class ServiceProcesses {
 
   private ready(service: string, child: ChildProcess): Promise<void> {
     return new Promise((resolve, reject) => {
-      const tell = (what: string): Error => new Error([`the ${service} service ${what}`, ...this.complaints].join('\n'));
+      const tell = (what: string): Error =>
+        new Error([`the ${service} service ${what}`, ...this.complaints].join('\n'));
       const timer = setTimeout(() => reject(tell(`was not ready after ${READY_MS} ms`)), READY_MS);
       child.stdout!.on('data', (chunk: Buffer) => {
         if (!chunk.toString().includes('ready')) return;
@@ -71,6 +72,10 @@ export class ServiceProcesses {
         if (!this.dismissed.has(child)) this.onLost(error);
       });
     });
+  }
+
+  pidOf(service: string): number | undefined {
+    return this.running.get(service)?.pid;
   }
 
   private environment(): NodeJS.ProcessEnv {
@@ -124,7 +129,6 @@ async function stop(child: ChildProcess): Promise<void> {
   await gone;
   clearTimeout(timer);
 }
-
 
 /** Actors of the devices that a host has, as the device service's process tells. */
 export async function devicesOf(bus: NatsBus, host: string): Promise<Address[]> {

@@ -10,12 +10,13 @@ import { natsUrl } from './run.js';
 
 /** Threads of one run. */
 const MAX_THREADS = 256;
+/** Traces at once on NATS: as many hosts have all services. */
+const MAX_LANES = 64;
 /** Traces at once on NATS: enough to keep the services busy while some traces wait for time to pass. */
 const LANES = 8;
 /** Causes and mismatches that people are shown. */
 const SHOWN_CAUSES = 20;
 const SHOWN_MISMATCHES = 10;
-
 
 const percent = (part: number, whole: number): string =>
   `${whole === 0 ? '100.0' : ((100 * part) / whole).toFixed(1)} %`;
@@ -45,12 +46,12 @@ function printDeviations({ terminal }: Context, deviations: readonly DeviationCo
 }
 
 /** How many traces run at once, and what they run in. */
-function optionsOf(input: Input, { terminal }: Context): ConformanceOptions {
+function optionsOf(input: Input, { terminal }: Context, most: number): ConformanceOptions {
   const grep = input.text('grep');
   const threads = input.text('threads');
   return {
     ...(grep !== undefined && { grep }),
-    ...(threads !== undefined && { threads: wholeNumber('threads', threads, MAX_THREADS) }),
+    ...(threads !== undefined && { threads: wholeNumber('threads', threads, most) }),
     onTrace: (done) => terminal.progress(`${done} traces`),
   };
 }
@@ -64,7 +65,7 @@ async function compare(input: Input, options: ConformanceOptions): Promise<Tally
 
 /** The same on service processes; they end with the run. What keeps them from starting is said as an error of usage. */
 async function compareOnNats(url: string, input: Input, context: Context): Promise<Tally> {
-  const { threads = LANES, ...options } = optionsOf(input, context);
+  const { threads = LANES, ...options } = optionsOf(input, context, MAX_LANES);
   const lanes = Math.max(1, threads);
   const lab = await context.engine.startNatsLab({ url, hosts: lanes }).catch((error: unknown) => {
     throw new UsageError(`--nats: ${(error as Error).message}`);
@@ -83,7 +84,7 @@ async function runConformance(input: Input, context: Context): Promise<number> {
   const began = performance.now();
   const tally =
     nats === undefined
-      ? await compare(input, optionsOf(input, context))
+      ? await compare(input, optionsOf(input, context, MAX_THREADS))
       : await compareOnNats(nats, input, context);
   const report = tally.report();
   const { traces, tracesMatched, steps, stepsMatched } = report;
@@ -111,7 +112,10 @@ export const conformance: Command = {
   options: {
     grep: { value: 'TEXT', about: 'only traces with this text in name, machine, title or tags' },
     nats: { value: 'URL|auto', about: 'one process a service, on this NATS server (auto: start one on loopback)' },
-    threads: { value: 'N', about: `threads; default: one for each processor, 0: none. With --nats: traces at once, default ${LANES}` },
+    threads: {
+      value: 'N',
+      about: `threads; default: one for each processor, 0: none. With --nats: traces at once, default ${LANES}`,
+    },
     verbose: { about: 'show the first mismatches, call by call' },
   },
   details: `
