@@ -53,7 +53,9 @@ describe('a live lab', () => {
   }, 30_000);
 
   it('what its end says is a mismatch of the trace', async () => {
-    const ill = labHere((env) => Object.assign(env, { end: async () => ({ actors: [], broken: ['pages is failed'] }) }));
+    const ill = labHere((env) =>
+      Object.assign(env, { end: async () => ({ actors: [], broken: ['pages is failed'] }) }),
+    );
     const [report] = await reportsOf(ill.lab, 1, [first!]);
     expect(report!.stepsMatched).toBe(report!.steps);
     expect(report!.mismatches).toMatchObject([{ step: 'end', field: 'invariant', got: 'pages is failed' }]);

@@ -10,6 +10,7 @@ import { differences } from './compare.js';
 import { deviationOf } from './deviations.js';
 import { stepRunners } from './ops/index.js';
 import { lacking, type Outcome } from './outcome.js';
+import { patiently } from './patience.js';
 import { Program } from './program.js';
 import { stepInWords } from './step-in-words.js';
 import type { Json, Step, Trace } from './trace.js';
@@ -47,18 +48,22 @@ const TROUBLE = 'lab';
 const SETTLE_MS = 2000;
 const FIRST_LOOK_MS = 2;
 
-async function runStep(program: Program, step: Step): Promise<Outcome> {
+async function runStep(program: Program, step: Step, env: Environment): Promise<Outcome> {
   const runner = stepRunners.get(step.op);
   if (!runner) return lacking(step.op);
   const proc = step['proc'];
   const task = await program.taskOf(typeof proc === 'string' ? proc : undefined);
-  return runner({ step, task, program });
+  return patiently(step, env, (each) => runner({ step: each, task, program }));
 }
 
 /** What a step answered, or what went wrong with it. */
-async function attempt(program: Program, step: Step): Promise<Outcome | { readonly trouble: string }> {
+async function attempt(
+  program: Program,
+  step: Step,
+  env: Environment,
+): Promise<Outcome | { readonly trouble: string }> {
   try {
-    return await runStep(program, step);
+    return await runStep(program, step, env);
   } catch (error) {
     if (error instanceof BadValue) return { trouble: `the trace is wrong: ${error.message}` };
     if (error instanceof Error) return { trouble: error.message };
@@ -73,7 +78,7 @@ export async function runTrace(trace: Trace, env: Environment): Promise<TraceRep
   const before = figuresOf(await inspectAll(env));
   let stepsMatched = 0;
   for (const step of trace.steps) {
-    const found = judge(trace, step, await attempt(program, step));
+    const found = judge(trace, step, await attempt(program, step, env));
     if ('deviation' in found) deviations.push({ step: step.i, name: found.deviation });
     else if (found.length === 0) stepsMatched++;
     else mismatches.push(...found);

@@ -41,7 +41,7 @@ export interface ActorHostOptions {
 export const TICK_MS = 20;
 /** A first repetition comes early, as most losses are those of a restart; a journal is kept short by snapshots. */
 export const HOST_LIMITS: ActorLimits = { ...DEFAULT_LIMITS, retryMs: 60, snapshotEvery: 100_000 };
-/** Actors that one process runs; frames for more are dropped. */
+/** Actors that one host has in a process; frames for more are dropped. */
 export const MAX_ACTORS = 4096;
 /** Frames kept for an actor that is not serving yet. */
 export const MAX_EARLY = 256;

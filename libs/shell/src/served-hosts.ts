@@ -80,7 +80,7 @@ export class ServedHosts {
     if (this.stopping) throw new HostRefused(`the process of ${home} is ending and serves no further host`);
     if (this.hosts.size >= most)
       throw new HostRefused(
-        `${host} is not served: the process of ${home} serves ${most} hosts already, and more are not allowed. Release one, or raise VFIOLAB_HOSTS.`,
+        `${host} is not served: the process of ${home} serves ${most === 1 ? 'the one host' : `all ${most} hosts`} that it may. Release one, or raise VFIOLAB_HOSTS.`,
       );
   }
 

@@ -27,7 +27,7 @@ withServer('a lab of many hosts on NATS (skipped when nats-server is not install
 
   it('more than it was started for are refused by every service, in words; who ends makes room', async () => {
     const hosts = [await lab.newHost(), await lab.newHost()];
-    await expect(lab.newHost()).rejects.toThrow(/lab\.serve: h\d+ is not served: .* serves 3 hosts already/);
+    await expect(lab.newHost()).rejects.toThrow(/lab\.serve: h\d+ is not served: .* serves all 3 hosts that it may/);
     await hosts[0]!.end();
     hosts[0] = await lab.newHost();
     await Promise.all(hosts.map((host) => host.end()));
@@ -72,7 +72,11 @@ withServer('a lab that is lost (skipped when nats-server is not installed)', () 
   it.each([
     ['nobody there', 'nats://127.0.0.1:1', /127\.0\.0\.1:1: no NATS server answered in 200 ms/],
     ['no address', 'nats:/x', /'nats:\/x' is not a NATS address/],
-  ])('%s: it does not begin', async (_name, url, message) => {
-    await expect(startNatsLab({ url, hosts: 1, connectMs: 200 })).rejects.toThrow(message);
-  }, 20_000);
+  ])(
+    '%s: it does not begin',
+    async (_name, url, message) => {
+      await expect(startNatsLab({ url, hosts: 1, connectMs: 200 })).rejects.toThrow(message);
+    },
+    20_000,
+  );
 });

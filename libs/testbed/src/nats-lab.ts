@@ -153,6 +153,8 @@ class Loss {
 
   constructor() {
     this.promise = new Promise((_resolve, reject) => (this.reject = reject));
+    // It may come before anybody asks for it.
+    this.promise.catch(() => undefined);
   }
 
   readonly tell = (error: Error): void => this.reject(error);
