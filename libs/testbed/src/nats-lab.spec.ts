@@ -1,5 +1,6 @@
 import { bootApi } from '@vfiolab/core';
 import { Process } from '@vfiolab/client';
+import { SERVICES } from '@vfiolab/host';
 import type { Environment } from '@vfiolab/scenario';
 import { findNatsServer } from '@vfiolab/shell';
 import { type NatsLab, startNatsLab } from './nats-lab.js';
@@ -18,7 +19,7 @@ withServer('a lab of many hosts on NATS (skipped when nats-server is not install
     await pidOn(a);
     const processes = async (env: Environment) => (await env.inspect('pages')).figures['processes'];
     expect([await processes(a), await processes(b)]).toEqual([1, 0]);
-    expect(await a.actors()).toEqual(['groups', 'iommu', 'iommufd', 'lab', 'pages']);
+    expect(await a.actors()).toEqual([...SERVICES].sort());
     expect(await Promise.all([a.end(), b.end()])).toEqual([
       { actors: [], broken: [] },
       { actors: [], broken: [] },
