@@ -5,14 +5,21 @@
  * know only this interface, so that their tests need no lab.
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { SimResult } from '@vfiolab/sim';
 import type { NatsLab, NatsLabOptions, NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
+import type { Hunt, Hunted, SimResult } from '@vfiolab/sim';
+import type { NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
 
 export type { ReplayedActor, ReplayReport, RunMeta } from '@vfiolab/testbed';
 
 export const DURABILITIES = ['process', 'power', 'none'] as const;
 /** What a run survives: the end of a process, the end of power, or nothing. */
 export type Durability = (typeof DURABILITIES)[number];
+
+/** What campaigns are made of: simulated faults around a scenario, or a hunt. */
+export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise'] as const satisfies readonly (
+  'faults' | Hunt
+)[];
+export type Mix = (typeof MIXES)[number];
 
 export interface Engine {
   startEmbedded(options: StartOptions): Promise<Environment>;
@@ -23,6 +30,8 @@ export interface Engine {
   replayRun(dir: string, options?: { until?: number }): Promise<ReplayReport>;
   /** A scenario in virtual time. Seed 0 is calm; every other seed draws its own faults. */
   simulate(scenario: Scenario, options: { seed: number }): Promise<SimResult>;
+  /** One seed of a hunt for mistakes. Throws when a service stops, or does not answer. */
+  hunt(which: Hunt, seed: number): Promise<Hunted>;
 }
 
 export const engine: Engine = {
@@ -32,4 +41,5 @@ export const engine: Engine = {
   writeManifest: async (dir, meta, end) => (await import('@vfiolab/testbed')).writeManifest(dir, meta, end),
   replayRun: async (dir, options) => (await import('@vfiolab/testbed')).replayRun(dir, options),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
+  hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),
 };

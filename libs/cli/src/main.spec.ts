@@ -97,6 +97,11 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
     [['groups', 'DIR'], /cannot be read/],
     [['groups', 'DIR/broken.lspci'], /broken\.lspci: /],
     [['campaign'], /--seeds is missing\. Give a range such as --seeds 1-100/],
+    [['campaign', '--seeds', '1', '--mix', 'fuz'], /--mix: there is no "fuz"\. Did you mean fuzz\?/],
+    [
+      ['campaign', '--seeds', '1', '--mix', 'fuzz', '--scenario', 'DIR/small.yaml'],
+      /--scenario: --mix fuzz makes its own/,
+    ],
     [['campaign', '--seeds', '5-1'], /--seeds: "5-1" is no range/],
     [['campaign', '--seeds', 'all'], /--seeds: "all" is no range/],
     [['campaign', '--seeds', '1-2000000'], /2000000 seeds are too many\. Run at most 1000000/],
@@ -189,6 +194,33 @@ describe('with simulated hosts', () => {
     );
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ seeds: 3, violations: 0, failures: [] });
+  });
+
+  test('a hunt adds up what its seeds did, and a seed that stops a service is a failure', async () => {
+    const hunting = fakeEngine({
+      hunt: (_which, seed) => {
+        if (seed === 3) return Promise.reject(new Error('iommufd stopped'));
+        const findings = seed === 2 ? ['IOMMU_DESTROY answers EIO'] : [];
+        const drawn = { profile: '7.2' };
+        return Promise.resolve({ findings, counts: { calls: 10 * seed }, drawn, messages: 5, virtualSeconds: 1 });
+      },
+    });
+    const { code, out } = await run(['campaign', '--mix', 'fuzz', '--seeds', '1-3', '--json'], hunting);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      mix: 'fuzz',
+      seeds: 3,
+      violations: 2,
+      counts: { calls: 30 },
+      messages: 10,
+      failures: [
+        { seed: 2, invariant: 'IOMMU_DESTROY answers EIO', faults: { profile: '7.2' } },
+        { seed: 3, invariant: 'iommufd stopped', faults: null },
+      ],
+    });
+    const words = await run(['campaign', '--mix', 'fuzz', '--seeds', '2'], hunting);
+    expect(words.out).toMatch(/1 seeds, 1 violations, 20 calls; 5 messages/);
+    expect(words.out).toMatch(/One seed alone: vfiolab campaign --mix fuzz --seeds 2/);
   });
 
   test('a scenario that fails without faults is no campaign', async () => {

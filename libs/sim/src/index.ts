@@ -1,4 +1,5 @@
 export { Dice } from './dice.js';
+export { type Hunt, hunt, type Hunted } from './hunt/hunts.js';
 export { CALM, drawOptions, type SimOptions } from './options.js';
 export { simulate, type SimResult, type SimulateOptions, Stuck } from './simulate.js';
 export { TestHost, type TestHostOptions } from './test-host.js';

@@ -1,12 +1,14 @@
 /**
- * `vfiolab campaign`: a scenario under many seeds, each with faults of its own.
+ * `vfiolab campaign`: a scenario under many seeds, each with faults of its own; or hunts for mistakes, each with calls of
+ * its own.
  *
  * Rule: whatever goes wrong on the way, the answers must be the expected ones, no invariant may break, and every service
- * must end in the state of the calm run.
+ * must end in the state of the calm run. A hunt judges itself.
  */
-import type { ActorEnd, Scenario } from '@vfiolab/scenario';
+import { type ActorEnd, type Scenario, suggestion } from '@vfiolab/scenario';
 import type { SimResult } from '@vfiolab/sim';
 import { type Command, type Context, FAILED, type Input, OK, UsageError } from '../command.js';
+import { type Engine, type Mix, MIXES } from '../engine.js';
 import { loadScenario } from '../run-scenario.js';
 import { DEMO_FILE } from './demo.js';
 
@@ -25,12 +27,25 @@ interface Failure {
 }
 
 interface Tally {
+  readonly mix: Mix;
   seeds: number;
   violations: number;
   messages: number;
   virtualSeconds: number;
+  /** What a hunt did: calls, failures that were made to happen, races. */
+  readonly counts: Record<string, number>;
   readonly failures: Failure[];
 }
+
+/** What one seed came to. */
+interface Outcome {
+  readonly violations: readonly string[];
+  readonly faults: unknown;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly messages: number;
+  readonly virtualSeconds: number;
+}
+type RunSeed = (seed: number) => Promise<Outcome>;
 
 /** `7` or `1-1000`. */
 export function seedRange(text: string): { first: number; last: number } {
@@ -62,23 +77,46 @@ export function violationsOf(
   return found;
 }
 
+/** A seed of the scenario; throws UsageError when the scenario fails though nothing goes wrong. */
+async function faultsOf(engine: Engine, scenario: Scenario): Promise<RunSeed> {
+  const calm = await engine.simulate(scenario, { seed: CALM_SEED });
+  if (!calm.scenario.ok)
+    throw new UsageError(`The scenario fails though nothing goes wrong: ${calm.scenario.failure?.message}`);
+  return async (seed) => {
+    const result = await engine.simulate(scenario, { seed });
+    const violations = violationsOf(result, calm.end.actors);
+    const { virtualSeconds, network, options: faults } = result;
+    return { violations, faults, counts: {}, messages: network.sent, virtualSeconds };
+  };
+}
+
+const huntOf =
+  (engine: Engine, mix: Exclude<Mix, 'faults'>): RunSeed =>
+  async (seed) => {
+    const { findings: violations, drawn: faults, ...rest } = await engine.hunt(mix, seed);
+    return { violations, faults, ...rest };
+  };
+
 class Campaign {
-  readonly tally: Tally = { seeds: 0, violations: 0, messages: 0, virtualSeconds: 0, failures: [] };
+  readonly tally: Tally;
 
   constructor(
     private readonly context: Context,
-    private readonly scenario: Scenario,
-    private readonly calm: readonly ActorEnd[],
-  ) {}
+    mix: Mix,
+    private readonly run: RunSeed,
+  ) {
+    this.tally = { mix, seeds: 0, violations: 0, messages: 0, virtualSeconds: 0, counts: {}, failures: [] };
+  }
 
   async seed(seed: number): Promise<void> {
     const { tally } = this;
     tally.seeds++;
     try {
-      const result = await this.context.engine.simulate(this.scenario, { seed });
-      tally.messages += result.network.sent;
-      tally.virtualSeconds += result.virtualSeconds;
-      for (const invariant of violationsOf(result, this.calm)) this.fail({ seed, invariant, faults: result.options });
+      const { violations, faults, counts, messages, virtualSeconds } = await this.run(seed);
+      tally.messages += messages;
+      tally.virtualSeconds += virtualSeconds;
+      for (const [what, count] of Object.entries(counts)) tally.counts[what] = (tally.counts[what] ?? 0) + count;
+      for (const invariant of violations) this.fail({ seed, invariant, faults });
     } catch (error) {
       this.fail({ seed, invariant: (error as Error).message, faults: null });
     }
@@ -94,27 +132,37 @@ class Campaign {
 }
 
 function report({ terminal, json }: Context, tally: Tally, wallSeconds: number): void {
-  const { seeds, violations, messages, virtualSeconds } = tally;
+  const { mix, seeds, violations, counts, messages, virtualSeconds } = tally;
   if (json) return terminal.json({ ...tally, wallSeconds });
+  const done = Object.entries(counts).map(([what, count]) => `${count} ${what}`);
   terminal.out(
-    `${seeds} seeds, ${violations} violations; ${messages} messages, ${virtualSeconds.toFixed(0)} s of virtual time in ${wallSeconds.toFixed(1)} s.`,
+    `${[`${seeds} seeds, ${violations} violations`, ...done].join(', ')}; ${messages} messages, ${virtualSeconds.toFixed(0)} s of virtual time in ${wallSeconds.toFixed(1)} s.`,
   );
   const first = tally.failures[0];
-  if (first) terminal.out(`One seed alone: vfiolab campaign --seeds ${first.seed}`);
+  const which = mix === 'faults' ? '' : ` --mix ${mix}`;
+  if (first) terminal.out(`One seed alone: vfiolab campaign${which} --seeds ${first.seed}`);
+}
+
+function mixOf(text: string): Mix {
+  const mix = MIXES.find((each) => each === text);
+  if (!mix) throw new UsageError(`--mix: there is no ${JSON.stringify(text)}. ${suggestion(text, MIXES)}`);
+  return mix;
 }
 
 async function runCampaign(input: Input, context: Context): Promise<number> {
+  const { engine, terminal } = context;
+  const mix = mixOf(input.text('mix') ?? 'faults');
   const seeds = input.text('seeds');
   if (seeds === undefined) throw new UsageError('--seeds is missing. Give a range such as --seeds 1-100.');
   const { first, last } = seedRange(seeds);
-  const scenario = loadScenario(input.text('scenario') ?? DEMO_FILE);
-  const calm = await context.engine.simulate(scenario, { seed: CALM_SEED });
-  if (!calm.scenario.ok)
-    throw new UsageError(`The scenario fails though nothing goes wrong: ${calm.scenario.failure?.message}`);
+  if (mix !== 'faults' && input.given('scenario'))
+    throw new UsageError(`--scenario: --mix ${mix} makes its own calls. Leave one of the two out.`);
+  const run =
+    mix === 'faults' ? await faultsOf(engine, loadScenario(input.text('scenario') ?? DEMO_FILE)) : huntOf(engine, mix);
   const began = performance.now();
-  const campaign = new Campaign(context, scenario, calm.end.actors);
+  const campaign = new Campaign(context, mix, run);
   for (let seed = first; seed <= last; seed++) {
-    context.terminal.progress(`seed ${seed} of ${last}, ${campaign.tally.violations} violations`);
+    terminal.progress(`seed ${seed} of ${last}, ${campaign.tally.violations} violations`);
     await campaign.seed(seed);
   }
   report(context, campaign.tally, (performance.now() - began) / 1000);
@@ -123,17 +171,28 @@ async function runCampaign(input: Input, context: Context): Promise<number> {
 
 export const campaign: Command = {
   name: 'campaign',
-  summary: 'run a scenario under many seeds of simulated faults',
+  summary: 'run a scenario under many seeds of simulated faults, or hunt for mistakes',
   positionals: [],
   options: {
     seeds: { value: 'A-B', about: 'seeds from A to B, or one seed' },
-    scenario: { value: 'FILE', about: 'scenario to run; default: that of the demo' },
+    mix: { value: 'NAME', about: `${MIXES.join(', ')}; default: ${MIXES[0]}` },
+    scenario: { value: 'FILE', about: 'scenario of the mix faults; default: that of the demo' },
   },
   details: `
-Each seed draws its own mixture of lost, doubled and late messages and of crashes. A seed fails when an answer is not the
-expected one, an invariant breaks, or a service ends in another state than it does when nothing goes wrong.
+With the mix faults, each seed draws its own mixture of lost, doubled and late messages and of crashes. A seed fails when
+an answer is not the expected one, an invariant breaks, or a service ends in another state than it does when nothing goes
+wrong. The other mixes hunt for mistakes on hosts of their own, of every kernel profile in turn:
+
+  fuzz       10,000 calls with random arguments: none stops a service, a refused one changes nothing
+  fail-nth   two programs, again and again, and each time another step of theirs fails: nothing is left over
+  races      every two calls of a stage at nearly the same time
+  linearise  8 clients on one address space: some order of their calls explains every answer
+
+With --json the report is {"mix", "seeds", "violations", "messages", "virtualSeconds", "counts", "failures": [{"seed",
+"invariant", "faults"}], "wallSeconds"}; counts says what a hunt did, such as {"calls", "refused"}.
 
   vfiolab campaign --seeds 1-1000
-  vfiolab campaign --seeds 17`,
+  vfiolab campaign --seeds 17
+  vfiolab campaign --mix fuzz --seeds 1-1000`,
   run: runCampaign,
 };

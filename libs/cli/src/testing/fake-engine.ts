@@ -26,6 +26,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     writeManifest: answer('writeManifest'),
     replayRun: answer('replayRun'),
     simulate: answer('simulate'),
+    hunt: answer('hunt'),
   };
 }
 

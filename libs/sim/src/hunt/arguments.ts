@@ -14,12 +14,14 @@ import { APERTURE, MEMORY } from './world.js';
 export const STRUCT_AT = 2 ** 47;
 const BUFFER_AT = STRUCT_AT + 0x1000_0000;
 const BUFFER = 256;
-/** The number under which the caller has /dev/iommu open. */
+/** The numbers under which the caller has /dev/iommu and a file in memory open. */
 export const IOMMUFD_FD = 3;
+export const MEMFD_FD = 40;
 const U64_MAX = (1n << 64n) - 1n;
 const PAGE = 4096n;
 
-const TYPES = [0, 1, 2, 0xdead, 0xdeadbeef, 0xdadbeef, 0xbeefbeef];
+/** Those of the self-test more often than what nobody has. */
+const TYPES = [0, 1, 2, 0xdead, 0xdead, 0xdeadbeef, 0xdeadbeef, 0xdeadbeef, 0xdadbeef, 0xbeefbeef, 0xbeefbeef];
 const LENGTHS = [0n, 1n, 4n, 8n, 12n, 24n, 2048n, PAGE, 2n * PAGE, 4n * PAGE, 8n * PAGE, 16n * PAGE];
 const EXTREMES = [
   0n,
@@ -45,12 +47,16 @@ const MEANS: Readonly<Record<string, string>> = {
   viommu_id: 'viommu',
   fault_id: 'fault',
 };
+/** What a device can be attached to, or a page table be made of. */
+const TABLES = ['ioas', 'ioas', 'hwpt', 'viommu', 'any'];
 /** What fields that tell an id call a thing that others call differently. */
 const KINDS: Readonly<Record<string, string>> = { idev: 'dev', stdev: 'mock' };
 
 export class ArgumentMaker {
   /** Ids by what they are. */
   private readonly known = new Map<string, number[]>();
+  /** The struct that is being made puts something into an address space. */
+  private maps = false;
 
   constructor(
     private readonly chance: Chance,
@@ -88,8 +94,10 @@ export class ArgumentMaker {
 
   private fields(layout: AnyStruct, length: number): Record<string, unknown> {
     const out: Record<string, unknown> = {};
+    this.maps = ['user_va', 'dst_iova', 'vaddr', 'fd'].some((name) => name in layout.fields);
     for (const [name, field] of Object.entries(layout.fields))
       out[name] = name === 'u' ? new Uint8Array(field.size) : this.value(name, field.size, length);
+    if ('data_len' in out && 'data_type' in out && this.chance.once(2)) out['data_len'] = out['data_type'] = 0;
     if ('u' in out) out['u'] = this.arm(out['op'] as number, layout.fields['u']!.size);
     return out;
   }
@@ -111,9 +119,11 @@ export class ArgumentMaker {
     if (chance.once(50)) return chance.bits();
     if (name.startsWith('__reserved')) return chance.once(50) ? 1 : 0;
     if (name.includes('type')) return chance.pick(TYPES);
-    if (name.includes('flags')) return chance.once(4) ? chance.below(16) : chance.pick([0, 7]);
+    if (name.includes('flags')) return chance.once(4) ? chance.below(16) : chance.pick(this.maps ? [3, 7, 7] : [0]);
     if (name === 'iommufd') return chance.once(3) ? chance.bits() : IOMMUFD_FD;
+    if (name === 'fd') return chance.pick([MEMFD_FD, MEMFD_FD, chance.below(5)]);
     if (name === 'op') return length < 32 || chance.once(3) ? chance.below(3) : chance.below(24);
+    if (name === 'index') return chance.below(3);
     if (name.endsWith('len')) return chance.pick([0, 4, 8, 12, 24, 40]);
     return this.id(name);
   }
@@ -121,7 +131,7 @@ export class ArgumentMaker {
   /** Most of the time that of an object which the field could mean. */
   private id(name: string): number {
     const { chance } = this;
-    const known = this.known.get(MEANS[name] ?? 'any');
+    const known = this.known.get(MEANS[name] ?? (name === 'pt_id' ? chance.pick(TABLES) : 'any'));
     if (known && !chance.once(5)) return chance.pick(known);
     return chance.once(4) ? chance.below(40) : chance.below(5);
   }

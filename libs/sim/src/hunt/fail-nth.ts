@@ -6,12 +6,14 @@
  */
 import { mayAnswer, mayLeaveTraces } from './documented.js';
 import { Injector } from './injector.js';
-import type { Script } from './scripts.js';
+import type { Script } from './pieces.js';
 import { type Program, type Session, type Step, Stopped, type World } from './world.js';
 
 export interface FailNthReport {
   /** Failures that were made to happen. */
   readonly failures: number;
+  /** After how many of them something was left over. */
+  readonly leaks: number;
   /** Findings: what failed, and what was wrong afterwards. */
   readonly findings: readonly string[];
   /** How often an ioctl answered an errno. */
@@ -26,6 +28,7 @@ const MOST = 2000;
 export class FailNth {
   private readonly injector: Injector;
   private program!: Program;
+  private leaks = 0;
   private readonly findings: string[] = [];
   private readonly answers = new Map<string, number>();
 
@@ -37,7 +40,7 @@ export class FailNth {
     this.program = await this.world.program('program');
     let failures = 0;
     for (const script of scripts) failures += await this.all(script);
-    return { failures, findings: this.findings, answers: this.answers };
+    return { failures, leaks: this.leaks, findings: this.findings, answers: this.answers };
   }
 
   /** All failures of one script; answers how many there were. */
@@ -49,7 +52,7 @@ export class FailNth {
       const why = `${script.name}, failure ${nth}: ${this.injector.fired}`;
       await this.program.closeAll();
       this.note(why, this.world.wrong());
-      if (this.world.figures() !== rest) this.note(why, [`left over:\n${this.world.figures()}\ninstead of\n${rest}`]);
+      if (this.world.figures() !== rest) this.leaked(why, rest);
       if (nth % AGAIN === 0) await this.works(script, `after ${why}`);
     }
     this.note(script.name, [`more than ${MOST} failures`]);
@@ -89,6 +92,11 @@ export class FailNth {
       if (e instanceof Stopped) return e.step;
       throw e;
     }
+  }
+
+  private leaked(why: string, rest: string): void {
+    this.leaks++;
+    this.note(why, [`left over:\n${this.world.figures()}\ninstead of\n${rest}`]);
   }
 
   private async works(script: Script, when: string): Promise<void> {

@@ -19,13 +19,15 @@ import {
   IOMMU_IOAS_MAP,
   IOMMU_TEST_CMD,
   IOMMU_TEST_OP_MOCK_DOMAIN,
+  IOMMU_VIOMMU_ALLOC,
+  IOMMU_VIOMMU_TYPE_SELFTEST,
   iommufdIoctls,
   iommuTestArms,
   type KernelProfile,
   type Result,
 } from '@vfiolab/uapi';
 import { ROOT } from '@vfiolab/client';
-import { ArgumentMaker, STRUCT_AT } from './arguments.js';
+import { ArgumentMaker, MEMFD_FD, STRUCT_AT } from './arguments.js';
 import { Chance } from './chance.js';
 import { mayAnswer, mayLeaveTraces } from './documented.js';
 import { SyncClient } from './sync-client.js';
@@ -56,6 +58,7 @@ const MOST_FINDINGS = 20;
 interface File {
   readonly fd: number;
   readonly token: string;
+  readonly owner: Address;
 }
 
 export function fuzz({ world, profile, calls, seed }: FuzzOptions): FuzzReport {
@@ -69,6 +72,8 @@ class Fuzzer {
   private readonly maker: ArgumentMaker;
   private readonly findings: string[] = [];
   private readonly answers = new Map<string, number>();
+  /** A file in memory that lives through all lives. */
+  private readonly memfd: File;
   private files: File[] = [];
   private before: Buffer[] = [];
 
@@ -82,6 +87,9 @@ class Fuzzer {
     const va = this.must(this.client.call(PAGES, pagesApi.mmap, { va: 0, length: MEMORY, prot: 3, pageShift: 12 }));
     this.must(this.client.call(PAGES, pagesApi.memWrite, { va, data: new Uint8Array(MEMORY).fill(0xff) }));
     this.va = BigInt(va);
+    const token = this.must(this.client.call(PAGES, pagesApi.memfdCreate, { flags: 0 }));
+    this.must(this.client.call(PAGES, pagesApi.fallocate, { token, mode: 0, offset: 0, length: MEMORY }));
+    this.memfd = { fd: MEMFD_FD, token, owner: PAGES };
     this.maker = new ArgumentMaker(chance, profile, BigInt(va));
   }
 
@@ -104,7 +112,7 @@ class Fuzzer {
 
   private live(calls: number): void {
     const opened = this.must(this.client.call(IOMMUFD, sysApi.open, { path: '/dev/iommu', flags: 2 }));
-    const main: File = { fd: 0, token: opened.token };
+    const main: File = { fd: 0, token: opened.token, owner: IOMMUFD };
     this.files = [];
     this.maker.forget();
     if (!this.chance.once(4)) this.prepare(main.token);
@@ -118,7 +126,7 @@ class Fuzzer {
     this.findings.push(...this.world.wrong());
   }
 
-  /** Objects 1 to 4 that most ids will name: an IOAS with something mapped, a mock device, what it is attached to. */
+  /** What most ids will name: an IOAS with something mapped, a mock device, what it is attached to, and a vIOMMU. */
   private prepare(token: string): void {
     const made = (def: IoctlDef, fields: Record<string, unknown>): void => {
       const bytes = encode(def.struct, { size: def.struct.size, ...fields });
@@ -136,6 +144,7 @@ class Fuzzer {
     });
     made(IOMMU_TEST_CMD as unknown as IoctlDef, { op: IOMMU_TEST_OP_MOCK_DOMAIN, id: 1, u: new Uint8Array(48) });
     made(IOMMU_HWPT_ALLOC as unknown as IoctlDef, { dev_id: 3, pt_id: 1, flags: 1 });
+    made(IOMMU_VIOMMU_ALLOC as unknown as IoctlDef, { type: IOMMU_VIOMMU_TYPE_SELFTEST, dev_id: 3, hwpt_id: 5 });
   }
 
   private closeOne(): void {
@@ -155,7 +164,7 @@ class Fuzzer {
     const segments = def.kind === 'struct' ? this.maker.segments(def as IoctlDef) : [];
     const cmd = chance.once(50) ? 0x3b00 + chance.below(256) : def.nr;
     const arg = def.kind === 'plain' ? chance.below(12) : chance.once(100) ? 0 : STRUCT_AT;
-    const fds = this.files.map((f) => ({ ...f, owner: IOMMUFD }));
+    const fds = [this.memfd, ...this.files];
     const method = MAKES_FILES.has(def.name) && !chance.once(8) ? sysApi.ioctlFile : sysApi.ioctl;
     const name = DEFINITIONS.find((d) => d.nr === cmd)?.name ?? 'unknown';
     const reply = this.answered(name, segments, () =>
@@ -163,7 +172,7 @@ class Fuzzer {
     );
     this.judge(name, reply, segments);
     if (reply.errno === 0 && def.nr === cmd) this.learn(def, reply);
-    if (reply.file) this.files.push({ fd: this.files.length, token: reply.file.token });
+    if (reply.file) this.files.push({ fd: this.files.length, token: reply.file.token, owner: IOMMUFD });
   }
 
   /** What stops a service is told with the call that did it. */

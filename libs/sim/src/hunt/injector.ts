@@ -46,6 +46,8 @@ const nothingDone = (errno: Errno): unknown => ({ done: 0, outcome: fail(errno) 
 
 const FALLIBLE: readonly Fallible[] = [
   { to: PAGES, method: pagesApi.storeCreate, errnos: ['EFAULT', 'ENOMEM'] },
+  { to: PAGES, method: pagesApi.storeCreateFile, errnos: ['EINVAL', 'ENOMEM'] },
+  { to: PAGES, method: pagesApi.changeProcess, errnos: ['ENOMEM'] },
   { to: PAGES, method: pagesApi.pin, errnos: ['EFAULT', 'ENOMEM'] },
   { to: PAGES, method: pagesApi.storeRead, errnos: ['EFAULT', 'ENOMEM'] },
   { to: PAGES, method: pagesApi.storeWrite, errnos: ['EFAULT', 'ENOMEM'] },
@@ -112,7 +114,7 @@ export class Injector {
     return true;
   }
 
-  /** An ioctl on its way: each piece of memory may be gone, or not writable; a call for a file may get none. */
+  /** An ioctl on its way: each piece of memory may be gone, or not writable; each fd closed; a call for a file may get none. */
   private call(from: Address, to: Address, frame: Uint8Array, h: FrameHeader): boolean {
     const args = sysApi.ioctl.args.read(payloadOf(frame));
     const changed =
@@ -132,6 +134,9 @@ export class Injector {
       const readOnly = segments.map((s, n) => (n === i ? { ...s, writable: false } : s));
       if (this.due(`memory ${i} of the call cannot be written`)) return { ...args, segments: readOnly };
     }
+    for (const file of args.fds)
+      if (this.due(`fd ${file.fd} of the call is not open`))
+        return { ...args, fds: args.fds.filter((f) => f !== file) };
     return undefined;
   }
 }

@@ -2,7 +2,7 @@ import { CALM } from '../options.js';
 import type { Answer, Call } from './areas-model.js';
 import { record } from './histories.js';
 import { type Event, linearise } from './linearise.js';
-import { boot } from './testing/machine.js';
+import { boot } from './machine.js';
 
 const SLOW = { ...CALM, delay: 0.5, delayMs: 2 };
 const SEEDS = Array.from({ length: 20 }, (_, i) => i + 1);

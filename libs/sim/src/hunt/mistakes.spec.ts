@@ -15,8 +15,8 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
 } from '@vfiolab/uapi';
 import { decodeHeader, PAGES, pagesApi } from '@vfiolab/core';
-import { attached, hwpt, viommu } from './scripts.js';
-import { boot } from './testing/machine.js';
+import { attached, hwpt, viommu } from './pieces.js';
+import { boot } from './machine.js';
 import { APERTURE, type Session, type World } from './world.js';
 
 const start = async (): Promise<{ world: World; s: Session }> => {

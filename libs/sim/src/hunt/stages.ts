@@ -27,7 +27,7 @@ import {
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
 } from '@vfiolab/uapi';
-import { access, attach, attached, hwpt, nested, pin, replace, viommu } from './scripts.js';
+import { access, attach, attached, hwpt, nested, pin, replace, viommu } from './pieces.js';
 import { APERTURE, type Session } from './world.js';
 
 const SELFTEST = 0xdeadbeef;

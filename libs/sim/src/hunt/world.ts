@@ -16,7 +16,9 @@ import {
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_MAP,
   IOMMU_TEST_CMD,
+  iommu_test_dmabuf_get,
   iommu_test_mock_domain_flags,
+  IOMMU_TEST_OP_DMABUF_GET,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
   type KernelProfile,
   type Result,
@@ -276,6 +278,22 @@ export class Session {
       { dev_flags },
     );
     return { object: out_stdev_id, device: out_idev_id, hwpt: out_hwpt_id };
+  }
+
+  /** A file in memory, as long as the program's own. */
+  async memfd(): Promise<number> {
+    const { world, process } = this.program;
+    const fd = await world.must(process.memfds.create());
+    await world.must(process.memfds.truncate(fd, MEMORY));
+    return fd;
+  }
+
+  /** A dma-buf of so many bytes: its fd. */
+  async dmabuf(length: number): Promise<number> {
+    const u = new Uint8Array(ARM_BYTES);
+    u.set(encode(iommu_test_dmabuf_get, { length, open_flags: 0 }));
+    const name = `IOMMU_TEST_CMD ${IOMMU_TEST_OP_DMABUF_GET}`;
+    return (await this.on(this.fd, name, IOMMU_TEST_CMD, { op: IOMMU_TEST_OP_DMABUF_GET, u })).ret;
   }
 
   /** The cdev of a function, not bound. */
