@@ -3,10 +3,11 @@
  *
  * Rule: a test awaits calls as a program does; virtual time moves while it waits.
  */
-import { LAB, labApi, type VfioContainer } from '@vfiolab/core';
+import { type Address, LAB, labApi, type Method, type VfioContainer } from '@vfiolab/core';
 import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import { SimEnvironment } from './environment.js';
 import { CALM, type SimOptions } from './options.js';
+import { refuseNext } from './refuse.js';
 import { SimHost } from './sim-host.js';
 import { drive } from './simulate.js';
 
@@ -73,6 +74,16 @@ export class TestHost {
     const started = await this.run(p.start(credentials));
     if (!started.ok) throw new Error(`process ${name}: ${started.errno}`);
     return p;
+  }
+
+  /** The next request for this method is answered so, and carried out by nobody. Tells whether there was one. */
+  refuse<R>(to: Address, method: Method<any, R>, reply: R): () => boolean {
+    return refuseNext(this.host, to, method, reply);
+  }
+
+  /** What a client could tell of a service's state, as bytes. */
+  meaning(address: Address): Buffer {
+    return Buffer.from(this.host.actor(address)!.machine.stateBytes('meaning'));
   }
 
   /** Broken invariants of all services, in words. */

@@ -17,7 +17,7 @@ import { GROUPS, IOMMUFD, iommufdApi, sysApi } from '@vfiolab/core';
 import { APERTURE, MockBench } from '../testing/mock-bench.js';
 
 const [TYPE1, TYPE1_V2] = [1, 3];
-const [GET, SET, CLEAR] = [0, 1, 2];
+const [GET, SET] = [0, 1];
 
 async function setup(withDevice = true) {
   const b = await MockBench.boot();
@@ -34,21 +34,6 @@ async function setup(withDevice = true) {
   };
   return { b, ioas_id, va, plain, map, unmap };
 }
-
-it('VFIO_IOAS: set, get and clear; destroying the IOAS clears it too', async () => {
-  const { b, ioas_id } = await setup(false);
-  const get = async () => b.ioctl(IOMMU_VFIO_IOAS, { op: GET });
-  expect((await get()).out.ioas_id).toBe(ioas_id);
-  expect(await b.reread()).toBe(true);
-  expect(await b.errno(IOMMU_VFIO_IOAS, { op: SET, ioas_id: 99 })).toBe('ENOENT');
-  expect(await b.errno(IOMMU_VFIO_IOAS, { op: 3 })).toBe('EOPNOTSUPP');
-  expect(await b.errno(IOMMU_VFIO_IOAS, { op: GET, __reserved: 1 })).toBe('EOPNOTSUPP');
-  await b.errno(IOMMU_DESTROY, { id: ioas_id });
-  expect((await get()).errno).toBe('ENODEV');
-  await b.errno(IOMMU_VFIO_IOAS, { op: SET, ioas_id: await b.ioas() });
-  await b.errno(IOMMU_VFIO_IOAS, { op: CLEAR });
-  expect((await get()).errno).toBe('ENODEV');
-});
 
 it('a group that comes finds the IOAS, or makes it (b022), and keeps the context', async () => {
   const b = await MockBench.boot();

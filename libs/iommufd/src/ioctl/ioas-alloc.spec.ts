@@ -1,5 +1,6 @@
 import { IOMMU_IOAS_ALLOC } from '@vfiolab/uapi';
 import { bench } from '../testing/bench.js';
+import { readOnly, refusal, refused } from '../testing/refusal.js';
 
 it.each([
   ['a flag', { flags: 1 }, {}, 'EOPNOTSUPP'],
@@ -16,4 +17,14 @@ it.each([
 it('ids are the lowest free from 1 and reused at once', async () => {
   const b = await bench();
   expect([await b.ioas(), await b.ioas(), await b.ioas()]).toEqual([1, 2, 3]);
+});
+
+it.each([1, 0x80000000])('flags %s are EOPNOTSUPP, and nothing is made', async (flags) => {
+  const b = await bench();
+  expect(await refusal(b, IOMMU_IOAS_ALLOC, { flags })).toEqual(refused('EOPNOTSUPP'));
+});
+
+it('an id that cannot be told is EFAULT, and nothing is made', async () => {
+  const b = await bench();
+  expect(await readOnly(b, IOMMU_IOAS_ALLOC)).toEqual(refused('EFAULT'));
 });

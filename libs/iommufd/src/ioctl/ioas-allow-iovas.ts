@@ -12,13 +12,16 @@ import {
 import { type IoctlResult, lockRead, type Op } from '@vfiolab/core';
 import { isIoas } from '../context.js';
 import { hold } from '../objects.js';
-import { type IovaSpan, overlaps } from '../spans.js';
+import { type IovaSpan, SpanSet } from '../spans.js';
 import type { Call } from './call.js';
 
 /** Longer lists are ENOMEM: a bound for the lab. */
-const MAX_ALLOWED = 65536;
+export const MAX_ALLOWED = 32768;
 
-/** EOPNOTSUPP, ENOENT, EFAULT, EINVAL (empty, one byte, overlapping), EADDRINUSE (a range is reserved; the old list stays). */
+/**
+ * EOPNOTSUPP: reserved; ENOENT; EFAULT; EINVAL: empty, one byte, overlapping; EADDRINUSE: a range is reserved, and the old
+ * list stays; ENOMEM: too long.
+ */
 export function* ioasAllowIovas(
   call: Call<typeof iommu_ioas_allow_iovas>,
   cmd: StructOf<typeof iommu_ioas_allow_iovas>,
@@ -35,14 +38,14 @@ export function* ioasAllowIovas(
 
 /** Reads and checks one range after the other: the first fault or fault of meaning decides. */
 function loadRanges(user: UserMemory, va: bigint, count: number): Result<IovaSpan[]> {
-  const list: IovaSpan[] = [];
+  const list = new SpanSet<IovaSpan>();
   for (let i = 0; i < count; i++) {
     if (i === MAX_ALLOWED) return fail('ENOMEM');
     const bytes = user.read(va + BigInt(i * iommu_iova_range.size), iommu_iova_range.size);
     if (!bytes) return fail('EFAULT');
     const range = decode(iommu_iova_range, bytes);
-    if (range.start >= range.last || list.some((r) => overlaps(r, range))) return fail('EINVAL');
-    list.push({ start: range.start, last: range.last });
+    if (range.start >= range.last || list.first(range)) return fail('EINVAL');
+    list.insert({ start: range.start, last: range.last });
   }
-  return ok(list);
+  return ok([...list]);
 }

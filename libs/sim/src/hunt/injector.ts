@@ -23,12 +23,11 @@ import {
   PAGES,
   pagesApi,
   payloadOf,
-  REPLY,
   REQUEST,
-  STATUS,
   sysApi,
 } from '@vfiolab/core';
 import { type Errno, fail } from '@vfiolab/uapi';
+import { answerFor } from '../refuse.js';
 import type { SimHost } from '../sim-host.js';
 
 interface Fallible {
@@ -107,10 +106,7 @@ export class Injector {
     if (f.never?.(f.method.args.read(payloadOf(frame)))) return false;
     const errno = f.errnos.find((e) => this.due(`${f.method.name} answers ${e}`));
     if (!errno) return false;
-    // As the service itself would say it now: it must not have said anything that it does not know.
-    const { clock, epoch } = this.host.actor(to)!.machine;
-    const about = { kind: REPLY, method: STATUS.ok, flags: 0, epoch, id: h.id, floor: 0, clock, seen: 0, deadline: 0 };
-    this.host.network.send(to, from, encodeFrame(about, f.method.reply, (f.refuse ?? fail)(errno)));
+    answerFor(this.host, { from, to, id: h.id }, f.method, (f.refuse ?? fail)(errno));
     return true;
   }
 

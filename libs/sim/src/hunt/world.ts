@@ -144,7 +144,7 @@ export class World {
   }
 
   meaning(address: Address): Buffer {
-    return Buffer.from(this.host.host.actor(address)!.machine.stateBytes('meaning'));
+    return this.host.meaning(address);
   }
 
   /** The counts of all services, as text. */
