@@ -4,7 +4,7 @@ import type { IoctlResult } from '@vfiolab/core';
 import { FaultQueue } from '../fault-queue.js';
 import type { Call } from './call.js';
 
-/** EOPNOTSUPP: flags; EMFILE; EFAULT: nothing was made. The number of the file is put in by whoever installs it. */
+/** EOPNOTSUPP: flags; EMFILE: no fd; EFAULT. The number of the file is put in by whoever installs it. */
 export function faultQueueAlloc(
   call: Call<typeof iommu_fault_alloc>,
   cmd: StructOf<typeof iommu_fault_alloc>,

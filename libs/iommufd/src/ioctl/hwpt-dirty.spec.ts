@@ -6,7 +6,9 @@ import {
   IOMMU_TEST_OP_DIRTY,
   type KernelProfile,
 } from '@vfiolab/uapi';
+import { IOMMU, iommuApi } from '@vfiolab/core';
 import { APERTURE, MockBench } from '../testing/mock-bench.js';
+import { refusal, refused } from '../testing/refusal.js';
 
 const LENGTH = 0x20000n;
 const TRACKING = 2;
@@ -52,12 +54,29 @@ async function setup(profile: KernelProfile = '6.12'): Promise<Setup> {
 const track = (s: Setup, flags: number, hwpt_id = s.hwpt) =>
   s.b.errno(IOMMU_HWPT_SET_DIRTY_TRACKING, { hwpt_id, flags });
 
-it('only a HWPT that was made for it tracks', async () => {
+it.each([
+  ['a flag that nobody knows, before the HWPT', { flags: 2, hwpt_id: 99 }, 'EOPNOTSUPP'],
+  ['a HWPT that does not exist', { flags: 1, hwpt_id: 99 }, 'ENOENT'],
+  ['an object that is no paging HWPT', { flags: 1, hwpt_id: 'ioas' }, 'ENOENT'],
+  ['a HWPT that was not made for it', { flags: 1, hwpt_id: 'plain' }, 'EOPNOTSUPP'],
+  ['to stop it there too', { flags: 0, hwpt_id: 'plain' }, 'EOPNOTSUPP'],
+] as const)('SET_DIRTY_TRACKING: %s', async (_why, { flags, hwpt_id }, errno) => {
   const s = await setup();
-  expect(await track(s, 2)).toBe('EOPNOTSUPP');
-  expect(await track(s, 1, s.plain)).toBe('EOPNOTSUPP');
-  expect(await track(s, 1, s.ioas)).toBe('ENOENT');
-  expect([await track(s, 1), await track(s, 1), await track(s, 0)]).toEqual([undefined, undefined, undefined]);
+  const id = typeof hwpt_id === 'string' ? s[hwpt_id] : hwpt_id;
+  expect(await refusal(s.b, IOMMU_HWPT_SET_DIRTY_TRACKING, { hwpt_id: id, flags })).toEqual(refused(errno));
+});
+
+it('SET_DIRTY_TRACKING to what it is already is success', async () => {
+  const s = await setup();
+  for (const flags of [0, 1, 1, 0, 0]) expect(await track(s, flags)).toBeUndefined();
+});
+
+it('SET_DIRTY_TRACKING: an IOMMU without memory is ENOMEM', async () => {
+  const s = await setup();
+  const met = s.b.host.refuse(IOMMU, iommuApi.dirtyTracking, { ok: false, errno: 'ENOMEM' });
+  const call = { hwpt_id: s.hwpt, flags: 1 };
+  expect(await refusal(s.b, IOMMU_HWPT_SET_DIRTY_TRACKING, call)).toEqual(refused('ENOMEM'));
+  expect(met()).toBe(true);
 });
 
 it('bits are read, kept with NO_CLEAR, and cleared without; starting again clears them', async () => {
@@ -125,21 +144,42 @@ describe('on the mock of 7.2', () => {
   });
 });
 
+// Of two that hold at once, the first in this list wins.
 it.each([
-  ['an unknown flag', { flags: 2 }, 'EOPNOTSUPP'],
-  ['a reserved field', { __reserved: 1 }, 'EOPNOTSUPP'],
-  ['a HWPT that does not exist', { hwpt_id: 99 }, 'ENOENT'],
-  ['no page size', { page_size: 0n }, 'EINVAL'],
-  ['no length', { length: 0n }, 'EINVAL'],
+  ['an unknown flag', { flags: 2, hwpt_id: 99 }, 'EOPNOTSUPP'],
+  ['a reserved field', { __reserved: 1, hwpt_id: 99 }, 'EOPNOTSUPP'],
+  ['a HWPT that does not exist', { hwpt_id: 99, length: 0n }, 'ENOENT'],
+  ['an object that is no paging HWPT', { hwpt_id: 'ioas' }, 'ENOENT'],
+  ['no length', { length: 0n, page_size: 0n }, 'EINVAL'],
+  ['a range that wraps', { iova: 0xfffffffffffff801n, length: 4096n, page_size: 0n }, 'EOVERFLOW'],
   ['an IOVA that is not on the alignment', { iova: APERTURE + 1n }, 'EINVAL'],
-  ['a length that is not a multiple of the page size', { page_size: 0x40000n }, 'EINVAL'],
-  ['a range that wraps', { iova: 0xfffffffffffff800n, length: 4096n }, 'EOVERFLOW'],
-  ['a hole: the walk ends there, and nobody is told', { iova: 0n }, undefined],
-  ['a page size that is no power of two', { page_size: 2049n, length: LENGTH }, undefined],
-] as const)('%s', async (_why, fields, errno) => {
+  ['an end that is not on the alignment', { length: LENGTH + 1n }, 'EINVAL'],
+  ['no page size', { page_size: 0n, hwpt_id: 'plain' }, 'EINVAL'],
+  ['an IOVA that is not a multiple of the page size', { iova: APERTURE + 4096n, page_size: 8192n }, 'EINVAL'],
+  ['a length that is not a multiple of the page size', { page_size: 0x40000n, hwpt_id: 'plain' }, 'EINVAL'],
+  ['a HWPT that was not made for it', { hwpt_id: 'plain' }, 'EOPNOTSUPP'],
+] as const)('GET_DIRTY_BITMAP: %s', async (_why, fields, errno) => {
+  const s = await setup();
+  const range = { iova: APERTURE, length: LENGTH, page_size: 2048n, data: new Uint8Array(64) };
+  const named = 'hwpt_id' in fields ? fields.hwpt_id : s.hwpt;
+  const hwpt_id = typeof named === 'string' ? s[named] : named;
+  expect(await refusal(s.b, IOMMU_HWPT_GET_DIRTY_BITMAP, { ...range, ...fields, hwpt_id })).toEqual(refused(errno));
+});
+
+it.each([
+  ['a hole: the walk ends there, and nobody is told', { iova: 0n }],
+  ['a page size that is no power of two', { page_size: 2049n }],
+  ['a bitmap that is not there', { data: 0x1000n }],
+] as const)('GET_DIRTY_BITMAP: %s', async (_why, fields) => {
   const s = await setup();
   const range = { hwpt_id: s.hwpt, iova: APERTURE, length: LENGTH, page_size: 2048n, data: new Uint8Array(64) };
-  expect(await s.b.errno(IOMMU_HWPT_GET_DIRTY_BITMAP, { ...range, ...fields })).toBe(errno);
+  expect(await s.b.errno(IOMMU_HWPT_GET_DIRTY_BITMAP, { ...range, ...fields })).toBeUndefined();
+});
+
+it.each(['7.2', '7.3'] as const)('GET_DIRTY_BITMAP of nothing is EOVERFLOW on %s', async (profile) => {
+  const s = await setup(profile);
+  const range = { hwpt_id: s.hwpt, iova: APERTURE, length: 0n, page_size: 2048n };
+  expect(await refusal(s.b, IOMMU_HWPT_GET_DIRTY_BITMAP, range)).toEqual(refused('EOVERFLOW'));
 });
 
 it.each([

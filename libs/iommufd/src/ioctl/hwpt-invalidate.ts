@@ -18,7 +18,10 @@ import type { Call } from './call.js';
 type InvalidateCall = Call<typeof iommu_hwpt_invalidate>;
 type Cmd = StructOf<typeof iommu_hwpt_invalidate>;
 
-/** How many entries were done is told in every case (a027). EOPNOTSUPP, EINVAL, ENOENT, EFAULT: uAPI section 1. */
+/**
+ * How many entries were done is told in every case (a027). EOPNOTSUPP: reserved, an entry's flag; EINVAL: lengths, numbers,
+ * the type, an entry; ENOENT; E2BIG: an entry with something behind its struct; EIO: the IOMMU; EFAULT.
+ */
 export function* hwptInvalidate(call: InvalidateCall, cmd: Cmd): Op<IoctlResult> {
   const { done, outcome } = yield* carryOut(call, cmd);
   const told = call.respond({ entry_num: done });

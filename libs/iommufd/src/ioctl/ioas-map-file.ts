@@ -13,8 +13,10 @@ import type { Call } from './call.js';
 import { FIXED, KNOWN_MAP_FLAGS, protOf, WRITEABLE } from './map-flags.js';
 
 /**
- * The order of checks is the kernel's (trace c061): flags, ends, protection, IOAS, range, and only then the fd. How the
- * file was opened does not matter: a read-only fd may be mapped for writing (trace c064).
+ * The order of checks is the kernel's (trace c061): EOPNOTSUPP: flags; EOVERFLOW: the ends; EINVAL: no protection; ENOENT:
+ * IOAS; EINVAL, EOVERFLOW: the range (of a dma-buf only EINVAL: c070); and only then EBADF: the fd. Then ENODEV: a dma-buf
+ * that was taken away, and as MAP: EINVAL, EOVERFLOW, EEXIST, ENOSPC, EFAULT, ENOMEM. How the file was opened does not
+ * matter: a read-only fd may be mapped for writing (trace c064).
  */
 export function* ioasMapFile(
   call: Call<typeof iommu_ioas_map_file>,

@@ -1,5 +1,16 @@
-import { IOMMU_IOAS_MAP, IOMMU_IOAS_UNMAP } from '@vfiolab/uapi';
+import {
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_MAP,
+  IOMMU_IOAS_UNMAP,
+  iommu_test_add_reserved,
+  iommu_test_create_access,
+  IOMMU_TEST_OP_ADD_RESERVED,
+  IOMMU_TEST_OP_CREATE_ACCESS,
+} from '@vfiolab/uapi';
+import { PAGES, pagesApi } from '@vfiolab/core';
 import { ALONE, bench } from '../testing/bench.js';
+import { APERTURE, MockBench } from '../testing/mock-bench.js';
+import { readOnly, refusal, refused } from '../testing/refusal.js';
 import { U64_MAX } from '../spans.js';
 
 const FIXED = 1;
@@ -23,9 +34,73 @@ it.each([
 ] as const)('%s', async (_why, fields, errno) => {
   const b = await bench();
   const ioas_id = await b.ioas();
-  const answer = await b.ioctl(IOMMU_IOAS_MAP, { ioas_id, iova: 0x1000n, length: 4096n, user_va: 0x10000n, ...fields });
-  expect(answer.errno).toBe(errno);
-  expect(b.host.figures('pages').stores).toBe(0);
+  const area = { ioas_id, iova: 0x1000n, length: 4096n, user_va: 0x10000n };
+  expect(await refusal(b, IOMMU_IOAS_MAP, { ...area, ...fields })).toEqual(refused(errno));
+});
+
+/** An IOAS with page alignment, a reserved range at 0x200000 and a page mapped at 0x10000. */
+async function strict() {
+  const b = await MockBench.boot();
+  const ioas = await b.ioas();
+  await b.op(IOMMU_TEST_OP_CREATE_ACCESS, iommu_test_create_access, ioas, { flags: 1 });
+  await b.op(IOMMU_TEST_OP_ADD_RESERVED, iommu_test_add_reserved, ioas, { start: 0x200000n, length: 4096n });
+  const va = await b.memory(65536);
+  await b.map(ioas, 0x10000n, 4096n, va);
+  return { b, area: { ioas_id: ioas, flags: RW, iova: 0x1000n, length: 4096n, user_va: va } };
+}
+
+// Of two that hold at once, the first in this list wins.
+it.each([
+  ['a length that is not a multiple of the alignment', { length: 2048n, iova: 0x200800n }, 'EINVAL'],
+  ['an IOVA that is not on the alignment, before a wrap', { iova: U64_MAX - 2047n }, 'EINVAL'],
+  ['a range that wraps', { iova: U64_MAX - 4095n, length: 8192n }, 'EOVERFLOW'],
+  ['a reserved range, before an area', { iova: 0x10000n, length: 0x1f1000n }, 'EINVAL'],
+  ['an area, before the offset in the page', { iova: 0x10000n, user_va: 'odd' }, 'EEXIST'],
+  ['an offset in the page that is not on the alignment', { user_va: 'odd' }, 'EINVAL'],
+  ['automatic, at such an offset', { flags: WRITE | READ, user_va: 'odd' }, 'EINVAL'],
+] as const)('with page alignment, %s', async (_why, fields, errno) => {
+  const { b, area } = await strict();
+  const user_va = 'user_va' in fields ? area.user_va + 2048n : area.user_va;
+  expect(await refusal(b, IOMMU_IOAS_MAP, { ...area, ...fields, user_va })).toEqual(refused(errno));
+});
+
+it('an automatic place where nothing is allowed to be is ENOSPC', async () => {
+  const { b, area } = await strict();
+  const allowed_iovas = new Uint8Array(BigUint64Array.of(0x10000n, 0x10fffn).buffer);
+  await b.ioctl(IOMMU_IOAS_ALLOW_IOVAS, { ioas_id: area.ioas_id, num_iovas: 1, allowed_iovas });
+  expect(await refusal(b, IOMMU_IOAS_MAP, { ...area, flags: READ })).toEqual(refused('ENOSPC'));
+});
+
+it('over an area that is still being built is EEXIST', async () => {
+  const b = await MockBench.boot();
+  const ioas_id = await b.ioas();
+  await b.mock(ioas_id);
+  const area = { ioas_id, flags: RW, iova: APERTURE, length: 4096n, user_va: await b.memory(4096) };
+  const [one, two] = await b.run(
+    Promise.all([b.p.ioctl(b.fd, IOMMU_IOAS_MAP, area), b.p.ioctl(b.fd, IOMMU_IOAS_MAP, area)]),
+  );
+  expect([one.errno, two.errno]).toEqual([undefined, 'EEXIST']);
+});
+
+it.each(['ENOMEM', 'EFAULT'] as const)(
+  'pages that cannot be had are %s, and the place is free again',
+  async (errno) => {
+    const b = await MockBench.boot();
+    const ioas_id = await b.ioas();
+    await b.mock(ioas_id);
+    const area = { ioas_id, flags: RW, iova: APERTURE, length: 4096n, user_va: await b.memory(4096) };
+    const met = b.host.refuse(PAGES, pagesApi.storeCreate, { ok: false, errno });
+    expect(await refusal(b, IOMMU_IOAS_MAP, area)).toEqual(refused(errno));
+    expect(met()).toBe(true);
+    expect(await b.errno(IOMMU_IOAS_MAP, area)).toBeUndefined();
+  },
+);
+
+it('a struct that cannot be written is EFAULT; the area stays, as in the kernel', async () => {
+  const b = await MockBench.boot();
+  const area = { ioas_id: await b.ioas(), flags: RW, iova: APERTURE, length: 4096n, user_va: await b.memory(4096) };
+  expect((await readOnly(b, IOMMU_IOAS_MAP, area)).errno).toBe('EFAULT');
+  expect(await b.errno(IOMMU_IOAS_MAP, area)).toBe('EEXIST');
 });
 
 it('over another area is EEXIST, beside it is not', async () => {

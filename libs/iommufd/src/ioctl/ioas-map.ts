@@ -8,7 +8,11 @@ import { U64_MAX } from '../spans.js';
 import type { Call } from './call.js';
 import { FIXED, KNOWN_MAP_FLAGS, protOf, WRITEABLE } from './map-flags.js';
 
-/** The order of checks is the kernel's: uAPI section 1, IOMMU_IOAS_MAP, "check order". */
+/**
+ * The order of checks is the kernel's (uAPI section 1): EOPNOTSUPP: flags, reserved; EOVERFLOW: the ends; EINVAL: no
+ * protection; ENOENT; EOVERFLOW, EINVAL: the memory's range; EINVAL, EOVERFLOW, EEXIST, ENOSPC: the place; EFAULT, ENOMEM:
+ * the pages.
+ */
 export function* ioasMap(call: Call<typeof iommu_ioas_map>, cmd: StructOf<typeof iommu_ioas_map>): Op<IoctlResult> {
   if (cmd.flags & ~KNOWN_MAP_FLAGS || cmd.__reserved) return fail('EOPNOTSUPP');
   if (cmd.iova === U64_MAX || cmd.length === U64_MAX) return fail('EOVERFLOW');

@@ -24,7 +24,11 @@ const OP_GET = 1;
 
 type Cmd = StructOf<typeof iommu_option>;
 
-/** EOPNOTSUPP, EPERM, EBUSY, EINVAL, EADDRINUSE, ENOENT: uAPI section 1, IOMMU_OPTION. */
+/**
+ * EOPNOTSUPP: reserved, option, op, RLIMIT_MODE of an object; EPERM: RLIMIT_MODE without CAP_SYS_RESOURCE; EBUSY: RLIMIT_MODE
+ * when objects exist; EINVAL: the value, or HUGE_PAGES off once domains hold areas; EADDRINUSE: HUGE_PAGES off over an area
+ * that is not page aligned; ENOENT.
+ */
 export function option(call: Call<typeof iommu_option>, cmd: Cmd): IoctlResult | Op<IoctlResult> {
   if (cmd.__reserved) return fail('EOPNOTSUPP');
   if (cmd.option_id === OPTION_RLIMIT_MODE) return rlimitMode(call, cmd);

@@ -3,8 +3,8 @@
  *
  * Rule: compared is what a client could tell apart, of every service that an ioctl of /dev/iommu can reach.
  */
-import { type AnyStruct, encode, type Errno, type IoctlDef } from '@vfiolab/uapi';
-import { type Address, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
+import { type AnyStruct, encode, type Errno, errnoName, type IoctlDef } from '@vfiolab/uapi';
+import { type Address, IOMMU, IOMMUFD, PAGES, sysApi } from '@vfiolab/core';
 import type { Arguments, IoctlAnswer, Process } from '@vfiolab/client';
 import type { TestHost } from '@vfiolab/sim';
 
@@ -53,4 +53,19 @@ export const readOnly = <S extends AnyStruct>(
   const bytes = encode(def.struct, { [length]: def.struct.size, ...fields } as never);
   const struct = { va: AT, writable: false, bytes };
   return changes(b.host, () => b.host.run(b.p.ioctlAt(b.fd, def.nr, AT, [struct])));
+};
+
+/** The same for a caller that has no fd left. */
+export const withoutFd = <S extends AnyStruct>(
+  b: AnyBench,
+  def: IoctlDef<string, S>,
+  fields: Record<string, unknown> = {},
+): Promise<Refusal> => {
+  const bytes = encode(def.struct, { size: def.struct.size, ...fields } as never);
+  const segments = [{ va: AT, writable: true, bytes }];
+  const { token, owner } = b.p.fileOf(b.fd);
+  const call = { token, cmd: def.nr, arg: AT, segments, fds: [] };
+  return changes(b.host, async () => ({
+    errno: errnoName((await b.host.run(b.p.link.call(owner, sysApi.ioctl, call))).errno),
+  }));
 };

@@ -1,0 +1,62 @@
+import { IOMMU_DESTROY, IOMMU_VDEVICE_ALLOC, IOMMU_VIOMMU_ALLOC, type KernelProfile } from '@vfiolab/uapi';
+import { MockBench } from '../testing/mock-bench.js';
+import { readOnly, refusal, refused } from '../testing/refusal.js';
+
+async function setup(profile: KernelProfile = '7.2') {
+  const b = await MockBench.boot(profile);
+  const ioas = await b.ioas();
+  const { object, device } = await b.mock(ioas);
+  const { device: other } = await b.mock(ioas);
+  const made = { type: 0xdeadbeef, dev_id: device, hwpt_id: await b.hwpt(device, ioas, 1) };
+  const viommu_id = (await b.ioctl(IOMMU_VIOMMU_ALLOC, made)).out.out_viommu_id;
+  return { b, object, other, made, ids: { ioas }, base: { viommu_id, dev_id: device, virt_id: 9n } };
+}
+
+it('6.12 does not have it', async () => {
+  const { b, base } = await setup('6.12');
+  expect(await refusal(b, IOMMU_VDEVICE_ALLOC, base)).toEqual(refused('ENOTTY'));
+});
+
+it.each([
+  ['a flag, before the vIOMMU', { flags: 1, viommu_id: 99 }, 'EOPNOTSUPP'],
+  ['a vIOMMU that does not exist', { viommu_id: 99, dev_id: 99 }, 'ENOENT'],
+  ['an object that is no vIOMMU', { viommu_id: 'ioas' }, 'ENOENT'],
+  ['a device that does not exist', { dev_id: 99 }, 'ENOENT'],
+  ['an object that is no device', { dev_id: 'ioas' }, 'ENOENT'],
+] as const)('%s', async (_why, fields, errno) => {
+  const { b, ids, base } = await setup();
+  const named = { ...base, ...fields };
+  const viommu_id = named.viommu_id === 'ioas' ? ids.ioas : named.viommu_id;
+  const dev_id = named.dev_id === 'ioas' ? ids.ioas : named.dev_id;
+  expect(await refusal(b, IOMMU_VDEVICE_ALLOC, { ...named, viommu_id, dev_id })).toEqual(refused(errno));
+});
+
+it('a device has one id, whichever vIOMMU; an id in a vIOMMU belongs to one device: EEXIST', async () => {
+  const { b, base, made, other } = await setup();
+  const { out_vdevice_id: id } = (await b.ioctl(IOMMU_VDEVICE_ALLOC, base)).out;
+  const second = (await b.ioctl(IOMMU_VIOMMU_ALLOC, made)).out.out_viommu_id;
+  for (const again of [{}, { virt_id: 8n }, { viommu_id: second }, { dev_id: other }])
+    expect(await refusal(b, IOMMU_VDEVICE_ALLOC, { ...base, ...again })).toEqual(refused('EEXIST'));
+  expect(await b.errno(IOMMU_VDEVICE_ALLOC, { ...base, viommu_id: second, dev_id: other })).toBeUndefined();
+  await b.errno(IOMMU_DESTROY, { id });
+  expect(await b.errno(IOMMU_VDEVICE_ALLOC, base)).toBeUndefined();
+});
+
+it('any 64 bits are an id', async () => {
+  const { b, base } = await setup();
+  expect(await b.errno(IOMMU_VDEVICE_ALLOC, { ...base, virt_id: (1n << 64n) - 1n })).toBeUndefined();
+});
+
+it('a device that leaves is ENOENT', async () => {
+  const { b, object, base } = await setup();
+  const leaving = b.p.ioctl(b.fd, IOMMU_DESTROY, { id: object });
+  const call = b.p.ioctl(b.fd, IOMMU_VDEVICE_ALLOC, base);
+  const [left, answer] = await b.run(Promise.all([leaving, call]));
+  expect([left.errno, answer.errno]).toEqual([undefined, 'ENOENT']);
+  expect(b.host.broken()).toEqual([]);
+});
+
+it('a struct that cannot be written is EFAULT, and the device has no id', async () => {
+  const { b, base } = await setup();
+  expect(await readOnly(b, IOMMU_VDEVICE_ALLOC, base)).toEqual(refused('EFAULT'));
+});
