@@ -1,6 +1,12 @@
 import { IOMMU_DESTROY, IOMMU_VDEVICE_ALLOC, IOMMU_VIOMMU_ALLOC, type KernelProfile } from '@vfiolab/uapi';
+import { BoundDevice, Context } from '../context.js';
+import { PagingHwpt } from '../hwpt.js';
+import { Ioas } from '../ioas.js';
+import type { IommufdObject } from '../objects.js';
 import { MockBench } from '../testing/mock-bench.js';
 import { readOnly, refusal, refused } from '../testing/refusal.js';
+import { linkVdevice, Vdevice, Viommu } from '../viommu.js';
+import { vdeviceAlloc } from './vdevice-alloc.js';
 
 async function setup(profile: KernelProfile = '7.2') {
   const b = await MockBench.boot(profile);
@@ -18,7 +24,6 @@ it('6.12 does not have it', async () => {
 });
 
 it.each([
-  ['a flag, before the vIOMMU', { flags: 1, viommu_id: 99 }, 'EOPNOTSUPP'],
   ['a vIOMMU that does not exist', { viommu_id: 99, dev_id: 99 }, 'ENOENT'],
   ['an object that is no vIOMMU', { viommu_id: 'ioas' }, 'ENOENT'],
   ['a device that does not exist', { dev_id: 99 }, 'ENOENT'],
@@ -54,6 +59,25 @@ it('a device that leaves is ENOENT', async () => {
   const [left, answer] = await b.run(Promise.all([leaving, call]));
   expect([left.errno, answer.errno]).toEqual([undefined, 'ENOENT']);
   expect(b.host.broken()).toEqual([]);
+});
+
+// No host has mock devices beside an IOMMU, so the two are put into one context by hand.
+it('a device behind another IOMMU is EINVAL, before an id that is taken', () => {
+  const context = new Context(1);
+  const add = <T extends IommufdObject>(object: T): T => {
+    context.objects.reserve(object);
+    context.objects.finalize(object);
+    return object;
+  };
+  const domain = { domain: 1, granule: 12, first: 0n, last: 0xffffn, pageSizes: 0x1000n };
+  const viommu = add(new Viommu(add(new PagingHwpt(add(new Ioas()), domain, 1, true))));
+  const device = add(new BoundDevice('0000:00:01.0', context.igroup(1, ['0000:00:01.0'])));
+  linkVdevice(add(new Vdevice(viommu, add(new BoundDevice('0000:00:02.0', context.igroup(2, []))), 9n)));
+  const cmd = { size: 24, viommu_id: viommu.id, dev_id: device.id, out_vdevice_id: 0, virt_id: 9n };
+  const op = vdeviceAlloc({ file: { context } } as Parameters<typeof vdeviceAlloc>[0], cmd);
+  let step = op.next();
+  while (!step.done) step = op.next();
+  expect(step.value).toEqual({ ok: false, errno: 'EINVAL' });
 });
 
 it('a struct that cannot be written is EFAULT, and the device has no id', async () => {
