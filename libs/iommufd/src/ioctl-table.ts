@@ -15,6 +15,7 @@ import {
   IOMMU_IOAS_IOVA_RANGES,
   IOMMU_IOAS_MAP,
   IOMMU_IOAS_MAP_FILE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
   IOMMU_IOAS_UNMAP,
   IOMMU_OPTION,
   IOMMU_TEST_CMD,
@@ -43,6 +44,7 @@ import { ioasCopy } from './ioctl/ioas-copy.js';
 import { ioasIovaRanges } from './ioctl/ioas-iova-ranges.js';
 import { ioasMap } from './ioctl/ioas-map.js';
 import { ioasMapFile } from './ioctl/ioas-map-file.js';
+import { ioasNoiommuGetPa } from './ioctl/ioas-noiommu-get-pa.js';
 import { ioasUnmap } from './ioctl/ioas-unmap.js';
 import { option } from './ioctl/option.js';
 import { testCmd } from './ioctl/test-cmd.js';
@@ -60,6 +62,7 @@ export const iommufdTable = frontDoor<IommufdFile>({
   IOMMU_IOAS_COPY: row(IOMMU_IOAS_COPY, ioasCopy),
   IOMMU_IOAS_IOVA_RANGES: row(IOMMU_IOAS_IOVA_RANGES, ioasIovaRanges),
   IOMMU_IOAS_MAP_FILE: row(IOMMU_IOAS_MAP_FILE, ioasMapFile),
+  IOMMU_IOAS_NOIOMMU_GET_PA: row(IOMMU_IOAS_NOIOMMU_GET_PA, ioasNoiommuGetPa),
   IOMMU_IOAS_MAP: row(IOMMU_IOAS_MAP, ioasMap),
   IOMMU_IOAS_UNMAP: row(IOMMU_IOAS_UNMAP, ioasUnmap),
   IOMMU_OPTION: row(IOMMU_OPTION, option),

@@ -19,7 +19,10 @@ import { judgeRange, mapUser } from '../map.js';
 import { U64_MAX } from '../spans.js';
 import { type Unmapped, unmapSpan } from '../unmap.js';
 
-/** EINVAL: argsz, flags; ENODEV: no IOAS; then as IOMMU_IOAS_MAP with a fixed IOVA. No permission at all is for page tables to refuse. */
+/**
+ * EINVAL: argsz, flags; ENODEV: no IOAS; then as IOMMU_IOAS_MAP with a fixed IOVA: EINVAL, EOVERFLOW, EEXIST, EFAULT, ENOMEM.
+ * No permission at all is for page tables to refuse.
+ */
 export function* mapDma(
   call: Call<typeof vfio_iommu_type1_dma_map>,
   cmd: StructOf<typeof vfio_iommu_type1_dma_map>,
@@ -44,7 +47,10 @@ export function* mapDma(
   return mapped.ok ? ok(0) : mapped;
 }
 
-/** `size` comes back as the bytes removed, also when a part could not be (SURPRISES 23). EINVAL, ENODEV, ENOENT, EBUSY. */
+/**
+ * `size` comes back as the bytes removed, also when a part could not be (SURPRISES 23). EINVAL: argsz, flags, no size, a cut
+ * within a page; ENODEV: no IOAS; EOVERFLOW; ENOENT: a mapping is cut; EBUSY: one is on its way in or out.
+ */
 export function* unmapDma(
   call: Call<typeof vfio_iommu_type1_dma_unmap>,
   cmd: StructOf<typeof vfio_iommu_type1_dma_unmap>,
