@@ -179,3 +179,20 @@ it('a replace that fails leaves the old attachment working (a032)', async () => 
   expect((await b.attach(dev, here)).out).toMatchObject({ pt_id: (before as unknown as { pt_id: number }).pt_id });
   expect(b.host.broken()).toEqual([]);
 });
+
+it('an IOMMU whose pages are all larger than ours is EINVAL, and its domain goes', async () => {
+  const { b, base } = await mocks();
+  const value = { domain: 9, granule: 16, first: 0n, last: 0xffffffffn, pageSizes: 0x10000n };
+  const made = b.host.refuse(IOMMU, iommuApi.domainAlloc, { ok: true, value });
+  const freed = b.host.refuse(IOMMU, iommuApi.domainFree, { ok: true, value: undefined });
+  expect(await refusal(b, IOMMU_HWPT_ALLOC, base)).toEqual(refused('EINVAL'));
+  expect([made(), freed()]).toEqual([true, true]);
+});
+
+it.each(['EIO', 'ENOMEM'] as const)('a nested domain that the IOMMU refuses is %s', async (errno) => {
+  const { b, ids, user } = await mocks();
+  const met = b.host.refuse(IOMMU, iommuApi.nestedAlloc, { ok: false, errno });
+  const call = { dev_id: ids.device, pt_id: ids.parent, ...user };
+  expect(await refusal(b, IOMMU_HWPT_ALLOC, call)).toEqual(refused(errno));
+  expect(met()).toBe(true);
+});

@@ -15,7 +15,11 @@ type Cmd = StructOf<typeof iommu_hwpt_alloc>;
 /** Driver data longer than this is EINVAL for every driver. */
 const LONGEST_DATA = 4096;
 
-/** EOPNOTSUPP, EINVAL, ENOENT (device, fault queue), then as filling a domain: EADDRINUSE, ENOMEM, EFAULT. */
+/**
+ * EOPNOTSUPP: reserved; EINVAL: data without a type, or the reverse; ENOENT: the device; EINVAL: what the table stands on;
+ * EOPNOTSUPP: flags, data; what the IOMMU says: EOPNOTSUPP, EINVAL, EIO; what filling says: EADDRINUSE, ENOMEM, EFAULT; and
+ * last ENOENT: the fault queue.
+ */
 export function* hwptAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   const { context } = call.file;
   if (cmd.__reserved) return fail('EOPNOTSUPP');
