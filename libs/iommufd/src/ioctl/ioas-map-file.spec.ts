@@ -1,4 +1,5 @@
 import {
+  IOMMU_IOAS_COPY,
   IOMMU_IOAS_MAP_FILE,
   IOMMU_IOAS_UNMAP,
   iommu_test_dmabuf_revoke,
@@ -164,4 +165,11 @@ it('pins the file, which lives on when its fd is closed, and gives it back (feat
   expect(b.host.broken()).toEqual([]);
   await b.ioctl(IOMMU_IOAS_UNMAP, { ioas_id, iova: 0n, length: U64_MAX });
   expect(b.host.figures('pages')).toMatchObject({ pins: 0, stores: 0 });
+});
+
+it('what was mapped for reading only is not lent out for writing: EPERM, however the file was opened', async () => {
+  const { b, ioas_id, base } = await withFile();
+  expect(await b.errno(IOMMU_IOAS_MAP_FILE, { ...base, flags: 5 })).toBeUndefined();
+  const places = { src_ioas_id: ioas_id, dst_ioas_id: ioas_id, src_iova: APERTURE, dst_iova: APERTURE + 65536n };
+  expect(await refusal(b, IOMMU_IOAS_COPY, { ...places, flags: RW, length: 4096n })).toEqual(refused('EPERM'));
 });
