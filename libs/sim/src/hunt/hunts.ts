@@ -67,12 +67,12 @@ async function huntFuzz(seed: number): Promise<Hunted> {
   };
 }
 
-/** One script after the other in one session; on a real function, which can be bound once, there is but one script. */
+/** One script after the other in one session. */
 function drawScript(profile: KernelProfile, seed: number): Script {
   const scripts = scriptsOf(profile);
   const last = turn(scripts, Math.floor(seed / kernelProfiles.length));
   const before = new Chance(seed).pick(scripts.filter(({ kind }) => kind === 'mock'));
-  if (last.kind === 'devices' || last.name === 'IOMMU_OPTION') return last;
+  if (last.first) return last;
   const run: Script['run'] = async (s) => {
     await before.run(s);
     await last.run(s);

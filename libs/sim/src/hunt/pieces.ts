@@ -26,12 +26,25 @@ export interface Script {
   readonly kind: WorldKind;
   /** Kernels that lack something it needs. */
   readonly absent: readonly KernelProfile[];
+  /** Works only where nothing has been done before: it is about the whole context, or about all pins of a page. */
+  readonly first: boolean;
   run(s: Session): Promise<void>;
 }
 
-export const mock = (name: string, run: Script['run']): Script => ({ name, kind: 'mock', absent: [], run });
+export const mock = (name: string, run: Script['run']): Script => ({
+  name,
+  kind: 'mock',
+  absent: [],
+  first: false,
+  run,
+});
 export const since72 = (name: string, run: Script['run']): Script => ({ ...mock(name, run), absent: ['6.12'] });
-export const devices = (name: string, run: Script['run']): Script => ({ ...mock(name, run), kind: 'devices' });
+export const devices = (name: string, run: Script['run']): Script => ({
+  ...mock(name, run),
+  kind: 'devices',
+  first: true,
+});
+export const first = (script: Script): Script => ({ ...script, first: true });
 
 /** Types and data of the self-test's driver. */
 export const SELFTEST = 0xdeadbeef;

@@ -34,6 +34,7 @@ import {
   devices,
   DIRTY_TRACKING,
   faulting,
+  first,
   hwpt,
   mapFile,
   mock,
@@ -83,12 +84,14 @@ const SPACES: readonly Script[] = [
     const allowed_iovas = new Uint8Array(BigUint64Array.of(APERTURE, APERTURE + 0xffffffn).buffer);
     await s.ioctl(IOMMU_IOAS_ALLOW_IOVAS, { ioas_id: await s.ioas(), num_iovas: 1, allowed_iovas });
   }),
-  mock('IOMMU_OPTION', async (s) => {
-    await s.ioctl(IOMMU_OPTION, { option_id: 0, op: 0, val64: 1n });
-    const object_id = await s.ioas();
-    await s.ioctl(IOMMU_OPTION, { option_id: 1, op: 0, object_id, val64: 0n });
-    await s.map(object_id);
-  }),
+  first(
+    mock('IOMMU_OPTION', async (s) => {
+      await s.ioctl(IOMMU_OPTION, { option_id: 0, op: 0, val64: 1n });
+      const object_id = await s.ioas();
+      await s.ioctl(IOMMU_OPTION, { option_id: 1, op: 0, object_id, val64: 0n });
+      await s.map(object_id);
+    }),
+  ),
   mock('IOMMU_VFIO_IOAS', async (s) => {
     await s.ioctl(IOMMU_VFIO_IOAS, { op: 1, ioas_id: await s.ioas() });
     await s.ioctl(IOMMU_VFIO_IOAS, { op: 0 });
@@ -104,12 +107,14 @@ const SPACES: readonly Script[] = [
     await s.mock(ioas);
     await mapFile(s, ioas, file, APERTURE + 0x100000n);
   }),
-  since72('IOMMU_IOAS_CHANGE_PROCESS', async (s) => {
-    const ioas = await s.ioas();
-    await s.mock(ioas);
-    await mapFile(s, ioas, await s.memfd(), APERTURE);
-    await s.ioctl(IOMMU_IOAS_CHANGE_PROCESS);
-  }),
+  first(
+    since72('IOMMU_IOAS_CHANGE_PROCESS', async (s) => {
+      const ioas = await s.ioas();
+      await s.mock(ioas);
+      await mapFile(s, ioas, await s.memfd(), APERTURE);
+      await s.ioctl(IOMMU_IOAS_CHANGE_PROCESS);
+    }),
+  ),
   mock('VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA, VFIO_IOMMU_GET_INFO', async (s) => {
     const ioas_id = await s.ioas();
     await s.ioctl(IOMMU_VFIO_IOAS, { op: 1, ioas_id });
