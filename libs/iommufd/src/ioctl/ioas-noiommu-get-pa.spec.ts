@@ -3,7 +3,8 @@ import { U64_MAX } from '../spans.js';
 import { APERTURE, MockBench } from '../testing/mock-bench.js';
 import { refusal, refused } from '../testing/refusal.js';
 
-const PLAIN = { uid: 1000, caps: 0, memlock: 65536 };
+/** The owner of /dev/iommu without any capability. */
+const PLAIN = { uid: 0, caps: 0, memlock: 65536 };
 
 it.each(['6.12', '7.2'] as const)('%s does not have it', async (profile) => {
   const b = await MockBench.boot(profile);
