@@ -5,9 +5,8 @@
  * know only this interface, so that their tests need no lab.
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { NatsLab, NatsLabOptions, NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
 import type { Hunt, Hunted, SimResult } from '@vfiolab/sim';
-import type { NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
+import type { NatsLab, NatsLabOptions, NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
 
 export type { ReplayedActor, ReplayReport, RunMeta } from '@vfiolab/testbed';
 
