@@ -191,5 +191,5 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     const { text, ended } = launch('pages', { ...environment(), ...change });
     expect((await ended)[0]).toBe(1);
     expect(text()).toMatch(message);
-  });
+  }, 20_000);
 });

@@ -9,7 +9,7 @@ const withServer = findNatsServer() ? describe : describe.skip;
 
 withServer('a lab of many hosts on NATS (skipped when nats-server is not installed)', () => {
   let lab: NatsLab;
-  beforeAll(async () => (lab = await startNatsLab({ url: 'auto', hosts: 2 })), 60_000);
+  beforeAll(async () => (lab = await startNatsLab({ url: 'auto', hosts: 2 })), 90_000);
   afterAll(() => lab.end());
 
   const pidOn = async (env: Environment): Promise<unknown> => new Process('p', env.link('p')).start();
@@ -68,7 +68,7 @@ withServer('a lab that is lost (skipped when nats-server is not installed)', () 
     await expect(host.inspect('iommu')).rejects.toThrow('the pages service ended with SIGKILL');
     await expect(lab.newHost()).rejects.toThrow();
     await lab.end();
-  }, 60_000);
+  }, 90_000);
 
   it.each([
     ['nobody there', 'nats://127.0.0.1:1', /127\.0\.0\.1:1: no NATS server answered in 200 ms/],

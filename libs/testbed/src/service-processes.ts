@@ -12,7 +12,8 @@ import { type ActorStatus, atExit, type NatsBus, type ShellConfig } from '@vfiol
 
 /** All services, each in its process. */
 export const PROCESSES: readonly string[] = [...SERVICES.map(String), 'device'];
-const READY_MS = 30_000;
+/** Seven processes that start at once on a busy machine take their time. */
+const READY_MS = 60_000;
 const STOP_MS = 10_000;
 /** Pieces of what the processes said that are kept. */
 const MAX_COMPLAINTS = 100;
