@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -62,7 +62,13 @@ function open({ durability = 'process' as ShellConfig['durability'], most = 3 } 
       onFailed: (address: Address) => failed.push(`${host} ${address}`),
     });
   };
-  const hosts = new ServedHosts({ home: 'home', most, make, list: new HostList(config({ durability }), 'pages') });
+  const hosts = new ServedHosts({
+    home: 'home',
+    most,
+    make,
+    list: new HostList(config({ durability }), 'pages'),
+    onUnrecovered: (host, error) => failed.push(`${host}: ${error.message}`),
+  });
   running.push(hosts);
   const call = <A>(host: string, method: Method<A, number>, args: A): Promise<number> =>
     rig.client(buses.get(host)!, `client:c${++clients}`).call('pages', method, args);
@@ -117,6 +123,7 @@ test.each(['', 'a.b', '*', '../x', 'a'.repeat(65)])("'%s' is no host", async (ho
   const { hosts } = open();
   await hosts.start();
   await expect(hosts.serve(host)).rejects.toThrow(/is no host: 1 to 64 letters/);
+  await expect(hosts.release(host)).rejects.toThrow(/is no host: 1 to 64 letters/);
   expect(hosts.names()).toEqual(['home']);
 });
 
@@ -169,6 +176,28 @@ test('a host that cannot be recovered is not served, and the others are', async 
   expect(hosts.names()).toEqual(['home']);
   expect(existsSync(join(folderOf('a'), 'pages.serving'))).toBe(false);
   expect(await add('home', 1)).toBe(1);
+});
+
+test('damage in one host is complained about after a start, and the others are served; mended, it is served again', async () => {
+  const first = open();
+  await first.hosts.start();
+  await first.hosts.serve('a');
+  await first.hosts.serve('b');
+  await first.add('b', 2);
+  await first.hosts.stop();
+  const file = join(folderOf('a'), 'pages.db');
+  const whole = readFileSync(file);
+  writeFileSync(file, 'this is no journal');
+  const second = open();
+  await second.hosts.start();
+  expect(second.failed).toEqual([expect.stringMatching(/^a: .*pages\.db/s)]);
+  expect(second.hosts.names()).toEqual(['home', 'b']);
+  expect(await second.add('b', 1)).toBe(3);
+  await second.hosts.stop();
+  writeFileSync(file, whole);
+  const third = open();
+  await third.hosts.start();
+  expect([third.hosts.names(), third.failed]).toEqual([['home', 'a', 'b'], []]);
 });
 
 test('an actor that fails takes no other host with it', async () => {

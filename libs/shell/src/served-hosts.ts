@@ -16,6 +16,8 @@ export interface ServedHostsOptions {
   /** The actors of a host, not started yet. */
   readonly make: (host: string) => ActorHost;
   readonly list: Pick<HostList, 'add' | 'remove' | 'all'>;
+  /** A further host that was served could not be recovered when the process started again. It stays on the list. */
+  readonly onUnrecovered: (host: string, error: Error) => void;
 }
 
 /** The request cannot be met as it is; the message says why. */
@@ -51,7 +53,12 @@ export class ServedHosts {
       throw new Error(
         `${further.length + 1} hosts are to be served, but at most ${most} may be. Raise VFIOLAB_HOSTS to ${further.length + 1} or more.`,
       );
-    await Promise.all([this.home.start(), ...further.map((host) => this.serve(host))]);
+    await Promise.all([this.home.start(), ...further.map((host) => this.startAgain(host))]);
+  }
+
+  /** The damage of one host must not keep the others from being served. */
+  private startAgain(host: string): Promise<void> {
+    return this.inTurn(host, () => this.open(host)).catch((e: unknown) => this.options.onUnrecovered(host, e as Error));
   }
 
   /**
@@ -62,21 +69,30 @@ export class ServedHosts {
     return this.inTurn(host, async () => {
       if (this.hosts.has(host)) return;
       this.checkRoom(host);
-      const actors = this.options.make(host);
-      this.hosts.set(host, actors);
+      this.options.list.add(host);
       try {
-        this.options.list.add(host);
-        await actors.start();
+        await this.open(host);
       } catch (e) {
-        await this.drop(host, actors);
+        this.options.list.remove(host);
         throw e;
       }
     });
   }
 
+  private async open(host: string): Promise<void> {
+    const actors = this.options.make(host);
+    this.hosts.set(host, actors);
+    try {
+      await actors.start();
+    } catch (e) {
+      await this.drop(host, actors);
+      throw e;
+    }
+  }
+
   private checkRoom(host: string): void {
     const { home, most } = this.options;
-    if (!isToken(host)) throw new HostRefused(`${JSON.stringify(host)} is no host: 1 to 64 letters, digits, - or _`);
+    checkName(host);
     if (this.stopping) throw new HostRefused(`the process of ${home} is ending and serves no further host`);
     if (this.hosts.size >= most)
       throw new HostRefused(
@@ -87,17 +103,18 @@ export class ServedHosts {
   /** Lets go of a host: its actors end in order and their journals are closed and stay. Nothing when it is not served. */
   release(host: string): Promise<void> {
     return this.inTurn(host, async () => {
+      checkName(host);
       if (host === this.options.home)
         throw new HostRefused(`${host} is the home of this process: it goes when the process ends`);
       const actors = this.hosts.get(host);
       if (actors) await this.drop(host, actors);
+      this.options.list.remove(host);
     });
   }
 
   private async drop(host: string, actors: ActorHost): Promise<void> {
     await actors.stop();
     this.hosts.delete(host);
-    this.options.list.remove(host);
   }
 
   private inTurn(host: string, work: () => Promise<void>): Promise<void> {
@@ -117,4 +134,9 @@ export class ServedHosts {
     await Promise.all(this.last.values());
     await Promise.all([...this.hosts.values()].map((actors) => actors.stop()));
   }
+}
+
+/** A host's name is a part of subjects and the name of a folder. */
+function checkName(host: string): void {
+  if (!isToken(host)) throw new HostRefused(`${JSON.stringify(host)} is no host: 1 to 64 letters, digits, - or _`);
 }

@@ -187,9 +187,13 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
       { VFIOLAB_NATS: '', VFIOLAB_DATA: '' },
       /pages: VFIOLAB_NATS is not set[^]*VFIOLAB_DATA is not set/,
     ],
-  ])('%s it ends with code 1 and says why', async (_name, change, message) => {
-    const { text, ended } = launch('pages', { ...environment(), ...change });
-    expect((await ended)[0]).toBe(1);
-    expect(text()).toMatch(message);
-  }, 20_000);
+  ])(
+    '%s it ends with code 1 and says why',
+    async (_name, change, message) => {
+      const { text, ended } = launch('pages', { ...environment(), ...change });
+      expect((await ended)[0]).toBe(1);
+      expect(text()).toMatch(message);
+    },
+    20_000,
+  );
 });

@@ -64,6 +64,7 @@ const makeHosts = (options: ServiceOptions): ServedHosts =>
     most: options.bus instanceof NatsBus ? options.config.hosts : 1,
     make: (host) => makeHost(options, host),
     list: new HostList(options.config, options.services.join('+')),
+    onUnrecovered: (host, error) => options.onFailed(options.services.join('+'), error, host),
   });
 
 /** Starts the actors when Nest has started, and ends them when every handler of Nest has ended. */
