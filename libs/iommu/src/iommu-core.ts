@@ -32,7 +32,7 @@ import { Dma } from './dma.js';
 import { type Domain, Domains } from './domain.js';
 import type { Format } from './formats.js';
 import { MOCK_NO_DIRTY, mockFormatFor } from './mock.js';
-import { FRAME_LIMIT } from './page-table.js';
+import { FRAME_LIMIT, type PageTable } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
 import { landed, UserTables } from './user-tables.js';
@@ -171,7 +171,7 @@ export class IommuCore implements Core {
    * All domains or none. EINVAL: no such domain, prot, frame or IOVA. EEXIST: something is mapped there (as the kernel's
    * page table code answers). ENOMEM: no more tables.
    */
-  private map({ domains: ids, iova, runs, prot }: Args<'map'>): Result<void> {
+  private map({ domains: ids, iova, runs, prot, small }: Args<'map'>): Result<void> {
     const domains = this.domains.getAll(ids);
     const count = countOf(runs);
     if (
@@ -184,7 +184,7 @@ export class IommuCore implements Core {
       return fail('EINVAL');
     if (domains.some((d) => !d.table.isFree(iova, count))) return fail('EEXIST');
     for (const [i, domain] of domains.entries()) {
-      if (mapRuns(domain, iova, runs, prot)) continue;
+      if (mapRuns(domain.table, iova, runs, prot, small ? 0 : domain.topLevel)) continue;
       for (const done of domains.slice(0, i + 1)) done.table.unmap(iova, count);
       return fail('ENOMEM');
     }
@@ -214,7 +214,7 @@ const fits = ({ mock }: IommuFunction, flags: number): boolean =>
 const formatFor = ({ mock }: IommuFunction, data: UserData): Result<Format> =>
   mock ? mockFormatFor(data) : fail('EOPNOTSUPP');
 
-function mapRuns({ table, topLevel }: Domain, iova: number, runs: readonly Run[], prot: number): boolean {
+function mapRuns(table: PageTable, iova: number, runs: readonly Run[], prot: number, topLevel: number): boolean {
   for (const { frame, count } of runs) {
     if (!table.map(iova, frame, count, prot, topLevel)) return false;
     iova += count;

@@ -64,13 +64,14 @@ function toGranules(area: Area, granule: number, firstSlot: number, runs: Run[])
 }
 
 /**
- * Writes one batch of pinned runs into the domains.
+ * Writes one batch of pinned runs into the domains of an IOAS, page by page where it has no huge pages (semantics B6.1).
  * ENOMEM: the IOMMU has no room for the table pages.
  */
 function* writeRuns(area: Area, hwpts: readonly PagingHwpt[], firstSlot: number, runs: Run[]): Op<Result<void>> {
+  const small = !hwpts[0]!.ioas.hugePages;
   for (const [granule, domains] of byGranule(hwpts)) {
     const { iova, runs: counted } = toGranules(area, granule, firstSlot, runs);
-    const done = yield* call(IOMMU, iommuApi.map, { domains, iova, runs: counted, prot: area.prot });
+    const done = yield* call(IOMMU, iommuApi.map, { domains, iova, runs: counted, prot: area.prot, small });
     if (!done.ok) return done;
   }
   return ok(undefined);

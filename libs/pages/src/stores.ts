@@ -101,7 +101,8 @@ export class Stores {
     const pages = missing.reduce((sum, span) => sum + span.end - span.first, 0);
     const room = this.accounting.room(payer);
     const allThere = pinnable(missing);
-    if (allThere) return pages <= room ? undefined : 'ENOMEM';
+    // What others pinned already is not charged, so nobody asks how the limit stands now.
+    if (allThere) return pages === 0 || pages <= room ? undefined : 'ENOMEM';
     const limitFirst = isLocked(payer.mode) && room < pages && pinnable(firstPages(missing, Math.max(room, 0) + 1));
     return limitFirst ? 'ENOMEM' : source.refusal;
   }

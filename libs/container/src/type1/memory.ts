@@ -31,7 +31,7 @@ export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wan
   const { store } = made.value;
   let { runs, next } = made.value.pinned;
   for (let at = 0; ;) {
-    const written = yield* call(IOMMU, iommuApi.map, { domains: type1.domainIds, iova: first + at, runs, prot });
+    const written = yield* call(IOMMU, iommuApi.map, { domains: type1.domainIds, iova: first + at, runs, prot, small: false });
     if (!written.ok) return yield* takeBack(type1, store, first, at, next, written);
     at = next;
     if (at === count) return ok({ first, count, prot, store, vaddrInvalid: false });
@@ -97,7 +97,7 @@ function* copy({ first, count, prot }: Mapping, source: number, domain: number):
   for (let at = 0; at < count;) {
     const runs = yield* call(IOMMU, iommuApi.lookup, { domain: source, iova: first + at, count: count - at });
     if (runs.length === 0) throw new Error(`page ${first + at} of a mapping is not in domain ${source} (I03)`);
-    const written = yield* call(IOMMU, iommuApi.map, { domains: [domain], iova: first + at, runs, prot });
+    const written = yield* call(IOMMU, iommuApi.map, { domains: [domain], iova: first + at, runs, prot, small: false });
     if (!written.ok) return written;
     at += runs.reduce((sum, r) => sum + r.count, 0);
   }

@@ -86,8 +86,11 @@ export const iommuApi = api('iommu', {
    */
   attach: method(35, message({ bdfs: list(str), domain: i32 }), result(nothing)),
   reservedRegions: method(36, message({ bdf: str }), list(reservedRegion)),
-  /** Writes PTEs for consecutive runs from `iova` on, in all of the domains or in none. EINVAL, EEXIST (mapped already), ENOMEM. */
-  map: method(37, message({ domains: list(u32), iova: num, runs: list(run), prot: u8 }), result(nothing)),
+  /**
+   * Writes PTEs for consecutive runs from `iova` on, in all of the domains or in none. `small`: each of them maps one
+   * granule. EINVAL, EEXIST (mapped already), ENOMEM.
+   */
+  map: method(37, message({ domains: list(u32), iova: num, runs: list(run), prot: u8, small: bool }), result(nothing)),
   /** Clears PTEs in each of the domains and answers after the IOTLB flush: no DMA uses them any more. */
   unmap: method(38, message({ domains: list(u32), spans: list(span) }), nothing),
   /** One DMA of a device. Refused ones are recorded. `data` is empty for reads. */
