@@ -44,6 +44,17 @@ describe('a DMA that may be done', () => {
     expect(bench.pagesAnswer(bytes(MAX_DMA / 2)).pieces).toEqual([{ frame: 1324, offset: 0, length: MAX_DMA / 2 }]);
   });
 
+  test('small pages are asked for: 512 leaves of one table more, with the same frames', () => {
+    const bench = attachedBench();
+    const tables = () => Number(/(\d+) tables/.exec(bench.core.describe().join())![1]);
+    const run = { frame: 1024, count: 512 };
+    bench.now('map', { domains: [1], iova: 512, runs: [run], prot: 3, small: false });
+    const before = tables();
+    bench.now('map', { domains: [1], iova: 1024, runs: [run], prot: 3, small: true });
+    expect(tables()).toBe(before + 1);
+    expect(bench.now('lookup', { domain: 1, iova: 1024, count: 512 })).toEqual([run]);
+  });
+
   test('the longest DMA, unaligned over scattered frames, is 65 pieces', () => {
     const bench = attachedBench();
     const runs = Array.from({ length: 65 }, (_, i) => ({ frame: 200 + 2 * i, count: 1 }));

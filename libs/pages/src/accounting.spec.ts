@@ -59,6 +59,16 @@ describe('a020: user mode counts all stores of the uid', () => {
     expect([p.locks(), p.status().userLockedPages]).toEqual([[0, 64], 16]);
   });
 
+  it('pages that are pinned already are covered again whatever the limit has become (feature 28)', () => {
+    const p = new Bench(256).start('vm', USER);
+    const store = storeOf(map(p, p.mmap(KB64), 32768));
+    p.call(pagesApi.setrlimit, { memlock: 0 });
+    expect(errnoOf(p.bench.pin(store, 0, 8))).toBe(0);
+    p.bench.unpin(store, [{ first: 0, count: 8 }]);
+    p.bench.unpin(store, [{ first: 0, count: 8 }]);
+    expect(errnoOf(p.bench.pin(store, 0, 8))).toBe('ENOMEM');
+  });
+
   it('two processes of a uid share it, another uid does not (feature 40)', () => {
     const bench = new Bench(256);
     const [a, b] = [bench.start('a', USER), bench.start('b', USER)];
