@@ -30,7 +30,10 @@ it('33: ATTACH to another IOAS while DMA runs: every transfer sees the old memor
     const [moved] = await lab.together(() =>
       Promise.all([
         device.attach(lag % 2 === 0 ? to : from),
-        lab.pause(lag * 0.04).then(() => device.fetch(AT + 2048n, 4096)).then(() => device.store(SCRATCH, 4096)),
+        lab
+          .pause(lag * 0.04)
+          .then(() => device.fetch(AT + 2048n, 4096))
+          .then(() => device.store(SCRATCH, 4096)),
       ]),
     );
     expect(moved).toBeUndefined();

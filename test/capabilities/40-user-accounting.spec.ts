@@ -16,7 +16,11 @@ async function ready(p: Program) {
 it('40: two processes of a user share his limit of locked memory, another user has his own', async () => {
   const lab = await Lab.mock();
   const who = user(1000, LIMIT * PAGE);
-  const [a, b, c] = [await lab.program('a', who), await lab.program('b', who), await lab.program('c', user(1001, LIMIT * PAGE))];
+  const [a, b, c] = [
+    await lab.program('a', who),
+    await lab.program('b', who),
+    await lab.program('c', user(1001, LIMIT * PAGE)),
+  ];
   const [inA, inB, inC] = [await ready(a), await ready(b), await ready(c)];
   expect(await inA.map(0, 10)).toBeUndefined();
   expect(await inB.map(0, 7)).toBe('ENOMEM');

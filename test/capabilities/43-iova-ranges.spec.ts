@@ -14,7 +14,12 @@ it('43: attach narrows the ranges, detach widens them; too little room: EMSGSIZE
   expect(narrowed).toMatchObject({ errno: undefined, count: 2, alignment: 4096n });
   expect(narrowed.ranges[0]).toEqual([0n, 0xfedf_ffffn]);
   expect(narrowed.ranges[1]![0]).toBe(0xfef0_0000n);
-  expect(await p.ranges(ioas, 1)).toEqual({ errno: 'EMSGSIZE', count: 2, ranges: [[0n, 0xfedf_ffffn]], alignment: 4096n });
+  expect(await p.ranges(ioas, 1)).toEqual({
+    errno: 'EMSGSIZE',
+    count: 2,
+    ranges: [[0n, 0xfedf_ffffn]],
+    alignment: 4096n,
+  });
   expect(await p.ranges(ioas, 0)).toEqual({ errno: 'EMSGSIZE', count: 2, ranges: [], alignment: 4096n });
   // MAP accepts exactly what is reported.
   const va = await p.memory(2 * PAGE);

@@ -23,7 +23,7 @@ export class Dice {
   }
 
   chance(key: string, probability: number): boolean {
-    return this.unit(key) < probability;
+    return probability > 0 && this.unit(key) < probability;
   }
 
   /** A whole number from 0 to n-1. */

@@ -12,7 +12,13 @@ function rw(p: Program, access: number, flags: number, iova: bigint, length: num
 }
 
 /** The bytes that it reads; throws for an errno. */
-export async function readBy(p: Program, access: number, iova: bigint, length: number, slow = false): Promise<number[]> {
+export async function readBy(
+  p: Program,
+  access: number,
+  iova: bigint,
+  length: number,
+  slow = false,
+): Promise<number[]> {
   const buffer = await p.memory(length);
   const errno = await rw(p, access, slow ? SLOW : 0, iova, length, buffer);
   if (errno) throw new Error(`a read of ${length} bytes at 0x${iova.toString(16)}: ${errno}`);

@@ -223,7 +223,9 @@ export class Program {
     const va = this.nextVa;
     this.nextVa += (Math.ceil(length / HUGE) + 1) * HUGE;
     const { process } = this;
-    const made = shared ? process.mmapShared(length, { prot, pageShift, va }) : process.mmap(length, { prot, pageShift, va });
+    const made = shared
+      ? process.mmapShared(length, { prot, pageShift, va })
+      : process.mmap(length, { prot, pageShift, va });
     return BigInt(await this.must(made));
   }
 
