@@ -1,4 +1,8 @@
-/** Invariants of a context, checked from both sides (spec numbers I28, I30, I32, I33, I36, I14). */
+/**
+ * Invariants of a context, checked from both sides (numbers I14, I27, I33-I36; those of an IOAS are in check-ioas.ts).
+ *
+ * Rule: asked when no operation is in flight, so nothing may be half made or half gone.
+ */
 import {
   type BoundDevice,
   type Context,
@@ -8,21 +12,22 @@ import {
   isHwpt,
   isHwQueue,
   isIoas,
+  isMockObject,
   isNested,
   isVdevice,
   isVeventQueue,
   isViommu,
 } from './context.js';
-import { areaLength, type Ioas, pageOffset } from './ioas.js';
+import { checkIoas } from './check-ioas.js';
 import type { IommufdObject } from './objects.js';
 import type { Viommu } from './viommu.js';
-import { overlaps } from './spans.js';
 
 export function checkContext(c: Context): string[] {
   const objects = c.objects.all();
   return objects
-    .flatMap((o) => [...checkUsers(c, o), ...(isIoas(o) ? checkIoas(o) : [])])
+    .flatMap((o) => [...checkUsers(c, o), ...checkReferences(c, o), ...(isIoas(o) ? checkIoas(c, o) : [])])
     .concat(objects.filter(isHwpt).flatMap((h) => checkAuto(c, h.id, h.auto)))
+    .concat(checkTable(c))
     .map((broken) => `context ${c.id}: ${broken}`);
 }
 
@@ -47,6 +52,9 @@ function holders(c: Context, o: IommufdObject): number {
   return isDevice(o) ? 1 + (o.attached ? 1 : 0) + o.igroup.pasids.filter((p) => p.device === o).length : 0;
 }
 
+/** Hardware queues hold each other in a row; everything else is a handful deep. */
+const MAX_DEPTH = 64;
+
 const standsOn = (o: IommufdObject, viommu: Viommu): boolean =>
   (isNested(o) || isVdevice(o) || isVeventQueue(o) || isHwQueue(o)) && o.viommu === viommu;
 
@@ -60,23 +68,47 @@ function checkAuto(c: Context, id: number, auto: boolean): string[] {
   return auto && attachedTo(c, id).length === 0 ? [`I36: auto HWPT ${id} has no device`] : [];
 }
 
-function checkIoas(ioas: Ioas): string[] {
+/** I34: an id names one object, dead ids name none, and nothing was begun and never published. I27: who is gone is gone. */
+function checkTable(c: Context): string[] {
   const broken: string[] = [];
-  const pinned = ioas.accesses.flatMap((access) => access.items.flatMap((item) => item.slices));
-  const at = (v: bigint): string => `IOAS ${ioas.id}, IOVA 0x${v.toString(16)}`;
-  if (ioas.alignment !== ioas.wantedAlignment()) broken.push(`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}`);
-  for (const a of ioas.areas) {
-    if (ioas.reserved.some((r) => overlaps(r, a))) broken.push(`I28: ${at(a.start)} is mapped and reserved`);
-    if ((a.start | areaLength(a) | pageOffset(a)) & (ioas.alignment - 1n))
-      broken.push(`I30: ${at(a.start)} is misaligned`);
-    const byAccesses = pinned.filter((slice) => slice.area === a).length;
-    if (a.accesses !== byAccesses)
-      broken.push(`I20: ${at(a.start)} counts ${a.accesses} slices of accesses, they have ${byAccesses}`);
-    if (a.state === 'live' && !a.store!.revoked && a.covers < Math.min(1, ioas.hwpts.length))
-      broken.push(`I03: ${at(a.start)} is in no domain`);
-    if (ioas.hwpts.length === 0 && a.covers > 0) broken.push(`I20: ${at(a.start)} is pinned without a domain`);
-  }
-  for (const a of ioas.allowed)
-    if (ioas.reserved.some((r) => overlaps(r, a))) broken.push(`I28: ${at(a.start)} is allowed and reserved`);
+  for (const id of c.objects.tombstones)
+    if (c.objects.get(id)) broken.push(`I34: id ${id} is dead and names a ${c.objects.get(id)!.type}`);
+  for (const id of c.objects.unpublished) broken.push(`I34: id ${id} was reserved and never published`);
+  if (c.compatIoas && c.objects.get(c.compatIoas.id) !== c.compatIoas)
+    broken.push(`I34: the compatibility IOAS ${c.compatIoas.id} is destroyed`);
+  if (c.abandoned) broken.push('I27: nobody can reach it any more');
   return broken;
 }
+
+/**
+ * I35: what an object refers to has not been destroyed. I33: references lead to what was there before, so that no cycle can
+ * come about.
+ */
+function checkReferences(c: Context, o: IommufdObject): string[] {
+  return references(o).flatMap((to) => {
+    if (c.objects.get(to.id) !== to)
+      return [`I35: ${o.type} ${o.id} refers to ${to.type} ${to.id}, which is destroyed`];
+    return reaches(to, o) ? [`I33: ${o.type} ${o.id} refers to itself by way of ${to.type} ${to.id}`] : [];
+  });
+}
+
+/** What the object cannot do without. */
+function references(o: IommufdObject): IommufdObject[] {
+  if (isHwpt(o)) return [o.ioas, ...(o.fault ? [o.fault] : [])];
+  if (isNested(o)) return [o.parent, ...(o.viommu ? [o.viommu] : []), ...(o.fault ? [o.fault] : [])];
+  if (isViommu(o)) return [o.hwpt];
+  if (isVdevice(o)) return [o.viommu, o.device];
+  if (isVeventQueue(o)) return [o.viommu];
+  if (isHwQueue(o)) return [o.viommu, o.access, ...[o.viommu.hwQueues.get(o.index - 1)].filter((q) => q !== undefined)];
+  if (isAccess(o)) return o.ioas ? [o.ioas] : [];
+  if (isMockObject(o)) return [o.device];
+  return isDevice(o) ? hwptsOf(o) : [];
+}
+
+const hwptsOf = (device: BoundDevice): IommufdObject[] => [
+  ...(device.attached ? [device.igroup.hwpt!] : []),
+  ...device.igroup.pasids.filter((p) => p.device === device).map(({ hwpt }) => hwpt),
+];
+
+const reaches = (from: IommufdObject, to: IommufdObject, depth = 0): boolean =>
+  from === to || depth > MAX_DEPTH || references(from).some((next) => reaches(next, to, depth + 1));

@@ -83,6 +83,11 @@ export class ObjectTable {
     return [...this.buried].sort((a, b) => a - b);
   }
 
+  /** Ids that are reserved for objects which nobody sees yet. */
+  get unpublished(): number[] {
+    return [...this.reserved].sort((a, b) => a - b);
+  }
+
   private free(id: number): void {
     if (id < this.lowestFree) this.lowestFree = id;
   }

@@ -53,8 +53,17 @@ export class Accounting {
     return Math.floor(process.memlock / PAGE) - charged;
   }
 
-  /** Moves the counters; `pages` is negative when pins go. */
-  charge({ process, mode, uid }: Payer, pages: number): void {
+  /**
+   * Moves the counters; `pages` is negative when pins go. A charge that was not admitted (I23), and one below zero (I24),
+   * are bugs of the caller: throws, changes nothing.
+   */
+  charge(payer: Payer, pages: number): void {
+    const { process, mode, uid } = payer;
+    const charged = mode === RLIMIT_USER ? this.userLocked(uid) : mode === RLIMIT_MM ? process.locked : process.pinned;
+    if (pages > 0 && !this.admits(payer, pages))
+      throw new Error(`user ${uid} pays ${pages} pages over his limit (I23)`);
+    if (Math.min(charged, process.pinned) + pages < 0)
+      throw new Error(`${-pages} pages are given back of ${charged} charged and ${process.pinned} pinned (I24)`);
     if (mode === RLIMIT_USER) this.chargeUser(uid, pages);
     if (mode === RLIMIT_MM || isLocked(mode)) process.locked += pages;
     if (!isLocked(mode)) process.pinned += pages;

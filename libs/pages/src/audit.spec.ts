@@ -109,6 +109,24 @@ describe('check()', () => {
   });
 });
 
+describe('charges that cannot be', () => {
+  it.each<[string, (b: Busy) => unknown, RegExp]>([
+    [
+      'over the limit of the user (I23)',
+      ({ core, user }) => core.accounting.charge(user.payer, 253),
+      /253 pages over .*I23/,
+    ],
+    ['over the limit of the mm (I23)', ({ core, mm }) => core.accounting.charge(mm.payer, 253), /I23/],
+    ['more given back than was charged (I24)', ({ core, user }) => core.accounting.charge(user.payer, -5), /I24/],
+    ['of an mm, more than was charged (I24)', ({ core, mm }) => core.accounting.charge(mm.payer, -5), /I24/],
+    ['a store that goes with its pins (I24)', ({ bench }) => bench.unpin(1, [{ first: 0, count: 1 }], true), /I24/],
+    ['a slot that is pinned twice by one store (I26)', ({ user }) => user.held.put(1, 7, 1), /./],
+  ])('%s', (_what, breakIt, message) => {
+    const state = busy();
+    expect(() => breakIt(state)).toThrow(message);
+  });
+});
+
 describe('figures()', () => {
   it('count what is there', () => {
     const figures = {
