@@ -1,6 +1,7 @@
 import { iommu_test_destroy_access_pages, IOMMU_TEST_OP_DESTROY_ACCESS_PAGES } from '@vfiolab/uapi';
 import { Lab, NOTHING, user } from './support/lab.js';
-import { ALL, PAGE } from './support/program.js';
+import { iommufdApi } from '@vfiolab/core';
+import { ALL, APERTURE, PAGE } from './support/program.js';
 
 const LENGTH = 4 * PAGE;
 
@@ -47,5 +48,37 @@ it('31: UNMAP while an emulated device pins and lets go again and again: never a
     expect(await p.refs(va, LENGTH, 0)).toBeUndefined();
     expect(lab.broken()).toEqual([]);
   }
+  expect(await lab.afterwards(p)).toEqual(NOTHING);
+});
+
+it('31: a driver that ignores the request a hundred times: EDEADLK; nothing is unpinned below it', async () => {
+  const lab = await Lab.mock();
+  const p = await lab.program('vmm', user(1000, 3 * LENGTH));
+  const [ioas, va] = [await p.ioas(), await p.memory(3 * LENGTH)];
+  for (const i of [0, 1, 2])
+    expect(await p.map(ioas, APERTURE + BigInt(i * LENGTH), va + BigInt(i * LENGTH), LENGTH)).toBeUndefined();
+  const [good, deaf] = [await p.access(ioas), await p.access(ioas)];
+  await p.pin(good, APERTURE, PAGE);
+  const kept = await p.pin(deaf, APERTURE + BigInt(LENGTH), PAGE);
+  const { token, owner } = p.process.fileOf(deaf);
+  await p.must(p.process.link.call(owner, iommufdApi.deafen, { token }));
+
+  // The area before it is gone, it and those behind it are there.
+  expect(await p.unmap(ioas, 0n, ALL)).toBe('EDEADLK');
+  expect(await p.map(ioas, APERTURE, va, LENGTH)).toBeUndefined();
+  for (const i of [1, 2]) expect(await p.map(ioas, APERTURE + BigInt(i * LENGTH), va, LENGTH)).toBe('EEXIST');
+  expect(await p.refs(va + BigInt(LENGTH), PAGE, 1)).toBeUndefined();
+  expect(await p.counters()).toEqual({ pinned: 1, locked: 0, user: 1 });
+  expect(await p.unmap(ioas, APERTURE + BigInt(LENGTH), LENGTH)).toBe('EDEADLK');
+  // Nobody pins there any more; a device is attached all the same, and what was pinned may be given back.
+  await expect(p.pin(good, APERTURE + BigInt(LENGTH), PAGE)).rejects.toThrow('EINVAL');
+  await p.pin(good, APERTURE + BigInt(2 * LENGTH), PAGE);
+  const { hwpt } = await p.mock(ioas);
+  expect(await p.shows(hwpt, APERTURE + BigInt(LENGTH), va + BigInt(LENGTH), LENGTH)).toBeUndefined();
+  expect(await p.unmap(ioas, 0n, ALL)).toBe('EDEADLK');
+  const arm = { access_pages_id: kept };
+  await p.op(IOMMU_TEST_OP_DESTROY_ACCESS_PAGES, iommu_test_destroy_access_pages, deaf, arm);
+  expect(await p.unmap(ioas, 0n, ALL)).toBe(BigInt(2 * LENGTH));
+  expect(lab.broken()).toEqual([]);
   expect(await lab.afterwards(p)).toEqual(NOTHING);
 });

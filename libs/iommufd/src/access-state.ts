@@ -4,8 +4,9 @@ import { Access } from './access.js';
 import type { Context } from './context.js';
 import type { Ioas } from './ioas.js';
 
-export function encodeAccess(w: ByteWriter, { pins, ioas, items, nextItem }: Access): void {
+export function encodeAccess(w: ByteWriter, { pins, deaf, ioas, items, nextItem }: Access): void {
   w.bool(pins);
+  w.bool(deaf);
   w.u32(ioas?.id ?? 0);
   w.u32(nextItem);
   w.list(items, ({ id, start, last, slices }) => {
@@ -22,6 +23,7 @@ export function encodeAccess(w: ByteWriter, { pins, ioas, items, nextItem }: Acc
 
 export function decodeAccess(r: ByteReader, c: Context): Access {
   const access = new Access(r.bool());
+  access.deaf = r.bool();
   const ioas = c.objects.get(r.u32()) as Ioas | undefined;
   access.nextItem = r.u32();
   access.items = r.list(() => {

@@ -47,6 +47,8 @@ export class Access implements IommufdObject {
   ioas: Ioas | undefined;
   items: PinItem[] = [];
   nextItem = 0;
+  /** Its driver does not listen when it is told that IOVAs go away: a fault, put in by whoever holds the file. */
+  deaf = false;
 
   constructor(readonly pins: boolean) {}
 
@@ -134,7 +136,7 @@ export function piecesOf(ioas: Ioas, span: IovaSpan): { pieces: Piece[]; rest: R
   let at = span.start;
   for (const area of ioas.areas.within(span)) {
     if (area.start > at || area.state === 'building') break;
-    if (area.state === 'unmapping') return { pieces, rest: fail('EINVAL') };
+    if (area.state === 'unmapping' || area.closedToAccesses) return { pieces, rest: fail('EINVAL') };
     const last = area.last < span.last ? area.last : span.last;
     pieces.push({ area, start: at, last });
     at = last + 1n;
@@ -178,7 +180,7 @@ export function* pinPages(ioas: Ioas, span: IovaSpan, write: boolean): Op<Result
 
 function* pinPiece({ area, start, last }: Piece, write: boolean, done: Pinned): Op<Result<void>> {
   // While the piece before it was pinned, this one may have gone.
-  if (area.state !== 'live') return fail('EINVAL');
+  if (area.state !== 'live' || area.closedToAccesses) return fail('EINVAL');
   if (!permits(area, write)) return fail('EPERM');
   const store = area.store!;
   if (store.dmabuf) return fail('EINVAL');

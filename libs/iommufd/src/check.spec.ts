@@ -18,6 +18,7 @@ const area = (start: bigint): Area => ({
   covers: 0,
   accesses: 0,
   locks: 0,
+  closedToAccesses: false,
 });
 
 /** A sound context: an IOAS with an area and an access, a fault queue with an open file, and a device. */

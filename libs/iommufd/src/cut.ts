@@ -13,7 +13,7 @@ import type { Area, Ioas } from './ioas.js';
 export function cutAt(ioas: Ioas, last: bigint): Result<void> {
   const area = ioas.areas.first({ start: last, last });
   if (!area || last === area.start || last === area.last) return ok(undefined);
-  if (area.state !== 'live') return fail('EBUSY');
+  if (area.state !== 'live' || area.closedToAccesses) return fail('EBUSY');
   if (area.store!.dmabuf) return fail('EOPNOTSUPP');
   const next = last + 1n;
   const startByte = area.startByte + (next - area.start);

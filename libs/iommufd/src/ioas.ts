@@ -50,6 +50,8 @@ export interface Area extends IovaSpan {
   accesses: number;
   /** Slices of it that hardware queues have pinned: it cannot be unmapped. */
   locks: number;
+  /** An unmap has asked accesses to let go of it: they pin nothing there any more. */
+  closedToAccesses: boolean;
 }
 
 export interface Reserved extends IovaSpan {

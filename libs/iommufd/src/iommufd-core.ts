@@ -103,6 +103,7 @@ export class IommufdCore implements Core {
         compatBind: (_req, args) => this.compatBind(args.context, args.bdf),
         compatNoiommu: (_req, args) => this.compatNoiommu(args.context, args.client),
         mmap: (req, { token, ...place }) => this.mmap(req, token, place),
+        deafen: (req, { token }) => deafen(this.files.get(token, req.from)),
       }),
     );
   }
@@ -294,6 +295,13 @@ export class IommufdCore implements Core {
   describe(): string[] {
     return [...[...this.contexts.values()].flatMap(describeContext), ...this.dmabufs.describe()];
   }
+}
+
+function deafen(file: OpenFile | undefined): Result<void> {
+  if (!file) return fail('EBADF');
+  if (file.kind !== 'iommufd-access') return fail('EINVAL');
+  file.object.deaf = true;
+  return ok(undefined);
 }
 
 function closeQueue(queue: Queue): void {

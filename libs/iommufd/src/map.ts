@@ -80,6 +80,7 @@ export const newArea = (start: bigint, length: bigint, startByte: bigint, prot: 
   covers: 0,
   accesses: 0,
   locks: 0,
+  closedToAccesses: false,
 });
 
 export function goLive(area: Area, store: Store): void {

@@ -134,6 +134,7 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   w.u64(a.last);
   w.u64(a.startByte);
   w.u8(a.prot);
+  w.bool(a.closedToAccesses);
   if (view === 'meaning') w.str(a.state);
   const { store } = a;
   // An area that is being built has no store yet; a snapshot is never taken then.
@@ -230,9 +231,10 @@ function decodeIoas(r: ByteReader, stores: KnownStores): Ioas {
 }
 
 function decodeArea(r: ByteReader, stores: KnownStores): Area {
-  const [start, last, startByte, prot] = [r.u64(), r.u64(), r.u64(), r.u8()];
+  const [start, last, startByte, prot, closedToAccesses] = [r.u64(), r.u64(), r.u64(), r.u8(), r.bool()];
   const store = stores.decode(r);
-  return { start, last, startByte, prot, store, state: 'live', covers: r.u32(), accesses: 0, locks: 0 };
+  const counts = { covers: r.u32(), accesses: 0, locks: 0 };
+  return { start, last, startByte, prot, store, state: 'live', ...counts, closedToAccesses };
 }
 
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {

@@ -17,16 +17,24 @@ export interface Unmapped {
   readonly errno: Errno | undefined;
 }
 
+/** An access that was told so often and still holds pins never lets go. */
+const MAX_TRIES = 100;
+
 /**
- * Removes every area that lies wholly in the span, in order, and answers the bytes removed.
- * EBUSY: an area is being mapped or unmapped by somebody else, or belongs to a hardware queue. ENOENT: the span cuts an area. Areas before it are gone.
+ * Removes every area that lies wholly in the span, in order, and answers the bytes removed; areas before the one that is
+ * refused are gone. EBUSY: an area is being mapped or unmapped by somebody else, or belongs to a hardware queue. ENOENT: the
+ * span cuts an area. EDEADLK: an access does not let go of one (semantics B7.2).
  */
 export function* unmapSpan(ioas: Ioas, span: IovaSpan): Op<Unmapped> {
   yield* lockRead(ioas.domainsLock);
   const { taken, refused } = take(ioas, span);
-  yield* empty(ioas, taken);
+  const free = yield* askAccesses(ioas, taken);
+  const gone = taken.slice(0, free);
+  for (const area of taken.slice(free)) area.state = 'live';
+  yield* empty(ioas, gone);
   yield* unlock(ioas.domainsLock);
-  return { bytes: taken.reduce((sum, a) => sum + areaLength(a), 0n), errno: refused };
+  const errno = free < taken.length ? 'EDEADLK' : refused;
+  return { bytes: gone.reduce((sum, a) => sum + areaLength(a), 0n), errno };
 }
 
 function take(ioas: Ioas, span: IovaSpan): { taken: Area[]; refused: Errno | undefined } {
@@ -44,7 +52,6 @@ function take(ioas: Ioas, span: IovaSpan): { taken: Area[]; refused: Errno | und
 
 function* empty(ioas: Ioas, areas: readonly Area[]): Op<void> {
   if (areas.length === 0) return;
-  for (const area of areas) if (area.accesses > 0) yield* notify(ioas, area);
   if (ioas.hwpts.length > 0) yield* clear(areas, ioas.hwpts);
   for (let i = 0; i < areas.length; i += UNPIN_BATCH) yield* unpinBatch(ioas, areas.slice(i, i + UNPIN_BATCH));
 }
@@ -54,9 +61,21 @@ function* unpinBatch(ioas: Ioas, areas: readonly Area[]): Op<void> {
   for (const area of areas) ioas.areas.delete(area);
 }
 
-/** Tells the accesses that the area goes; they let go of what they pinned in it before they return (semantics B7.2). */
+/** How many of the areas have no pins of accesses any more: all, or those before one that somebody keeps. */
+function* askAccesses(ioas: Ioas, areas: readonly Area[]): Op<number> {
+  for (const [i, area] of areas.entries()) {
+    if (area.accesses === 0) continue;
+    // Nothing is pinned in it from now on, also when it stays.
+    area.closedToAccesses = true;
+    for (let tries = 0; area.accesses > 0 && tries <= MAX_TRIES; tries++) yield* notify(ioas, area);
+    if (area.accesses > 0) return i;
+  }
+  return areas.length;
+}
+
+/** Tells the accesses that the area goes; those that listen let go of what they pinned in it before they return. */
 function* notify(ioas: Ioas, area: Area): Op<void> {
-  for (const access of [...ioas.accesses]) yield* dropPins(access, area);
+  for (const access of [...ioas.accesses]) if (!access.deaf) yield* dropPins(access, area);
 }
 
 /** Empties an IOAS that nobody uses any more. */

@@ -34,4 +34,9 @@ export const iommufdApi = api('iommufd', {
     entropy: true,
     clients: true,
   }),
+  /**
+   * A fault that a program may put into an access of its own: its driver no longer listens when it is told to let go of what
+   * it pinned, and UNMAP answers EDEADLK. EBADF; EINVAL: the file is no access.
+   */
+  deafen: method(48, message({ token }), result(nothing), { clients: true }),
 });

@@ -17,6 +17,7 @@ import {
   IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
 } from '@vfiolab/uapi';
+import { IOMMUFD, iommufdApi } from '@vfiolab/core';
 import { APERTURE, MockBench } from '../testing/mock-bench.js';
 
 const WRITE = 1;
@@ -191,4 +192,42 @@ it('CHECK_MAP sees the IOPTEs: the mapped pages and no others, in half pages', a
   expect(await check(hwpt, APERTURE + 1n, va)).toBe('EINVAL');
   expect(await check(hwpt, APERTURE, 0x1000n)).toBe('EFAULT');
   expect(await check(ioas, APERTURE, va)).toBe('ENOENT');
+});
+
+describe('a driver that does not listen', () => {
+  const deafen = async ({ b }: Setup, fd: number) => {
+    const made = await b.run(b.p.link.call(IOMMUFD, iommufdApi.deafen, { token: b.p.fileOf(fd).token }));
+    return made.ok ? undefined : made.errno;
+  };
+
+  it('keeps what it pinned: UNMAP is EDEADLK until it lets go; the state survives a restart', async () => {
+    const s = await setup();
+    expect(await deafen(s, s.access)).toBeUndefined();
+    const { arm } = await pin(s);
+    const unmap = { ioas_id: s.ioas, iova: APERTURE, length: 16384n };
+    expect(await s.b.errno(IOMMU_IOAS_UNMAP, unmap)).toBe('EDEADLK');
+    expect((await pin(s)).errno).toBe('EINVAL');
+    expect(await refs(s, 1)).toBeUndefined();
+    expect(await s.b.reread()).toBe(true);
+    const drop = { access_pages_id: arm.out_access_pages_id };
+    await s.b.op(IOMMU_TEST_OP_DESTROY_ACCESS_PAGES, iommu_test_destroy_access_pages, s.access, drop);
+    expect(await s.b.errno(IOMMU_IOAS_UNMAP, unmap)).toBeUndefined();
+    expect(await s.b.afterExit()).toEqual([]);
+  });
+
+  it('closed, it lets go like any other', async () => {
+    const s = await setup();
+    await deafen(s, s.access);
+    await pin(s);
+    await s.b.must(s.b.p.close(s.access));
+    expect(await refs(s, 0)).toBeUndefined();
+    expect(await s.b.afterExit()).toEqual([]);
+  });
+
+  it('is a file of an access: EINVAL, EBADF', async () => {
+    const s = await setup();
+    expect(await deafen(s, s.b.fd)).toBe('EINVAL');
+    const made = await s.b.run(s.b.p.link.call(IOMMUFD, iommufdApi.deafen, { token: '0'.repeat(32) }));
+    expect(made).toEqual({ ok: false, errno: 'EBADF' });
+  });
 });
