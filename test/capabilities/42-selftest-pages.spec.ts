@@ -129,7 +129,6 @@ describe.each([1, 2])('42: %i domains', (domains) => {
     const [{ object, hwpt, device }] = mocks as [Mock];
     const other = await p.ioas();
     expect(await p.replaceErrno(object, other)).toBeUndefined();
-    // Two mock devices never share an auto HWPT of their own making: each alone keeps its one.
     if (domains === 1) expect(await p.replaceErrno(object, hwpt)).toBe('ENOENT');
     else expect(await p.replaceErrno(object, mocks[1]!.hwpt)).toBeUndefined();
     expect(await p.replaceErrno(object, other)).toBeUndefined();
