@@ -1,6 +1,8 @@
 // Tests run on the TypeScript sources: no build is needed first.
 export default {
   testEnvironment: 'node',
+  // Programs of a few hundred system calls take a second, and several on a machine that does other things too.
+  testTimeout: 30_000,
   testMatch: ['<rootDir>/libs/**/src/**/*.spec.ts', '<rootDir>/services/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
   modulePathIgnorePatterns: ['/dist/'],
   extensionsToTreatAsEsm: ['.ts'],

@@ -17,7 +17,6 @@ it.each([1, 2, 3, 4, 5, 6])(
     const answers = new Set(history.map(({ answer }) => answer.errno));
     for (const errno of answers) expect([undefined, 'EBUSY', 'ENOENT', 'EEXIST']).toContain(errno);
   },
-  30_000,
 );
 
 it('27: calls on one area at the same time: one of them does it, the others answer EBUSY or ENOENT', async () => {

@@ -83,7 +83,7 @@ describe.each([1, 2])('42: %i domains', (domains) => {
       }
     expect(await p.refs(va, BUFFER, 0)).toBeUndefined();
     expect(await lab.afterwards(p)).toEqual(NOTHING);
-  }, 30_000);
+  });
 
   it('the same with hugetlb pages', async () => {
     const { lab, p, ioas, shows } = await setup(domains);
@@ -98,7 +98,7 @@ describe.each([1, 2])('42: %i domains', (domains) => {
         expect(await p.unmap(ioas, iova, length)).toBe(BigInt(length));
       }
     expect(await lab.afterwards(p)).toEqual(NOTHING);
-  }, 30_000);
+  });
 
   it('what an access pinned is copied into an IOAS with domains; the access then moves and the same holds again', async () => {
     const { lab, p, ioas, shows } = await setup(domains);

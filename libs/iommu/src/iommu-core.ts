@@ -105,6 +105,12 @@ export class IommuCore implements Core {
     return describeUnit(this.unit, this.domains);
   }
 
+  /** What a domain shows: granules in all, and the frame at one of them, or -1. Undefined: there is no such domain. */
+  shown(id: number): { readonly mapped: number; frameAt(granule: number): number } | undefined {
+    const table = this.domains.get(id)?.table;
+    return table && { mapped: table.mapped, frameAt: (granule) => table.lookup(granule) };
+  }
+
   figures(): Record<string, number> {
     return figuresOf(this.unit, this.domains);
   }

@@ -11,8 +11,9 @@ const PAGE = 4096n;
 
 export function checkIoas(c: Context, ioas: Ioas): string[] {
   const areas = [...ioas.areas];
+  const slices = slicesByArea(ioas);
   return [
-    ...areas.flatMap((area, i) => checkArea(ioas, area, areas[i - 1])),
+    ...areas.flatMap((area, i) => checkArea(ioas, area, areas[i - 1], slices.get(area) ?? 0)),
     ...checkReserved(c, ioas),
     ...checkAlignment(ioas),
     ...checkRanges(ioas),
@@ -21,7 +22,15 @@ export function checkIoas(c: Context, ioas: Ioas): string[] {
 
 const at = (ioas: Ioas, v: bigint): string => `IOAS ${ioas.id}, IOVA 0x${v.toString(16)}`;
 
-function checkArea(ioas: Ioas, a: Area, before: Area | undefined): string[] {
+/** What accesses have pinned, by their own account. */
+function slicesByArea(ioas: Ioas): Map<Area, number> {
+  const slices = new Map<Area, number>();
+  for (const { items } of ioas.accesses)
+    for (const { area } of items.flatMap((item) => item.slices)) slices.set(area, (slices.get(area) ?? 0) + 1);
+  return slices;
+}
+
+function checkArea(ioas: Ioas, a: Area, before: Area | undefined, slices: number): string[] {
   const broken: string[] = [];
   const where = at(ioas, a.start);
   if (a.last < a.start || (before && a.start <= before.last)) broken.push(`I28: ${where} is mapped twice`);
@@ -29,8 +38,6 @@ function checkArea(ioas: Ioas, a: Area, before: Area | undefined): string[] {
   if ((a.start | areaLength(a) | pageOffset(a)) & (ioas.alignment - 1n)) broken.push(`I30: ${where} is misaligned`);
   for (const { id, domain } of ioas.hwpts)
     if (a.start < domain.first || a.last > domain.last) broken.push(`I32: ${where} is outside of HWPT ${id}`);
-  const byAccesses = ioas.accesses.flatMap(({ items }) => items.flatMap(({ slices }) => slices));
-  const slices = byAccesses.filter(({ area }) => area === a).length;
   if (a.accesses !== slices) broken.push(`I20: ${where} counts ${a.accesses} slices of accesses, they have ${slices}`);
   if (a.state === 'live' && !a.store!.revoked && a.covers < Math.min(1, ioas.hwpts.length))
     broken.push(`I03: ${where} is in no domain`);

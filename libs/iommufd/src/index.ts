@@ -1,1 +1,2 @@
+export type { Claims, CoverClaim, DomainClaim } from './claims.js';
 export { IommufdCore } from './iommufd-core.js';

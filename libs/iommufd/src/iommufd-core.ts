@@ -38,6 +38,7 @@ import { destroyAccess } from './access.js';
 import { changePt, detach } from './attach.js';
 import { bindDevice, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
+import { type Claims, claimsOf } from './claims.js';
 import { bindForGroup, holdForGroup, openNoiommu } from './compat/group.js';
 import { answerPlain } from './compat/plain.js';
 import { type BoundDevice, Context, isDevice } from './context.js';
@@ -284,6 +285,11 @@ export class IommufdCore implements Core {
 
   check(): string[] {
     return [...[...this.contexts.values()].flatMap(checkContext), ...this.dmabufs.check()];
+  }
+
+  /** What contexts hold of other services: see claims.ts. */
+  claims(): Claims {
+    return claimsOf(this.contexts.values());
   }
 
   figures(): Record<string, number> {

@@ -183,6 +183,10 @@ export class Stores {
     return store;
   }
 
+  get(id: number): Store | undefined {
+    return this.stores.get(id);
+  }
+
   all(): IterableIterator<Store> {
     return this.stores.values();
   }

@@ -77,7 +77,6 @@ export class SimEnvironment implements Environment {
       const journalHash = this.host.journal(address).head().hash;
       return { address, seq, clock: machine.clock, journalHash, stateHash: stateHash(machine) };
     });
-    const broken = this.host.addresses().flatMap((a) => this.host.actor(a)!.machine.core.check());
-    return Promise.resolve({ actors, broken: [...this.host.failures, ...broken] });
+    return Promise.resolve({ actors, broken: [...this.host.failures, ...this.host.broken()] });
   }
 }

@@ -5,7 +5,7 @@
  * Rule: everything that happens is a function of the seed and the scenario.
  */
 import { Actor, type Address, DEFAULT_LIMITS, isClient } from '@vfiolab/core';
-import { makeCore, SERVICES } from '@vfiolab/host';
+import { disagreements, makeCore, SERVICES } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
 import { Network } from './network.js';
@@ -156,6 +156,13 @@ export class SimHost {
   private tick(): void {
     for (const { actor } of this.places.values()) actor?.tick();
     this.agenda.after(TICK_MS, () => this.tick());
+  }
+
+  /** Broken invariants of every service, and, when nothing is under way, what they disagree about. In words. */
+  broken(): string[] {
+    const each = this.addresses().flatMap((address) => this.actor(address)?.machine.core.check() ?? []);
+    const idle = [...this.places.values()].every(({ actor }) => actor?.machine.idle);
+    return idle ? [...each, ...disagreements((address) => this.actor(address)?.machine.core)] : each;
   }
 
   /** Frames, turns and restarts that are still to come, apart from ticks. */

@@ -89,7 +89,7 @@ export class TestHost {
 
   /** Broken invariants of all services, in words. */
   broken(): string[] {
-    return this.host.addresses().flatMap((a) => this.host.actor(a)!.machine.core.check());
+    return this.host.broken();
   }
 
   figures(address: string): Record<string, number> {

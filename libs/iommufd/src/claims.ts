@@ -1,0 +1,64 @@
+/**
+ * What contexts believe to hold of other services: covers of stores, and pages that domains show.
+ *
+ * Rule: it only reads, and is asked when no operation is in flight; whoever compares it with what those services have finds
+ * what two services disagree about (I03, I20).
+ */
+import { type Context, isIoas } from './context.js';
+import { slots } from './fill.js';
+import { type Area, areaLength, type Ioas, pageOffset } from './ioas.js';
+import { PAGE_SIZE } from '@vfiolab/uapi';
+
+/** Slots [first, first + count) of a store of the pages service, covered `times` over. */
+export interface CoverClaim {
+  readonly store: number;
+  readonly first: number;
+  readonly count: number;
+  readonly times: number;
+}
+
+/** A domain and the areas that it shows: `iova` and `count` in granules, from a granule of the store on. */
+export interface DomainClaim {
+  readonly domain: number;
+  /** Granules in a page of memory. */
+  readonly perPage: number;
+  readonly areas: readonly {
+    readonly store: number | undefined;
+    readonly iova: number;
+    readonly at: number;
+    readonly count: number;
+  }[];
+}
+
+export interface Claims {
+  readonly covers: readonly CoverClaim[];
+  readonly domains: readonly DomainClaim[];
+}
+
+export function claimsOf(contexts: Iterable<Context>): Claims {
+  const ioases = [...contexts].flatMap((c) => c.objects.all().filter(isIoas));
+  return { covers: ioases.flatMap(coversOf), domains: ioases.flatMap(domainsOf) };
+}
+
+function coversOf(ioas: Ioas): CoverClaim[] {
+  const byAreas = [...ioas.areas]
+    .filter(({ store }) => !store!.dmabuf)
+    .map((area) => ({ store: area.store!.id, ...slots(area), times: area.covers }));
+  const byAccesses = ioas.accesses
+    .flatMap(({ items }) => items.flatMap(({ slices }) => slices))
+    .map(({ area, first, count }) => ({ store: area.store!.id, first, count, times: 1 }));
+  return [...byAreas, ...byAccesses];
+}
+
+const domainsOf = (ioas: Ioas): DomainClaim[] =>
+  ioas.hwpts.map(({ domain: { domain, granule } }) => {
+    const areas = [...ioas.areas].filter(({ store }) => !store!.revoked).map((area) => shown(area, granule));
+    return { domain, perPage: PAGE_SIZE >> granule, areas };
+  });
+
+function shown(area: Area, granule: number): DomainClaim['areas'][number] {
+  const shift = BigInt(granule);
+  const at = slots(area).first * (PAGE_SIZE >> granule) + Number(pageOffset(area) >> shift);
+  const store = area.store!.dmabuf ? undefined : area.store!.id;
+  return { store, iova: Number(area.start >> shift), at, count: Number(areaLength(area) >> shift) };
+}
