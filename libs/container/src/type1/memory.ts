@@ -31,7 +31,13 @@ export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wan
   const { store } = made.value;
   let { runs, next } = made.value.pinned;
   for (let at = 0; ;) {
-    const written = yield* call(IOMMU, iommuApi.map, { domains: type1.domainIds, iova: first + at, runs, prot, small: false });
+    const written = yield* call(IOMMU, iommuApi.map, {
+      domains: type1.domainIds,
+      iova: first + at,
+      runs,
+      prot,
+      small: false,
+    });
     if (!written.ok) return yield* takeBack(type1, store, first, at, next, written);
     at = next;
     if (at === count) return ok({ first, count, prot, store, vaddrInvalid: false });
