@@ -1,5 +1,6 @@
 import { ROOT } from '@vfiolab/client';
-import { charged, Lab, NOTHING } from './support/lab.js';
+import { VFIO_GROUP_SET_CONTAINER, VFIO_IOMMU_MAP_DMA, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU } from '@vfiolab/uapi';
+import { charged, FUNCTIONS, Lab, NOTHING } from './support/lab.js';
 import { APERTURE, PAGE, type Program } from './support/program.js';
 
 const LIMIT = 64 * PAGE;
@@ -59,5 +60,33 @@ it.each([
   for (let i = 0; i < 17; i++)
     expect(await p.map(ioas, APERTURE + BigInt(i * PAGE), va, PAGE)).toBe(i < most ? undefined : 'ENOMEM');
   expect((await p.counters()).pinned).toBe(most);
+  expect(await lab.afterwards(p)).toEqual(NOTHING);
+});
+
+it('41: a type1 container charges every mapping to the mm, the same memory twice; VmPin does not move', async () => {
+  const lab = await Lab.real();
+  const p = await lab.program('vmm', charged(16 * PAGE));
+  const link = await p.must(p.process.readlink(`/sys/bus/pci/devices/${FUNCTIONS[0]}/iommu_group`));
+  const group = await p.must(p.process.open(`/dev/vfio/${link.split('/').at(-1)}`));
+  const container = await p.must(p.process.open('/dev/vfio/vfio'));
+  const va = await p.memory(16 * PAGE);
+  await p.write(va, new Uint8Array(Int32Array.of(container).buffer));
+  const joined = await lab.run(p.process.ioctlAt(group, VFIO_GROUP_SET_CONTAINER.nr, Number(va), []));
+  const set = await lab.run(p.process.ioctlAt(container, VFIO_SET_IOMMU.nr, VFIO_TYPE1v2_IOMMU, []));
+  expect([joined.errno, set.errno]).toEqual([undefined, undefined]);
+  const map = (iova: bigint, pages: number) =>
+    p.errno(VFIO_IOMMU_MAP_DMA, { flags: 3, vaddr: va, iova, size: BigInt(pages * PAGE) }, container);
+  expect(await map(0x100000n, 8)).toBeUndefined();
+  expect(await p.counters()).toEqual({ pinned: 0, locked: 8, user: 0 });
+  expect(await map(0x200000n, 8)).toBeUndefined();
+  expect(await p.counters()).toEqual({ pinned: 0, locked: 16, user: 0 });
+  expect(await map(0x300000n, 1)).toBe('ENOMEM');
+  // iommufd charges the user beside it, and knows of one page what a container counts twice.
+  const ioas = await p.ioas();
+  const device = await p.access(ioas);
+  expect(await p.map(ioas, 0x100000n, va, 8 * PAGE)).toBeUndefined();
+  expect(await p.copy(ioas, 0x100000n, ioas, 0x200000n, 8 * PAGE)).toBeUndefined();
+  for (const iova of [0x100000n, 0x200000n]) await p.pin(device, iova, 8 * PAGE);
+  expect(await p.counters()).toEqual({ pinned: 8, locked: 16, user: 8 });
   expect(await lab.afterwards(p)).toEqual(NOTHING);
 });
