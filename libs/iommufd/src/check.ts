@@ -52,8 +52,8 @@ function holders(c: Context, o: IommufdObject): number {
   return isDevice(o) ? 1 + (o.attached ? 1 : 0) + o.igroup.pasids.filter((p) => p.device === o).length : 0;
 }
 
-/** Hardware queues hold each other in a row; everything else is a handful deep. */
-const MAX_DEPTH = 64;
+/** No chain of references is longer: a vDEVICE's leads to its device, a HWPT, a vIOMMU, its parent, an IOAS. */
+const MAX_DEPTH = 16;
 
 const standsOn = (o: IommufdObject, viommu: Viommu): boolean =>
   (isNested(o) || isVdevice(o) || isVeventQueue(o) || isHwQueue(o)) && o.viommu === viommu;
@@ -99,7 +99,8 @@ function references(o: IommufdObject): IommufdObject[] {
   if (isViommu(o)) return [o.hwpt];
   if (isVdevice(o)) return [o.viommu, o.device];
   if (isVeventQueue(o)) return [o.viommu];
-  if (isHwQueue(o)) return [o.viommu, o.access, ...[o.viommu.hwQueues.get(o.index - 1)].filter((q) => q !== undefined)];
+  // The queue before it is counted by its id: see `holders`.
+  if (isHwQueue(o)) return [o.viommu, o.access];
   if (isAccess(o)) return o.ioas ? [o.ioas] : [];
   if (isMockObject(o)) return [o.device];
   return isDevice(o) ? hwptsOf(o) : [];
