@@ -31,19 +31,32 @@ export class Lab {
   private constructor(readonly host: TestHost) {}
 
   static async mock({ profile = '7.2', seed = 0 }: LabOptions = {}): Promise<Lab> {
-    return new Lab(await TestHost.boot({ machine, iommu: 'none', profile, frames: 1 << 20, seed }));
+    const lab = new Lab(await TestHost.boot({ machine, iommu: 'none', profile, frames: 1 << 20, seed }));
+    const admin = await lab.process('admin');
+    await lab.openToAll(admin, ['/dev/iommu']);
+    await admin.exit();
+    return lab;
+  }
+
+  /** What udev rules do for users who may have devices. */
+  private async openToAll(admin: Program, nodes: readonly string[]): Promise<void> {
+    for (const node of nodes) await admin.must(admin.process.chmod(node, 0o666));
   }
 
   static async real({ profile = '7.2', seed = 0 }: LabOptions = {}): Promise<Lab> {
     const lab = new Lab(await TestHost.boot({ machine, iommu: 'intel-vtd', profile, frames: 1 << 20, seed }));
-    const admin = await lab.program('admin');
+    const admin = await lab.process('admin');
+    const nodes = ['/dev/iommu'];
     for (const bdf of FUNCTIONS) {
       const device = `/sys/bus/pci/devices/${bdf}`;
       const driver = await lab.run(admin.process.readlink(`${device}/driver`));
       if (driver.ok) await admin.must(admin.process.sysfsWrite(`${device}/driver/unbind`, bdf));
       await admin.must(admin.process.sysfsWrite(`${device}/driver_override`, 'vfio-pci'));
       await admin.must(admin.process.sysfsWrite('/sys/bus/pci/drivers_probe', bdf));
+      const [minor] = await admin.must(admin.process.listdir(`${device}/vfio-dev`));
+      nodes.push(`/dev/vfio/devices/${minor}`);
     }
+    await lab.openToAll(admin, nodes);
     await admin.exit();
     return lab;
   }
