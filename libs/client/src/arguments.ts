@@ -5,7 +5,7 @@
  * else is an address in the process's own memory, fetched before the call and written back after it.
  * Rule: what a call may touch is exactly what the ioctl's definition says it points at.
  */
-import { type AnyIoctlDef, type AnyStruct, encode, type IoctlDef, type StructOf } from '@vfiolab/uapi';
+import { type AnyIoctlDef, type AnyStruct, encode, type IoctlDef, type PlainArg, type StructOf } from '@vfiolab/uapi';
 import type { Segment } from '@vfiolab/core';
 
 /** The struct's fields; a pointer may be a buffer, which is written back in place. */
@@ -17,6 +17,7 @@ export type Arguments<S extends AnyStruct> = {
 export const SCRATCH = 2 ** 47;
 /** Every scratch buffer starts on a page of its own, far from the next: running over its end is EFAULT. */
 const SCRATCH_STRIDE = 0x1000_0000;
+const PAGE = 4096;
 /** The kernel fetches no more than this from one pointer in one call of ours. */
 export const MAX_FETCH = 512 * 1024;
 
@@ -61,3 +62,21 @@ export const segmentsOf = ({ arg, struct, scratch }: Built): Segment[] => [
   { va: arg, writable: true, bytes: struct },
   ...scratch.map(({ va, bytes }) => ({ va, writable: true, bytes })),
 ];
+
+/** What a call hands over for an argument that is not a struct: nothing, a number (also what is pointed at), or a text. */
+export type PlainInput<A extends PlainArg> = A extends 'none' ? [] : A extends 'string' ? [arg: string] : [arg: number];
+
+export function buildPlain(kind: PlainArg, value: number | string | undefined): { arg: number; segments: Segment[] } {
+  if (kind === 'none') return { arg: 0, segments: [] };
+  if (kind === 'value') return { arg: Number(value), segments: [] };
+  const bytes = kind === 'string' ? textBytes(String(value)) : new Uint8Array(new Uint32Array([Number(value)]).buffer);
+  return { arg: SCRATCH, segments: [{ va: SCRATCH, writable: true, bytes }] };
+}
+
+/** A text with its NUL, on pages of its own. */
+function textBytes(text: string): Uint8Array {
+  const encoded = new TextEncoder().encode(text);
+  const bytes = new Uint8Array(Math.ceil((encoded.length + 1) / PAGE) * PAGE);
+  bytes.set(encoded);
+  return bytes;
+}

@@ -13,11 +13,12 @@ import {
   type Errno,
   errnoName,
   type IoctlDef,
+  type PlainArg,
   type PlainIoctlDef,
   type StructOf,
 } from '@vfiolab/uapi';
 import { type Argument, bringArgument, capabilities, definitionOn, holding } from './argument-memory.js';
-import { type Arguments, build, SCRATCH, segmentsOf } from './arguments.js';
+import { type Arguments, build, buildPlain, type PlainInput, SCRATCH, segmentsOf } from './arguments.js';
 import type { Descriptors } from './descriptors.js';
 import type { Link } from './link.js';
 
@@ -63,8 +64,13 @@ export class IoctlCalls {
     return { ...outcome, out, tail: built.struct.subarray(def.struct.size) };
   }
 
-  plain(fd: number, def: PlainIoctlDef): Promise<IoctlOutcome> {
-    return this.call(fd, def, def.nr, 0, []);
+  plain<A extends PlainArg>(
+    fd: number,
+    def: PlainIoctlDef<string, A>,
+    ...[value]: PlainInput<A>
+  ): Promise<IoctlOutcome> {
+    const { arg, segments } = buildPlain(def.arg, value);
+    return this.call(fd, def, def.nr, arg, segments);
   }
 
   /** A request that the file's kind does not know goes out with nothing but the scratch. */

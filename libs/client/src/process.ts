@@ -30,12 +30,13 @@ import {
   fail,
   type IoctlDef,
   ok,
+  type PlainArg,
   type PlainIoctlDef,
   type Result,
   VFIO_DEVICE_GET_REGION_INFO,
 } from '@vfiolab/uapi';
 import { readMemory } from './argument-memory.js';
-import type { Arguments } from './arguments.js';
+import type { Arguments, PlainInput } from './arguments.js';
 import { Descriptors, type OpenFile } from './descriptors.js';
 import { checkMapping, DeviceMappings, loadFrom, regionIndexOf, storeTo } from './device-mappings.js';
 import { grantFile, inheritFiles } from './fork.js';
@@ -210,9 +211,13 @@ export class Process {
     return this.ioctls.typed(fd, def, fields, options);
   }
 
-  /** An ioctl without an argument. */
-  ioctlPlain(fd: number, def: PlainIoctlDef): Promise<IoctlOutcome> {
-    return this.ioctls.plain(fd, def);
+  /** An ioctl without a struct: nothing, a number or a text, which is pointed at where the ioctl wants a pointer. */
+  ioctlPlain<A extends PlainArg>(
+    fd: number,
+    def: PlainIoctlDef<string, A>,
+    ...arg: PlainInput<A>
+  ): Promise<IoctlOutcome> {
+    return this.ioctls.plain(fd, def, ...arg);
   }
 
   /** ioctl(2) as it is: a request number, and an argument that is a number or an address. `scratch`: see IoctlCalls. */

@@ -23,18 +23,20 @@ export function structOf({ name }: ActionArgs['ioctl']): AnyStruct | undefined {
   return def?.kind === 'struct' ? def.struct : undefined;
 }
 
-export function checkIoctl({ name, in: fields = {}, tail }: ActionArgs['ioctl'], path: Path, report: Report): void {
+export function checkIoctl(args: ActionArgs['ioctl'], path: Path, report: Report): void {
+  const { name, in: fields = {}, tail, arg } = args;
   const def = ioctlsByName.get(name);
   const at = [...path, 'name'];
   if (!def) return report(at, `there is no ioctl ${quoted(name)}`, suggestion(name, [...ioctlsByName.keys()]));
+  if (def.kind === 'struct' && arg !== undefined)
+    return report([...path, 'arg'], `${name} takes a struct`, 'Give its fields with `in`.');
   if (def.kind === 'struct') return checkFields(fields, def.struct, [...path, 'in'], report);
-  if (def.arg !== 'none')
-    return report(
-      at,
-      `${name} takes a ${def.arg}, which a scenario cannot pass`,
-      'Use an ioctl with a struct, or with no argument.',
-    );
-  if (Object.keys(fields).length > 0 || tail) report(path, `${name} takes no argument`, 'Leave `in` and `tail` out.');
+  if (Object.keys(fields).length > 0 || tail)
+    return report(path, `${name} takes no struct`, 'Leave `in` and `tail` out.');
+  if (def.arg === 'none' && arg !== undefined)
+    return report([...path, 'arg'], `${name} takes no argument`, 'Leave `arg` out.');
+  if (def.arg !== 'none' && arg === undefined)
+    return report(path, `${name} takes ${def.arg === 'string' ? 'a text' : 'a number'}`, 'Give it with `arg`.');
 }
 
 /** Every name is a field of the struct, and every value one that it can hold. */

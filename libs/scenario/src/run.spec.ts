@@ -148,6 +148,35 @@ describe('each call in words, as strace would show it, with its answer', () => {
       'chmod("/dev/x", 0666) = 0',
     ],
     [
+      'an ioctl with a number',
+      [IOMMUFD, '{ ioctl: { fd: $fd, name: VFIO_SET_IOMMU, arg: 3 }, expect: { ret: 0 } }'],
+      { 'sys.ioctl': { errno: 0, ret: 0, writes: [], file: undefined } },
+      'ioctl(3</dev/iommu>, VFIO_SET_IOMMU, 3) = 0',
+    ],
+    [
+      'an ioctl with the fd of a file',
+      [IOMMUFD, 'ioctl: { fd: $fd, name: VFIO_GROUP_SET_CONTAINER, arg: $fd }'],
+      { 'sys.ioctl': { errno: 0, ret: 0, writes: [], file: undefined } },
+      'ioctl(3</dev/iommu>, VFIO_GROUP_SET_CONTAINER, 3</dev/iommu>) = 0',
+    ],
+    [
+      'an ioctl with a text, whose result is a file of another service',
+      [
+        IOMMUFD,
+        "{ ioctl: { fd: $fd, name: VFIO_GROUP_GET_DEVICE_FD, arg: '0000:03:00.0' }, as: dev }",
+        'dup: { fd: $dev }',
+      ],
+      {
+        'sys.ioctlFile': {
+          errno: 0,
+          ret: 0,
+          writes: [],
+          file: { token: 't', kind: 'device', owner: 'device:0000:03:00_0' },
+        },
+      },
+      'dup(4<0000:03:00.0>) = 5<0000:03:00.0>',
+    ],
+    [
       'sysfs_read',
       ['{ sysfs_read: { path: /sys/x }, expect: { text: abc } }'],
       { 'groups.sysfsRead': ok('abc\n') },

@@ -51,6 +51,8 @@ export interface ActionArgs {
     readonly fd: Num;
     readonly name: string;
     readonly in?: Readonly<Record<string, FieldValue>>;
+    /** Of an ioctl without a struct: a number, or a text. */
+    readonly arg?: Num;
     readonly tail?: Buffer;
     readonly room?: Num;
   };
@@ -71,6 +73,7 @@ export interface ActionArgs {
   eventfd: { readonly init?: Num };
   wait: { readonly event: Num; readonly within?: string };
   sysfs_write: { readonly path: string; readonly data: string };
+  /** `mode`: octal digits. */
   chmod: { readonly path: string; readonly mode: string };
   sysfs_read: { readonly path: string };
   readlink: { readonly path: string };

@@ -4,9 +4,9 @@
  * Rule: what changed is what is shown: of the struct after the call, only fields that the kernel has written.
  */
 import type { Process } from '@vfiolab/client';
-import { type AnyIoctlDef, type Errno, type IoctlDef, ioctlsByName } from '@vfiolab/uapi';
+import { type AnyIoctlDef, type Errno, type IoctlDef, ioctlsByName, type PlainIoctlDef } from '@vfiolab/uapi';
 import { type Action, type Answer, type Call, type Fact, type Facts, failure, success } from './action.js';
-import type { ActionArgs } from '../scenario.js';
+import type { ActionArgs, Num } from '../scenario.js';
 import {
   MAX_BUFFER,
   bufferBytes,
@@ -16,32 +16,45 @@ import {
   givenInWords,
   type GivenFields,
 } from '../struct-values.js';
+import { evaluate } from '../values.js';
+import { quoted } from '../words.js';
 
 type IoctlArgs = ActionArgs['ioctl'];
 
 /** Checked when the file was read. */
 const definitionOf = (name: string): AnyIoctlDef => ioctlsByName.get(name)!;
 
-function words(call: Call, { fd, name, in: fields = {}, tail }: IoctlArgs): string {
+function words(call: Call, { fd, name, in: fields = {}, tail, arg }: IoctlArgs): string {
   const def = definitionOf(name);
   const head = `ioctl(${call.file(fd)}, ${name}`;
-  if (def.kind === 'plain') return `${head})`;
+  if (def.kind === 'plain') return `${head}${arg === undefined ? '' : `, ${plainInWords(call, def, arg)}`})`;
   const given = fieldValues(def, fields, call.variables);
   const shown = Object.entries(fields).map(([key, raw]) => `${key}=${givenInWords(key, raw, given[key], `${name}_`)}`);
   if (tail) shown.push(`tail=${tailInWords(call, tail)}`);
   return `${head}, {${shown.join(', ')}})`;
 }
 
+function plainInWords(call: Call, def: PlainIoctlDef, arg: Num): string {
+  if (def.arg === 'string') return quoted(String(arg));
+  return def.argIsFd ? call.file(arg) : String(evaluate(arg, call.variables));
+}
+
+/** The text as it stands; numbers and variables as their value. */
+const plainValue = (call: Call, def: PlainIoctlDef, arg: Num): [string | number] =>
+  def.arg === 'string' ? [String(arg)] : [Number(evaluate(arg, call.variables))];
+
 function tailInWords(call: Call, tail: NonNullable<IoctlArgs['tail']>): string {
   if (tail.s32) return `[${tail.s32.map((each) => call.file(each)).join(', ')}]`;
   return factInWords('tail', bufferBytes(tail, undefined, call.variables));
 }
 
-async function run(call: Call, { fd, name, in: fields = {}, tail, room }: IoctlArgs): Promise<Answer> {
+async function run(call: Call, { fd, name, in: fields = {}, tail, room, arg }: IoctlArgs): Promise<Answer> {
   const def = definitionOf(name);
   if (def.kind === 'plain') {
-    const { ret, errno } = await call.process.ioctlPlain(call.fd(fd), def);
-    return answer(call.process, call, name, ret, errno, {}, {});
+    // What it takes was checked against this very definition; its type is only known by name here.
+    const given = (arg === undefined ? [] : plainValue(call, def, arg)) as [];
+    const { ret, errno } = await call.process.ioctlPlain(call.fd(fd), def as PlainIoctlDef<string, 'none'>, ...given);
+    return answer(call.process, call, def.arg === 'string' ? String(arg) : name, ret, errno, {}, {});
   }
   const given = fieldValues(def, fields, call.variables);
   const before = copyOf(given);
