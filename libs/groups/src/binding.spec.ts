@@ -197,7 +197,7 @@ describe('binding drivers through sysfs', () => {
     fs.write(dev('01:00.0', 'driver_override'), 'vfio-pci');
     fs.write(drv('vfio-pci', 'bind'), '0000:01:00.0');
     expect(callsTo(bench)).toEqual(['device.probe 0000:01:00.0']);
-    expect(bench.heard[0]!.args).toEqual({
+    expect(bench.heard.at(-1)!.args).toEqual({
       bdf: '0000:01:00.0',
       minor: 4,
       vendor: 0x8086,

@@ -19,14 +19,14 @@ function firstPage(data: string): { readonly length: number; readonly text: stri
   return { length: bytes.length, text: new TextDecoder().decode(bytes).split('\0', 1)[0]! };
 }
 
-/** Answers how many bytes were taken. EACCES: not writable; EISDIR; EINVAL: a device node; else the attribute's errno. */
-export function* writeFile(root: Node, path: string, data: string): Op<Result<number>> {
+/** Answers how many bytes were taken. EACCES: not writable, or not by this user; EISDIR; EINVAL: a device node; else the attribute's errno. */
+export function* writeFile(root: Node, client: Address, path: string, data: string): Op<Result<number>> {
   const found = walk(root, path, true);
   if (!found.ok) return found;
   const node = found.value;
   if (node.kind === 'dir') return fail('EISDIR');
   if (node.kind !== 'attribute') return fail('EINVAL');
-  if (!node.store) return fail('EACCES');
+  if (!node.store || !(yield* isRoot(client))) return fail('EACCES');
   if (data === '') return ok(0);
   const { length, text } = firstPage(data);
   const stored = node.store(text);

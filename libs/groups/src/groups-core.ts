@@ -42,7 +42,7 @@ import type { Device, Host, VfioPart } from './host.js';
 import { answerGroupIoctl } from './ioctl-table.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
 import { MachineText } from './machine-text.js';
-import { changeMode, type NodeModes } from './node-modes.js';
+import { changeMode, mayOpen, modeOf, type NodeModes } from './node-modes.js';
 import { fixedDir, type Node } from './nodes.js';
 import { procTree } from './proc-files.js';
 import { claimForContext, releaseFromContext } from './ownership.js';
@@ -77,7 +77,7 @@ export class GroupsCore implements Core {
         resolve: ({ from }, { path, flags }) => ownerOf(this.root(), this.modes(), { from, path, flags }),
         stat: (_req, { path }) => statOf(this.root(), this.modes(), path),
         chmod: ({ from }, { path, mode }) => this.chmod(from, path, mode),
-        sysfsWrite: (_req, { path, data }) => writeFile(this.root(), path, data),
+        sysfsWrite: ({ from }, { path, data }) => writeFile(this.root(), from, path, data),
         sysfsRead: ({ from }, { path }) => readFile(this.root(), from, path),
         readlink: (_req, { path }) => readLink(this.root(), path),
         listdir: (_req, { path }) => listNames(this.root(), path),
@@ -90,7 +90,7 @@ export class GroupsCore implements Core {
         vfioDevices: () => this.vfioDevices(),
       }),
       implement(sysApi, {
-        open: (req, { path }) => this.open(req, path),
+        open: (req, { path, flags }) => this.open(req, path, flags),
         close: (req, { token }) => this.files.close(this.host!, token, req.from),
         ioctl: (req, args) => this.ioctl(req, args),
         ioctlFile: (req, args) => this.ioctl(req, args),
@@ -147,11 +147,14 @@ export class GroupsCore implements Core {
     return { error: '', functions: host.devices.size, groups: host.groups.size };
   }
 
-  /** ENXIO: nothing that this service opens; else see GroupFiles. */
-  private *open(req: Request, path: string): Op<Result<NewFile>> {
+  /** ENXIO: nothing that this service opens; EACCES: its mode; else see GroupFiles. */
+  private *open(req: Request, path: string, flags: number): Op<Result<NewFile>> {
     const node = deviceNode(this.root(), path);
     if (!node.ok) return node;
-    return node.value.group ? yield* this.files.open(this.host!, req, node.value.group) : fail('ENXIO');
+    const { group } = node.value;
+    if (!group) return fail('ENXIO');
+    if (!(yield* mayOpen(req.from, modeOf(this.modes(), path, node.value), flags))) return fail('EACCES');
+    return yield* this.files.open(this.host!, req, group);
   }
 
   private *ioctl(req: Request, args: IoctlArgs): Op<IoctlReply> {

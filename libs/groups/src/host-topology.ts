@@ -16,7 +16,9 @@ import {
 import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
 import type { Device, Host, IommuGroup } from './host.js';
 import { IOMMU_KINDS } from './iommu-kinds.js';
+import { ModuleParameters } from './module-parameters.js';
 import { takeAtBoot } from './ownership.js';
+import type { VfioGroup } from './vfio-group.js';
 
 const PROFILES: readonly KernelProfile[] = ['6.12', '7.2', '7.3'];
 
@@ -30,18 +32,11 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const { topology, partition } = readDescription(text, profile);
     const groups = iommu.translates ? groupsOf(partition) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
-    return {
-      setup,
-      iommu,
-      topology,
-      devices,
-      groups,
-      drivers: new DriverTable(topology.functions),
-      vfioGroups: new Map(),
-      profile,
-      memoryMap: topology.memoryMaps.get(profile),
-      modes: new Map(),
-    };
+    const fixed = { setup, profile, iommu, topology, memoryMap: topology.memoryMaps.get(profile) };
+    const drivers = new DriverTable(topology.functions);
+    const parameters = new ModuleParameters(setup);
+    const vfioGroups = new Map<number, VfioGroup>();
+    return { ...fixed, devices, groups, drivers, parameters, vfioGroups, modes: new Map(), tainted: false };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
@@ -68,16 +63,17 @@ const unknown = (field: string, value: string, known: readonly string[]): string
   `${field} ${JSON.stringify(value.slice(0, 60))} is not known. Use one of: ${known.join(', ')}.`;
 
 function groupsOf(computed: readonly Group[]): Map<number, IommuGroup> {
-  const group = ({ id, devices }: Group): IommuGroup => ({
-    id,
-    members: devices,
-    noiommu: false,
-    owner: { kind: 'none' },
-    count: 0,
-    lock: new Lock(),
-  });
-  return new Map(computed.map((each) => [each.id, group(each)]));
+  return new Map(computed.map(({ id, devices }) => [id, newGroup(id, devices)]));
 }
+
+export const newGroup = (id: number, members: readonly string[], noiommu = false): IommuGroup => ({
+  id,
+  members,
+  noiommu,
+  owner: { kind: 'none' },
+  count: 0,
+  lock: new Lock(),
+});
 
 function devicesOf(topology: Topology, groups: ReadonlyMap<number, IommuGroup>): Map<string, Device> {
   const groupOf = new Map<string, IommuGroup>();

@@ -10,6 +10,7 @@ import { Lock, type HostSetup } from '@vfiolab/core';
 import type { KernelProfile, PciFunction, Topology } from '@vfiolab/pci';
 import type { DriverTable } from './drivers.js';
 import type { VfioGroup } from './vfio-group.js';
+import type { ModuleParameters } from './module-parameters.js';
 import type { IommuKindTraits } from './iommu-kinds.js';
 import type { NodeModes } from './node-modes.js';
 
@@ -42,8 +43,8 @@ export interface VfioPart {
 export interface Device {
   readonly bdf: string;
   readonly facts: PciFunction;
-  /** Absent: outside IOMMU scope. */
-  readonly group: IommuGroup | undefined;
+  /** Absent: outside IOMMU scope. Without an IOMMU it has one while vfio-pci is bound to it. */
+  group: IommuGroup | undefined;
   driver: string | undefined;
   /** A remove is under way: the driver still holds the device, but its links in sysfs are gone already. */
   removing: boolean;
@@ -61,8 +62,11 @@ export interface Host {
   /** By BDF, in address order. */
   readonly devices: ReadonlyMap<string, Device>;
   /** By number, ascending. */
-  readonly groups: ReadonlyMap<number, IommuGroup>;
+  readonly groups: Map<number, IommuGroup>;
   readonly drivers: DriverTable;
+  readonly parameters: ModuleParameters;
+  /** A device was given out without an IOMMU: nobody can trust this kernel any more (semantics A4.1). */
+  tainted: boolean;
   /** By minor: those with devices, and dead ones that somebody has open. */
   readonly vfioGroups: Map<number, VfioGroup>;
   readonly profile: KernelProfile;

@@ -98,6 +98,7 @@ export function describeHost(host: Host): string[] {
   const { machine, profile, iommu } = host.setup;
   const lines = [
     `host ${machine}: kernel ${profile}, iommu ${iommu}, ${host.devices.size} functions, ${host.groups.size} groups`,
+    ...(host.tainted ? ['tainted: a device was given out without an IOMMU'] : []),
   ];
   for (const group of host.groups.values()) {
     lines.push(`group ${group.id}: owner ${ownerText(group.owner)} (${group.count})`);

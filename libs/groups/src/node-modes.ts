@@ -6,8 +6,9 @@
  */
 import { type Address, call, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import type { Device, Host, IommuGroup } from './host.js';
+import type { Device, Host } from './host.js';
 import { type DeviceNode, type Node, walk } from './nodes.js';
+import type { VfioGroup } from './vfio-group.js';
 
 /** Modes that are not the kernel's, by path. */
 export type NodeModes = Map<string, number>;
@@ -50,6 +51,6 @@ export function forgetCdev(host: Host, { vfio }: Device): void {
 }
 
 /** The group's node is gone. */
-export function forgetGroupNode(host: Host, { id }: IommuGroup): void {
-  host.modes.delete(`/dev/vfio/${id}`);
+export function forgetGroupNode(host: Host, { name }: VfioGroup): void {
+  host.modes.delete(`/dev/vfio/${name}`);
 }

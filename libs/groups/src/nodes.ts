@@ -33,7 +33,7 @@ export interface DeviceNode {
   readonly kind: 'device';
   readonly owner: Address;
   readonly group?: VfioGroup;
-  /** Permission bits. */
+  /** Permission bits that the kernel gives it. */
   readonly mode: number;
   readonly major: number;
   readonly minor: number;

@@ -44,7 +44,7 @@ export function* dropForKernel(group: IommuGroup | undefined): Op<void> {
  * members cannot be told apart and nobody has allowed that (A2.8). Errors of the IOMMU pass through.
  */
 export function* claimForContext(host: Host, group: IommuGroup, context: number): Op<Result<undefined>> {
-  if (!host.iommu.isolatesMsi && host.setup.allowUnsafeInterrupts === 0) return fail('EPERM');
+  if (!host.iommu.isolatesMsi && !host.parameters.isOn('iommufd.allow_unsafe_interrupts')) return fail('EPERM');
   yield* lockWrite(group.lock);
   const claimed = group.count > 0 ? claimAgain(group, context) : yield* claimFirst(group, { kind: 'context', context });
   yield* unlock(group.lock);

@@ -11,8 +11,9 @@ import { fail, ok, type Errno, type Result } from '@vfiolab/uapi';
 import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.js';
 import { factsOf } from './host-topology.js';
 import { lowestFreeMinor, type Device, type Host } from './host.js';
-import { groupFor, leaveGroup } from './vfio-group.js';
+import { groupWithoutIommu } from './noiommu.js';
 import { forgetCdev } from './node-modes.js';
+import { groupFor, leaveGroup } from './vfio-group.js';
 import { dropForKernel, takeForKernel } from './ownership.js';
 
 export type Probe =
@@ -42,8 +43,9 @@ function* probeVfio(host: Host, device: Device): Op<Result<void>> {
   const { headerType, sriov } = device.facts;
   if (headerType !== 0) return fail('EINVAL');
   if (sriov !== null && sriov.numVfs > 0) return fail('EBUSY');
-  if (!device.group) return fail('EINVAL');
-  const vfio = { minor: lowestFreeMinor(host), visible: false, group: groupFor(host, device.group) };
+  const iommuGroup = device.group ?? groupWithoutIommu(host, device);
+  if (!iommuGroup) return fail('EINVAL');
+  const vfio = { minor: lowestFreeMinor(host), visible: false, group: groupFor(host, iommuGroup) };
   device.vfio = vfio;
   const ready = yield* call(deviceAddress(device.bdf), deviceApi.probe, factsOf(host, device, vfio.minor));
   if (ready.ok) vfio.visible = true;

@@ -9,6 +9,8 @@ import { hostSetup } from '@vfiolab/core';
 import type { PciId } from './drivers.js';
 import { GroupFile } from './group-files.js';
 import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
+import { newGroup } from './host-topology.js';
+import { addNoiommuGroup } from './noiommu.js';
 import { VfioGroup } from './vfio-group.js';
 
 const KIND = { none: 0, kernel: 1, context: 2, container: 3 } as const;
@@ -18,6 +20,12 @@ export const decodeSetup = (r: ByteReader): HostSetup => hostSetup.read(r);
 
 /** Everything that can differ from boot, in address and number order. */
 export function encodeHost(w: ByteWriter, host: Host): void {
+  w.list(host.parameters.list(), (value) => w.num(value));
+  w.bool(host.tainted);
+  w.list(withoutIommu(host), ({ id, members }) => {
+    w.num(id);
+    w.str(members[0]!);
+  });
   w.list(host.vfioGroups, ([, group]) => writeVfioGroup(w, group));
   for (const { name, dynamicIds } of host.drivers.all()) {
     w.str(name);
@@ -36,11 +44,19 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   }
 }
 
+const withoutIommu = (host: Host): IommuGroup[] => [...host.groups.values()].filter(({ noiommu }) => noiommu);
+
 const numberOf = (owner: DmaOwner): number =>
   owner.kind === 'context' ? owner.context : owner.kind === 'container' ? owner.container : 0;
 
 /** Into a host that was just built from the same description. */
 export function decodeHost(r: ByteReader, host: Host): void {
+  host.parameters.restore(r.list(() => r.num()));
+  host.tainted = r.bool();
+  r.list(() => {
+    const id = r.num();
+    addNoiommuGroup(host, host.devices.get(r.str())!, id);
+  });
   for (const group of r.list(() => readVfioGroup(r, host))) host.vfioGroups.set(group.minor, group);
   for (const driver of host.drivers.all()) {
     r.str();
@@ -57,6 +73,8 @@ export function decodeHost(r: ByteReader, host: Host): void {
 /** What a client could tell apart: groups and owners, drivers with their added ids, nodes. */
 export function encodeMeaning(w: ByteWriter, host: Host): void {
   encodeSetup(w, host.setup);
+  w.list(host.parameters.list(), (value) => w.num(value));
+  w.bool(host.tainted);
   for (const { name, dynamicIds } of host.drivers.all()) {
     w.str(name);
     w.list(dynamicIds, (id) => writeId(w, id));
@@ -82,9 +100,11 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
 
 const BACKINGS = ['none', 'container', 'iommufd'] as const;
 
-function writeVfioGroup(w: ByteWriter, { minor, iommuGroup, alive, file, backing, users }: VfioGroup): void {
+function writeVfioGroup(w: ByteWriter, group: VfioGroup): void {
+  const { minor, iommuGroup, alive, file, backing, users } = group;
   w.num(minor);
   w.num(iommuGroup.id);
+  w.bool(iommuGroup.noiommu);
   w.bool(alive);
   w.bool(file !== undefined);
   if (file) {
@@ -97,8 +117,11 @@ function writeVfioGroup(w: ByteWriter, { minor, iommuGroup, alive, file, backing
 }
 
 function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
-  const group = new VfioGroup(r.num(), host.groups.get(r.num())!);
-  group.alive = r.bool();
+  const [minor, id, noiommu, alive] = [r.num(), r.num(), r.bool(), r.bool()];
+  // What a dead group without an IOMMU was made for is gone, and its number may be another's by now.
+  const iommuGroup = noiommu && !alive ? newGroup(id, [], true) : host.groups.get(id)!;
+  const group = new VfioGroup(minor, iommuGroup);
+  group.alive = alive;
   if (r.bool()) {
     group.file = new GroupFile(r.num(), group);
     group.file.closed = r.bool();

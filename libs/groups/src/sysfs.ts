@@ -1,7 +1,7 @@
 /**
  * The part of /sys that tools need to find, bind and judge PCI functions. (A1.11)
  *
- * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class, /sys/kernel/iommu_groups.
+ * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class, /sys/kernel/iommu_groups, /sys/module.
  * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
  */
 import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
@@ -18,6 +18,7 @@ export const sysfsTree = (host: Host): DirNode =>
     bus: () => fixedDir({ pci: () => pciBus(host) }),
     class: () => classTree(host, { 'vfio-dev': () => vfioClass(host) }),
     kernel: () => fixedDir({ iommu_groups: () => groupsDir(host) }),
+    module: () => host.parameters.tree(),
   });
 
 const pciBus = (host: Host): DirNode =>
@@ -138,7 +139,7 @@ const groupsDir = (host: Host): DirNode =>
     },
   );
 
-/** PCI groups have no `name` file: only POWER names its groups. */
+/** PCI groups have no `name` file: only those of POWER, and those without an IOMMU, whose domain is none. */
 const groupDir = (host: Host, group: IommuGroup): DirNode =>
   fixedDir({
     devices: () =>
@@ -146,8 +147,9 @@ const groupDir = (host: Host, group: IommuGroup): DirNode =>
         () => [...group.members],
         (bdf) => (group.members.includes(bdf) ? linkTo(host, host.devices.get(bdf), '../../../../') : undefined),
       ),
+    name: () => (group.noiommu ? text(() => 'vfio-noiommu') : undefined),
     reserved_regions: () => ({ kind: 'attribute', show: () => showRegions(group) }),
-    type: () => text(() => host.iommu.defaultDomain),
+    type: () => text(() => (group.noiommu ? 'unknown' : host.iommu.defaultDomain)),
   });
 
 function* showRegions(group: IommuGroup): Op<string> {

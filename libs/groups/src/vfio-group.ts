@@ -24,6 +24,7 @@ import { mayGoWithoutIommu } from './credentials.js';
 import type { GroupFile } from './group-files.js';
 import type { Device, Host, IommuGroup } from './host.js';
 import { forgetGroupNode } from './node-modes.js';
+import { dropNoiommuGroup } from './noiommu.js';
 import { releaseFromContainer } from './ownership.js';
 
 export type Backing =
@@ -46,6 +47,11 @@ export class VfioGroup {
     readonly minor: number,
     readonly iommuGroup: IommuGroup,
   ) {}
+
+  /** As its node is called. */
+  get name(): string {
+    return `${this.iommuGroup.noiommu ? 'noiommu-' : ''}${this.iommuGroup.id}`;
+  }
 
   /** Devices that keep the group in its container, and its file. */
   get users(): number {
@@ -70,9 +76,10 @@ export function groupFor(host: Host, iommuGroup: IommuGroup): VfioGroup {
 export function* leaveGroup(host: Host, device: Device): Op<void> {
   const { group } = device.vfio!;
   device.vfio = undefined;
+  dropNoiommuGroup(host, device);
   if (devicesOf(host, group).length > 0) return;
   group.alive = false;
-  forgetGroupNode(host, group.iommuGroup);
+  forgetGroupNode(host, group);
   yield* lockWrite(group.lock);
   if (group.backing.kind === 'container') yield* dropBacking(group);
   if (!group.file) host.vfioGroups.delete(group.minor);

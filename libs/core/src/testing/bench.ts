@@ -48,6 +48,7 @@ export class Bench<C extends Core> {
   readonly heard: Heard[] = [];
   readonly held: Held[] = [];
   now = 1000;
+  private steps = 0;
   private readonly channels = new Map<Address, Channel<{ method: AnyMethod; asked: Asked }>>();
 
   constructor(
@@ -119,7 +120,7 @@ export class Bench<C extends Core> {
   }
 
   private deliver(from: Address, frame: Uint8Array): void {
-    this.machine.step({ from, frame, now: this.now, entropy: new Uint8Array(0) });
+    this.machine.step({ from, frame, now: this.now, entropy: new Uint8Array(32).fill(this.steps++ % 256) });
     for (const { to, frame: out } of this.machine.out.splice(0)) this.take(to, out);
   }
 

@@ -7,14 +7,18 @@
  * an IOMMU function, which has no group. vfio-pci was bound to the edu functions of 00:03, 00:04 and 00:05.1.
  */
 import {
+  CAP_SYS_RAWIO,
+  containerApi,
   deviceApi,
+  type FunctionFacts,
+  groupsApi,
+  type HostSetup,
   IOMMU,
   iommuApi,
+  iommufdApi,
   LAB,
-  groupsApi,
+  PAGES,
   pagesApi,
-  type FunctionFacts,
-  type HostSetup,
 } from '@vfiolab/core';
 import { ok } from '@vfiolab/uapi';
 import { GroupsCore } from '../groups-core.js';
@@ -96,21 +100,24 @@ export const SETUP: HostSetup = {
 };
 
 export type Answers = Record<string, Script>;
+export type Services = Partial<Record<'iommu' | 'device' | 'pages' | 'container' | 'iommufd', Answers>>;
 
 /** A bench whose iommu and devices agree to everything, but for what a test says otherwise. */
-export const groupsBench = (answers: { iommu?: Answers; device?: Answers; pages?: Answers } = {}): Bench<GroupsCore> =>
+export const groupsBench = (answers: Services = {}): Bench<GroupsCore> =>
   new Bench('groups', new GroupsCore(), {
     iommu: {
       api: iommuApi,
       answers: { setup: () => undefined, attach: () => ok(undefined), reservedRegions: () => [], ...answers.iommu },
     },
-    pages: { api: pagesApi, answers: { userOf: () => 0, ...answers.pages } },
+    pages: { api: pagesApi, answers: { userOf: () => 0, capabilities: () => CAP_SYS_RAWIO, ...answers.pages } },
+    container: { api: containerApi, answers: { parameter: () => ok(undefined), ...answers.container } },
+    iommufd: { api: iommufdApi, answers: { ...answers.iommufd } },
     device: { api: deviceApi, answers: { probe: () => ok(undefined), remove: () => undefined, ...answers.device } },
   });
 
 /** The same with a host on it; what was heard while it was made is forgotten. */
 export function sealedBench(
-  answers: { iommu?: Answers; device?: Answers; pages?: Answers } = {},
+  answers: Services = {},
   setup: HostSetup = SETUP,
   machine = SMALL_MACHINE,
 ): Bench<GroupsCore> {
@@ -128,13 +135,15 @@ export function sealedBench(
 
 export const CLIENT = 'client:tester';
 
-/** Answers of the services that were asked, as `method argument`, for tests of order. */
+/** What services were asked, as `method argument`, for tests of order; who may ask is asked all the time. */
 export const callsTo = (bench: Bench<GroupsCore>): string[] =>
-  bench.heard.map(({ to, method, args }) => {
-    if (to !== IOMMU) return `${method} ${(args as FunctionFacts | undefined)?.bdf ?? to}`;
-    const { domain, bdfs } = args as { domain?: number; bdfs?: string[] };
-    return domain === undefined ? method : `${method} ${bdfs?.join(' ')} ${domain}`;
-  });
+  bench.heard
+    .filter(({ to }) => to !== PAGES)
+    .map(({ to, method, args }) => {
+      if (to !== IOMMU) return `${method} ${(args as FunctionFacts | undefined)?.bdf ?? to}`;
+      const { domain, bdfs } = args as { domain?: number; bdfs?: string[] };
+      return domain === undefined ? method : `${method} ${bdfs?.join(' ')} ${domain}`;
+    });
 
 /** Shorthands of a client's system calls: a value, or the errno. */
 export function files(bench: Bench<GroupsCore>, from = CLIENT) {

@@ -57,8 +57,7 @@ export async function bench(credentials?: Credentials, frames = 1 << 24, profile
     if (!r.ok) throw new Error(`the test's own call failed: ${r.errno}`);
     return r.value;
   };
-  await giveToVfio(must, run, p, [FIRST, SIBLING, ALONE]);
-  if (credentials && credentials.uid !== 0) await openToAll(host);
+  await giveToVfio(must, run, await host.process('root'), [FIRST, SIBLING, ALONE]);
   const fd = await must(p.open('/dev/iommu'));
   const ioctlOn = <S extends AnyStruct>(
     on: number,
@@ -92,18 +91,7 @@ export async function bench(credentials?: Credentials, frames = 1 << 24, profile
   return b;
 }
 
-/** Root gives /dev/iommu and the cdevs to everybody, as udev's rules may. */
-async function openToAll(host: TestHost): Promise<void> {
-  const root = await host.process('root');
-  const cdevs = await host.run(root.listdir('/dev/vfio/devices'));
-  const nodes = (cdevs.ok ? cdevs.value : []).map((name) => `/dev/vfio/devices/${name}`);
-  for (const path of ['/dev/iommu', ...nodes]) {
-    const changed = await host.run(root.chmod(path, 0o666));
-    if (!changed.ok) throw new Error(`the test's own chmod failed: ${changed.errno}`);
-  }
-  await host.run(root.exit());
-}
-
+/** Root makes the devices vfio-pci's, and gives their nodes and /dev/iommu to everybody, as udev's rules may. */
 async function giveToVfio(
   must: <T>(w: Promise<Result<T>>) => Promise<T>,
   run: <T>(w: Promise<T>) => Promise<T>,
@@ -115,5 +103,8 @@ async function giveToVfio(
     if (driver.ok) await must(p.sysfsWrite(`/sys/bus/pci/devices/${bdf}/driver/unbind`, bdf));
     await must(p.sysfsWrite(`/sys/bus/pci/devices/${bdf}/driver_override`, 'vfio-pci'));
     await must(p.sysfsWrite('/sys/bus/pci/drivers_probe', bdf));
+    const [node] = await must(p.listdir(`/sys/bus/pci/devices/${bdf}/vfio-dev`));
+    await must(p.chmod(`/dev/vfio/devices/${node}`, 0o666));
   }
+  await must(p.chmod('/dev/iommu', 0o666));
 }

@@ -22,6 +22,9 @@ export class World {
   private readonly answers = new Map<string, Answer>([
     [groupsApi.cdevClaim.name, () => (this.claims++, ok(undefined))],
     [groupsApi.cdevRelease.name, () => void this.claims--],
+    [groupsApi.groupUse.name, () => (this.claims++, ok(undefined))],
+    [groupsApi.groupUnuse.name, () => void this.claims--],
+    [iommufdApi.compatBind.name, ({ context }) => (this.bound++, ok({ context, device: this.nextDevice++ }))],
     [iommufdApi.bind.name, () => (this.bound++, ok({ context: 7, device: this.nextDevice++ }))],
     [iommufdApi.unbind.name, () => void this.bound--],
     [iommufdApi.attach.name, ({ pt }) => ok({ pt: pt + 10 })],
