@@ -1,7 +1,8 @@
 /**
  * Capability chains behind VFIO info structs, decoded as traces print them.
  *
- * Rule: a chain that leaves the buffer or does not move on is not decoded: its bytes are printed instead.
+ * Rule: a chain that leaves the buffer or does not move on is not decoded: its bytes are printed instead. Of one that is not
+ * announced (its first offset is 0) nothing is printed, whatever was written there.
  */
 import {
   decode,
@@ -64,7 +65,7 @@ const REGION: ReadonlyMap<number, Printer> = new Map([
   [VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, { name: 'MSIX_MAPPABLE', print: () => ({}) }],
 ]);
 
-/** Capabilities of the struct at the start of `bytes`; undefined when it carries none. */
+/** Capabilities of the struct at the start of `bytes`; undefined when it can carry none, or not these. */
 export function capabilityChain(struct: string, bytes: Uint8Array): Json[] | undefined {
   if (struct === vfio_iommu_type1_info.name)
     return walk(bytes, decode(vfio_iommu_type1_info, bytes).cap_offset, CONTAINER);
@@ -87,5 +88,5 @@ function walk(bytes: Uint8Array, first: number, printers: ReadonlyMap<number, Pr
     });
     at = next;
   }
-  return found.length > 0 ? found : undefined;
+  return found;
 }

@@ -84,8 +84,8 @@ function structOutputs(
   }
   if (!argument.tail || !changed(before, after, struct.size, before.length)) return out;
   const chain = succeeded ? capabilityChain(struct.name, after) : undefined;
-  if (chain) out['caps'] = chain;
-  else {
+  if (chain?.length) out['caps'] = chain;
+  else if (!chain) {
     const [was, is] = [before.subarray(struct.size), after.subarray(struct.size)];
     out['tail'] = printForm(argument.tail, was, is, 'tail', namer);
   }
