@@ -161,6 +161,22 @@ describe('closing (A3.5)', () => {
   });
 });
 
+it('a client that ends while it opens a group has none afterwards (found by a random program)', () => {
+  const b = groupBench({ container: { leave: () => HOLD } });
+  const token = b.open('/dev/vfio/1');
+  b.set(token, 10);
+  b.close(token);
+  const opening = b.bench.ask(OTHER, sysApi.open, { path: '/dev/vfio/1', flags: 2 });
+  const gone = b.bench.ask(LAB, sysApi.clientGone, { client: OTHER });
+  expect([opening.done, gone.done]).toEqual([false, false]);
+  b.bench.answer('container.leave', undefined);
+  expect([gone.done, b.bench.core.figures()['files'], b.open('/dev/vfio/1')]).toEqual([
+    true,
+    0,
+    expect.stringMatching(isToken),
+  ]);
+});
+
 describe('devices that use the group', () => {
   it.each([
     ['another actor', 'device:0000:00:04_0', fail('EPERM')],

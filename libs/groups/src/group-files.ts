@@ -10,6 +10,7 @@ import {
   type ByteWriter,
   FileTable,
   Lock,
+  lockRead,
   lockWrite,
   type NewFile,
   type Op,
@@ -38,13 +39,11 @@ const FILE_KIND = 'group';
 export class GroupFiles {
   private readonly tokens = new FileTable<GroupFile>();
   private nextFile = 1;
+  /** Held for reading by the calls of a client, for writing by its end. */
+  private readonly calls = new Map<Address, Lock>();
 
   get(token: string, client: Address): GroupFile | undefined {
     return this.tokens.get(token, client);
-  }
-
-  of(client: Address): string[] {
-    return this.tokens.of(client);
   }
 
   /** Files that clients hold. */
@@ -89,6 +88,21 @@ export class GroupFiles {
   /** A device that kept the file has been closed. While a call runs on the file, its close waits for that, and does this. */
   *unused(host: Host, file: GroupFile | undefined): Op<void> {
     if (file?.closed && file.inUse.idle) yield* this.release(host, file);
+  }
+
+  /** A call of a client that may give it files: its end waits for them. */
+  *enter(client: Address): Op<void> {
+    let calls = this.calls.get(client);
+    if (!calls) this.calls.set(client, (calls = new Lock()));
+    yield* lockRead(calls);
+  }
+
+  /** No call of the client begins any more. Those under way end, then what it has is closed. */
+  *endOf(host: Host, client: Address): Op<void> {
+    const calls = this.calls.get(client);
+    if (calls) yield* lockWrite(calls);
+    this.calls.delete(client);
+    for (const token of this.tokens.of(client)) yield* this.close(host, token, client);
   }
 
   /** Waits for the calls on the file; one of them may have opened a device, which keeps it. */

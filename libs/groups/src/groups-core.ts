@@ -14,10 +14,8 @@ import {
   IOMMUFD,
   iommuApi,
   LAB,
-  lockWrite,
   methodTable,
   sysApi,
-  unlock,
   type Address,
   type ByteReader,
   type ByteWriter,
@@ -149,6 +147,7 @@ export class GroupsCore implements Core {
 
   /** ENXIO: nothing that this service opens; EACCES: its mode; else see GroupFiles. */
   private *open(req: Request, path: string, flags: number): Op<Result<NewFile>> {
+    yield* this.files.enter(req.from);
     const node = deviceNode(this.root(), path);
     if (!node.ok) return node;
     const { group } = node.value;
@@ -158,20 +157,16 @@ export class GroupsCore implements Core {
   }
 
   private *ioctl(req: Request, args: IoctlArgs): Op<IoctlReply> {
+    yield* this.files.enter(req.from);
     const file = this.files.get(args.token, req.from);
     return file ? yield* answerGroupIoctl(this.host!, file, req, args) : failed('EBADF');
   }
 
-  /** Closes what the client holds, after the calls that it still has under way: they may open devices for it. */
+  /** From now on the machine refuses what the client asks. */
   private *clientGone(from: Address, client: Address): Op<void> {
     if (from !== LAB) return;
-    for (const token of this.files.of(client)) {
-      const { inUse } = this.files.get(token, client)!;
-      yield* lockWrite(inUse);
-      yield* unlock(inUse);
-      yield* this.files.close(this.host!, token, client);
-    }
     this.surroundings.forget(client);
+    if (this.host) yield* this.files.endOf(this.host, client);
   }
 
   /** The vfio part of the device whose actor asks. */
