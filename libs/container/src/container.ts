@@ -56,7 +56,7 @@ export class Container {
     const { id, groups, holds, backend } = this;
     const broken = backend ? backend.check(groups) : [];
     if (this.abandoned) broken.push(`I27: container ${id} is still known though nobody holds it`);
-    if (holds !== groups.length) broken.push(`I15: container ${id} has ${groups.length} groups and ${holds} holders`);
+    if (holds < groups.length) broken.push(`I15: container ${id} has ${groups.length} groups and ${holds} holders`);
     if (new Set(groups.map((g) => g.group + (g.noiommu ? ' noiommu' : ''))).size !== groups.length)
       broken.push(`I15: a group is in container ${id} twice`);
     if (groups.some((g) => g.noiommu !== groups[0]!.noiommu))

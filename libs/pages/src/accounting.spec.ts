@@ -1,8 +1,8 @@
 /**
  * Accounting with the numbers that kernel 6.12 gave (traces a018-a023, a048; VmLck and VmPin in kB).
  */
-import { CAP_SYS_RESOURCE, pagesApi, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
-import { Bench, errnoOf, PAGE, type TestProcess, value } from './testing/harness.js';
+import { CAP_SYS_RESOURCE, CONTAINER, pagesApi, RLIMIT_LOCKED, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
+import { Bench, errnoOf, PAGE, ROOT, type TestProcess, value } from './testing/harness.js';
 
 const MEMLOCK = 65536;
 const USER = { uid: 1000, caps: 0, memlock: MEMLOCK };
@@ -186,5 +186,77 @@ describe('limits of a process', () => {
     expect(errnoOf(p.call(pagesApi.setuid, { uid: to }))).toBe(errno);
     const left = p.bench.call('iommufd', pagesApi.capabilities, { client: p.client });
     expect(left).toBe(from === 0 ? 0 : CAP_SYS_RESOURCE);
+  });
+});
+
+describe('a container charges page by page (SURPRISES 18, trace b075)', () => {
+  const locked = (p: TestProcess, va: number, length: number) => map(p, va, length, RLIMIT_LOCKED);
+
+  it('to VmLck, also of root, who has no limit; VmPin does not move', () => {
+    const bench = new Bench(64);
+    const p = bench.start('vm', { ...ROOT, memlock: PAGE });
+    const buf = p.mmap(KB64);
+    const store = storeOf(locked(p, buf, KB64));
+    expect(p.locks()).toEqual([64, 0]);
+    bench.restart();
+    expect(p.locks()).toEqual([64, 0]);
+    bench.unpin(store, [{ first: 0, count: 16 }], true);
+    expect(p.locks()).toEqual([0, 0]);
+  });
+
+  it('against the limit, with what is mlocked; the user counter does not move', () => {
+    const p = new Bench(256).start('vm', USER);
+    const buf = p.mmap(262144);
+    expect(errnoOf(p.call(pagesApi.mlock, { va: buf, length: 32768 }))).toBe(0);
+    expect(errnoOf(locked(p, buf, 32768 + PAGE))).toBe('ENOMEM');
+    expect(errnoOf(locked(p, buf, 32768))).toBe(0);
+    expect([p.locks(), p.status().userLockedPages]).toEqual([[64, 0], 0]);
+    expect(errnoOf(map(p, buf, KB64))).toBe(0);
+  });
+
+  it.each([
+    [3, 'ENOMEM'],
+    [4, 'EFAULT'],
+    [9, 'EFAULT'],
+  ])('with room for %i pages and 4 of 8 there: %s', (room, errno) => {
+    const p = new Bench(64).start('vm', { ...USER, memlock: room * PAGE });
+    const buf = p.mmap(8 * PAGE);
+    p.munmap(buf + 4 * PAGE, 4 * PAGE);
+    expect(errnoOf(locked(p, buf, 8 * PAGE))).toBe(errno);
+    expect(p.locks()).toEqual([0, 0]);
+  });
+
+  it('iommufd charges at the end, so what is not there wins', () => {
+    const p = new Bench(64).start('vm', { ...USER, memlock: PAGE });
+    const buf = p.mmap(8 * PAGE);
+    p.munmap(buf + 4 * PAGE, 4 * PAGE);
+    expect(errnoOf(map(p, buf, 8 * PAGE))).toBe('EFAULT');
+  });
+
+  it('storeMove: the new process pays when it has room, the old one gets its charge back', () => {
+    const bench = new Bench(256);
+    const [a, b] = [bench.start('a', USER), bench.start('b', USER)];
+    const store = storeOf(locked(a, a.mmap(KB64), KB64));
+    const va = BigInt(b.mmap(KB64));
+    value(b.call(pagesApi.setrlimit, { memlock: KB64 - PAGE }));
+    const move = (client: string) => bench.call(CONTAINER, pagesApi.storeMove, { store, client, va });
+    expect(errnoOf(move(b.client))).toBe('ENOMEM');
+    expect(errnoOf(move('client:nobody'))).toBe('ESRCH');
+    expect([a.locks(), b.locks()]).toEqual([
+      [64, 0],
+      [0, 0],
+    ]);
+    const rich = bench.start('rich', { ...USER, memlock: KB64 });
+    expect(errnoOf(move(rich.client))).toBe(0);
+    expect([a.locks(), rich.locks()]).toEqual([
+      [0, 0],
+      [64, 0],
+    ]);
+    bench.gone(a);
+    bench.restart();
+    expect(errnoOf(move(rich.client))).toBe(0);
+    bench.gone(rich);
+    bench.unpin(store, [{ first: 0, count: 16 }], true);
+    expect(bench.core.figures()).toMatchObject({ stores: 0 });
   });
 });
