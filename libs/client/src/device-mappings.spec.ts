@@ -1,31 +1,5 @@
-import { decode, VFIO_REGION_INFO_FLAG_MMAP, vfio_region_info } from '@vfiolab/uapi';
 import { ok } from '@vfiolab/uapi';
-import { checkMapping, DeviceMappings, MAX_DEVICE_MAPPINGS, regionIndexOf } from './device-mappings.js';
-
-const BAR2 = 2 * 2 ** 40;
-const region = (size: number, flags = VFIO_REGION_INFO_FLAG_MMAP) => ({
-  ...decode(vfio_region_info, new Uint8Array(32)),
-  size: BigInt(size),
-  flags,
-});
-
-describe('mmap of a region', () => {
-  it.each([
-    ['all of it', region(0x4000), BAR2, 0x4000, true],
-    ['a page of it', region(0x4000), BAR2 + 0x1000, 0x1000, true],
-    ['a small region has its page', region(0x100), BAR2, 0x1000, true],
-    ['beyond its end', region(0x4000), BAR2, 0x5000, false],
-    ['not on a page', region(0x4000), BAR2 + 4, 0x1000, false],
-    ['no length', region(0x4000), BAR2, 0, false],
-    ['a region that cannot be mapped', region(0x4000, 0), BAR2, 0x1000, false],
-  ])('%s', (_name, info, offset, length, fits) =>
-    expect(checkMapping(info, offset, length)).toEqual(
-      fits ? { ok: true, value: undefined } : { ok: false, errno: 'EINVAL' },
-    ),
-  );
-
-  it('names its region by the offset', () => expect([0, BAR2 + 0x1000].map(regionIndexOf)).toEqual([0, 2]));
-});
+import { DeviceMappings, MAX_DEVICE_MAPPINGS } from './device-mappings.js';
 
 describe('mappings', () => {
   const file = { token: 't', owner: 'device:x', kind: 'device', users: 1 };
@@ -96,6 +70,7 @@ describe('mappings', () => {
   it('are bounded', () => {
     const all = new DeviceMappings();
     for (let i = 0; i < MAX_DEVICE_MAPPINGS; i++) expect(all.add(mapping(0, 1)).ok).toBe(true);
+    expect(all.full).toBe(true);
     expect(all.add(mapping(0, 1))).toEqual({ ok: false, errno: 'ENOMEM' });
     all.remove(all.list()[0]!.va, 1);
     all.add(mapping(0x10000, 0x3000));

@@ -3,18 +3,16 @@
  *
  * Words: a *mapping* is a range of addresses that stands for a piece of a file; it is one of the file's users, as a VMA is,
  * so that the device stays bound after the last close (trace b043). Calls on a part of a mapping cut it (trace c031).
- * Rule: a load or store there is one access of its own width to the region. Such memory is in no page table of the `pages`
- * service, so it cannot be pinned: mapping it for DMA answers EFAULT, as iommufd does (trace b034).
+ * Rule: a load or store there is one access of its own width to the region. The `pages` service knows regions too, and has no
+ * bytes for them: only a container can map them for DMA (traces b033, b034). It knows nothing of vIOMMU windows.
  */
 import { MMAP_PROT_WRITE, sysApi } from '@vfiolab/core';
-import { fail, ok, type Result, type StructOf, VFIO_REGION_INFO_FLAG_MMAP, type vfio_region_info } from '@vfiolab/uapi';
+import { fail, ok, type Result } from '@vfiolab/uapi';
 
 import type { OpenFile } from './descriptors.js';
 import type { Link } from './link.js';
 
 const PAGE = 4096;
-/** Regions lie this far apart in a device's file. */
-const REGION_STEP = 2 ** 40;
 /** Mappings of one program. */
 export const MAX_DEVICE_MAPPINGS = 1024;
 /** Where mappings go when the program names no address. */
@@ -29,30 +27,19 @@ export interface DeviceMapping {
   readonly prot: number;
 }
 
-export const regionIndexOf = (offset: number): number => Math.floor(offset / REGION_STEP);
-
-/** What mmap says to a piece of a region. EINVAL: not mappable, not on a page, or beyond the region's last page. */
-export function checkMapping(
-  { flags, size }: StructOf<typeof vfio_region_info>,
-  offset: number,
-  length: number,
-): Result<void> {
-  const start = offset % REGION_STEP;
-  const end = start + Math.ceil(length / PAGE) * PAGE;
-  const room = Math.ceil(Number(size) / PAGE) * PAGE;
-  const fits = length > 0 && start % PAGE === 0 && end <= room;
-  return fits && (flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0 ? ok(undefined) : fail('EINVAL');
-}
-
 const pageEnd = (va: number, length: number): number => va + Math.ceil(length / PAGE) * PAGE;
 
 export class DeviceMappings {
   private readonly all: DeviceMapping[] = [];
   private next = FIRST_VA;
 
+  get full(): boolean {
+    return this.all.length >= MAX_DEVICE_MAPPINGS;
+  }
+
   /** Answers the address. EINVAL: `va` is not on a page; EEXIST: another mapping of a device is there; ENOMEM: too many. */
   add(mapping: DeviceMapping): Result<number> {
-    if (this.all.length >= MAX_DEVICE_MAPPINGS) return fail('ENOMEM');
+    if (this.full) return fail('ENOMEM');
     const length = Math.ceil(mapping.length / PAGE) * PAGE;
     const va = mapping.va === 0 ? this.next : mapping.va;
     if (va % PAGE !== 0) return fail('EINVAL');

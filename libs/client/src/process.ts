@@ -8,6 +8,7 @@ import {
   type Address,
   CallRefused,
   clientAddress,
+  deviceApi,
   type FileStatus,
   GROUPS,
   groupsApi,
@@ -25,20 +26,11 @@ import {
   streamApi,
   sysApi,
 } from '@vfiolab/core';
-import {
-  type AnyStruct,
-  fail,
-  type IoctlDef,
-  ok,
-  type PlainArg,
-  type PlainIoctlDef,
-  type Result,
-  VFIO_DEVICE_GET_REGION_INFO,
-} from '@vfiolab/uapi';
+import { type AnyStruct, fail, type IoctlDef, ok, type PlainArg, type PlainIoctlDef, type Result } from '@vfiolab/uapi';
 import { readMemory } from './argument-memory.js';
 import type { Arguments, PlainInput } from './arguments.js';
 import { Descriptors, type OpenFile } from './descriptors.js';
-import { checkMapping, DeviceMappings, loadFrom, regionIndexOf, storeTo } from './device-mappings.js';
+import { DeviceMappings, loadFrom, storeTo } from './device-mappings.js';
 import { grantFile, inheritFiles } from './fork.js';
 import { type IoctlAnswer, IoctlCalls, type IoctlOptions, type IoctlOutcome } from './ioctl-calls.js';
 import type { Link } from './link.js';
@@ -259,8 +251,9 @@ export class Process {
   async munmap(va: number, length: number): Promise<Result<void>> {
     const gone = this.devices.remove(va, length);
     if (!gone.ok) return gone;
+    const unmapped = await this.link.call(PAGES, pagesApi.munmap, { va, length });
     for (const { file } of gone.value) await this.release(file);
-    return gone.value.length > 0 ? ok(undefined) : this.link.call(PAGES, pagesApi.munmap, { va, length });
+    return gone.value.length > 0 ? ok(undefined) : unmapped;
   }
 
   /** mmap of a vIOMMU's window. EINVAL: empty; else as iommufdApi.mmap. */
@@ -284,12 +277,13 @@ export class Process {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
     if (file.kind !== 'device') return fail('ENODEV');
-    const region = await this.ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, { index: regionIndexOf(offset) });
-    if (region.errno !== undefined) return fail('EINVAL');
-    const fits = checkMapping(region.out, offset, length);
-    if (!fits.ok) return fits;
-    const mapped = this.devices.add({ va, length, file, offset, prot });
+    if (this.devices.full) return fail('ENOMEM');
+    const { token } = file;
+    const placed = await this.link.call(file.owner, deviceApi.mapRegion, { token, offset, va, length, prot });
+    if (!placed.ok) return placed;
+    const mapped = this.devices.add({ va: placed.value, length, file, offset, prot });
     if (mapped.ok) file.users++;
+    else await this.link.call(PAGES, pagesApi.munmap, { va: placed.value, length });
     return mapped;
   }
 
@@ -317,7 +311,10 @@ export class Process {
   }
 
   async mprotect(va: number, length: number, prot: number): Promise<Result<void>> {
-    return this.devices.protect(va, length, prot) ?? this.link.call(PAGES, pagesApi.mprotect, { va, length, prot });
+    const here = this.devices.protect(va, length, prot);
+    if (here && !here.ok) return here;
+    const there = await this.link.call(PAGES, pagesApi.mprotect, { va, length, prot });
+    return here ?? there;
   }
 
   mlock(va: number, length: number): Promise<Result<void>> {

@@ -25,6 +25,7 @@ import {
 import type { Domain, Domains } from './domain.js';
 import { GRANULE_BITS } from './formats.js';
 import type { InFlight } from './in-flight.js';
+import { isPeer, transferToPeers } from './peers.js';
 import { markDirty, type Refusal, translate } from './translate.js';
 import type { Unit } from './unit.js';
 
@@ -93,7 +94,8 @@ export class Dma {
   /** Moves the bytes. From its translation until `pages` answers the DMA counts as in flight. */
   private *transfer(inFlight: InFlight, ticket: number, pieces: DmaPiece[], { write, data }: DmaArgs): Op<DmaReply> {
     let read: Uint8Array = NO_BYTES;
-    if (write) yield* call(PAGES, pagesApi.dmaWrite, { pieces, data });
+    if (pieces.some(isPeer)) read = yield* transferToPeers(pieces, write, data);
+    else if (write) yield* call(PAGES, pagesApi.dmaWrite, { pieces, data });
     else read = yield* call(PAGES, pagesApi.dmaRead, { pieces });
     inFlight.end(ticket);
     this.flying--;

@@ -6,6 +6,7 @@
  */
 import { MMAP_PROT_READ, MMAP_PROT_WRITE, type ByteReader, type ByteWriter, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import type { DeviceWindow } from './device-windows.js';
 import type { Span } from './extents.js';
 import { PAGE } from './frame-bytes.js';
 import type { Frames } from './frames.js';
@@ -20,6 +21,11 @@ const PROT_ALL = 7;
 /** 4 KiB, and the hugetlb sizes of x86-64: 2 MiB and 1 GiB. */
 const PAGE_SHIFTS: readonly number[] = [12, 21, 30];
 
+/** `page` in pages from the start of the window. */
+interface DeviceMapping extends Place {
+  readonly window: DeviceWindow;
+  readonly page: number;
+}
 interface Place {
   readonly va: number;
   readonly length: number;
@@ -52,23 +58,29 @@ export class AddressSpace implements PageSource {
    */
   mmap({ va, length, prot, pageShift }: Mapping): Result<number> {
     if (!PAGE_SHIFTS.includes(pageShift)) return fail('EINVAL');
-    return this.place({ va, length, prot }, pageShift, () => undefined);
+    return this.place({ va, length, prot }, pageShift, () => ({ shared: undefined }));
   }
 
   /** A file in memory, shared. EINVAL: also an offset within a page; else as `mmap`. */
   mapFile({ va, length, prot, file, offset, mayWrite }: FileMapping): Result<number> {
     if (offset % 2 ** file.pageShift !== 0) return fail('EINVAL');
     return this.place({ va, length, prot }, file.pageShift, (first) => ({
-      file,
-      delta: offset / PAGE - first,
-      mayWrite,
+      shared: { file, delta: offset / PAGE - first, mayWrite },
+    }));
+  }
+
+  /** A region of a device. As `mmap`. */
+  mapDevice({ va, length, prot, window, page }: DeviceMapping): Result<number> {
+    return this.place({ va, length, prot }, 12, (first) => ({
+      shared: undefined,
+      device: { window, delta: page - first },
     }));
   }
 
   private place(
     { va, length, prot }: Place,
     pageShift: number,
-    sharedAt: (first: number) => Backing['shared'],
+    backingAt: (first: number) => Omit<Backing, 'pageShift'>,
   ): Result<number> {
     if (length === 0 || prot > PROT_ALL) return fail('EINVAL');
     const block = 2 ** (pageShift - 12);
@@ -78,7 +90,7 @@ export class AddressSpace implements PageSource {
     if (!where.ok) return where;
     const first = where.value;
     if (first === undefined) return fail('ENOMEM');
-    const backing = { pageShift, shared: sharedAt(first) };
+    const backing = { pageShift, ...backingAt(first) };
     this.vmas.insert({ first, end: first + pages, prot, locked: false, backing });
     return ok(first * PAGE);
   }
@@ -135,7 +147,7 @@ export class AddressSpace implements PageSource {
   /** Every x86 page with any permission can be read. EFAULT: a byte of it cannot; EIO: behind the end of its file (SIGBUS). */
   read(va: number, length: number): Result<Uint8Array> {
     const { first, end } = pagesOf(va, length);
-    if (!this.vmas.allows(first, end, PROT_ALL)) return fail('EFAULT');
+    if (!this.vmas.allows(first, end, PROT_ALL) || this.vmas.meetsDevice(first, end)) return fail('EFAULT');
     if (!this.insideFiles(first, end)) return fail('EIO');
     const out = new Uint8Array(length);
     for (const piece of this.pieces(first, end)) {
@@ -148,7 +160,7 @@ export class AddressSpace implements PageSource {
   /** EFAULT, EIO: as `read`; ENOMEM: the host is out of memory. In each case nothing was written. */
   write(va: number, data: Uint8Array): Result<void> {
     const { first, end } = pagesOf(va, data.length);
-    if (!this.vmas.allows(first, end, MMAP_PROT_WRITE)) return fail('EFAULT');
+    if (!this.vmas.allows(first, end, MMAP_PROT_WRITE) || this.vmas.meetsDevice(first, end)) return fail('EFAULT');
     if (!this.insideFiles(first, end)) return fail('EIO');
     if (!this.populate([{ first, end }])) return fail('ENOMEM');
     for (const piece of this.pieces(first, end)) {
@@ -160,11 +172,21 @@ export class AddressSpace implements PageSource {
 
   /**
    * May these pages be pinned? With write intent every page needs a writable VMA, else a readable one: a pin does not
-   * override protection (semantics B2.3, trace a013). Nothing lies behind the end of a file (trace a043).
+   * override protection (semantics B2.3, trace a013). Nothing lies behind the end of a file (trace a043). `devices`: device
+   * memory may be among them, where the device answers: only a container takes it (feature 8).
    */
-  pinnable(first: number, end: number, writable: boolean): boolean {
+  pinnable(first: number, end: number, writable: boolean, devices = false): boolean {
     const allowed = this.vmas.allows(first, end, writable ? MMAP_PROT_WRITE : MMAP_PROT_READ);
-    return allowed && this.insideFiles(first, end);
+    if (!allowed || !this.insideFiles(first, end)) return false;
+    if (!this.vmas.meetsDevice(first, end)) return true;
+    return devices && this.vmas.overlapping(first, end).every(({ backing: { device } }) => device?.window.on ?? true);
+  }
+
+  /** Pages of device memory in the range. */
+  free(first: number, end: number): number {
+    if (!this.vmas.meetsDevice(first, end)) return 0;
+    const devices = this.vmas.overlapping(first, end).filter(({ backing }) => backing.device);
+    return devices.reduce((sum, vma) => sum + Math.min(end, vma.end) - Math.max(first, vma.first), 0);
   }
 
   /** Are all pages of files in the range inside their files? */
@@ -194,7 +216,8 @@ export class AddressSpace implements PageSource {
   /** What has to be filled in a span, widened to whole pages of the VMAs. */
   private missing({ first, end }: Span): (Span & { map: PageMap; block: number })[] {
     if (this.table.holes(first, end).length === 0) return [];
-    return this.vmas.overlapping(first, end).map((vma) => {
+    const memory = this.vmas.overlapping(first, end).filter(({ backing }) => !backing.device);
+    return memory.map((vma) => {
       const block = blockOf(vma.backing);
       const { shared } = vma.backing;
       const [map, delta] = shared ? [shared.file.cache, shared.delta] : [this.table, 0];
@@ -206,14 +229,15 @@ export class AddressSpace implements PageSource {
 
   /** The frames behind populated pages. */
   pieces(first: number, end: number): Piece[] {
-    if (!this.vmas.hasShared) return this.table.pieces(first, end);
+    if (!this.vmas.hasShared && !this.vmas.meetsDevice(first, end)) return this.table.pieces(first, end);
     return this.vmas.overlapping(first, end).flatMap((vma) => {
       const [from, to] = [Math.max(first, vma.first), Math.min(end, vma.end)];
       return this.piecesOf(vma, from, to);
     });
   }
 
-  private piecesOf({ backing: { shared } }: Vma, first: number, end: number): Piece[] {
+  private piecesOf({ backing: { shared, device } }: Vma, first: number, end: number): Piece[] {
+    if (device) return [{ page: first, frame: device.window.frame + first + device.delta, count: end - first }];
     if (!shared) return this.table.pieces(first, end);
     const { file, delta } = shared;
     return file.pieces(first + delta, end + delta).map((piece) => ({ ...piece, page: piece.page - delta }));
@@ -228,7 +252,7 @@ export class AddressSpace implements PageSource {
     for (const vma of this.vmas.overlapping(first, end)) {
       const span = { first: Math.max(first, vma.first), end: Math.min(end, vma.end) };
       const next = first + out.reduce((sum, piece) => sum + piece.count, 0);
-      if (span.first !== next || (vma.prot & MMAP_PROT_READ) === 0) break;
+      if (span.first !== next || (vma.prot & MMAP_PROT_READ) === 0 || vma.backing.device) break;
       const there = withinFile(vma, span);
       if (!this.populate([there])) break;
       const huge = blockOf(vma.backing) > 1;
@@ -313,7 +337,7 @@ export class AddressSpace implements PageSource {
   }
 
   decode(r: ByteReader, fileOf: (id: number) => MemoryFile): void {
-    this.vmas = VmaSet.decode(r, fileOf);
+    this.vmas = VmaSet.decode(r, fileOf, this.frames.windows);
     this.table.decode(r);
   }
 }

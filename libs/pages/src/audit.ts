@@ -53,7 +53,8 @@ function auditStore({ id, cover, held, slots }: Store): string[] {
 /** I21: a frame's pins are the stores and dma-bufs that hold it; it is mapped by the page table, or the file, that it belongs to. */
 function auditUsers({ frames, stores, processes, files, special }: PagesState): string[] {
   const pins = new Extents();
-  for (const store of stores.all()) for (const { frame, count } of store.held.all()) pins.add(frame, frame + count, 1);
+  for (const store of stores.all())
+    for (const { frame, count } of store.pinnedFrames()) pins.add(frame, frame + count, 1);
   for (const { pieces } of special.dmabufs())
     for (const { frame, count } of pieces.flatMap((piece) => piece.frames)) pins.add(frame, frame + count, 1);
   const mapped = new Extents();

@@ -6,6 +6,7 @@
  * it belongs to the pin alone: nobody gets it before the last unpin, and then as zeros (feature 58).
  */
 import type { Run } from '@vfiolab/core';
+import { DeviceWindows } from './device-windows.js';
 import { Extents } from './extents.js';
 import { FrameBytes, PAGE } from './frame-bytes.js';
 import { FreeFrames } from './free-frames.js';
@@ -20,6 +21,7 @@ export class Frames {
   readonly mapped = new Extents();
   /** Slots of stores that hold a frame. */
   readonly pins = new Extents();
+  readonly windows = new DeviceWindows();
   private frames = 0;
 
   /** Frames of the host. */

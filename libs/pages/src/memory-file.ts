@@ -73,6 +73,10 @@ export class MemoryFile implements PageSource {
     return end <= this.endPage;
   }
 
+  free(): number {
+    return 0;
+  }
+
   populate(spans: readonly Span[]): boolean {
     const placed: Piece[] = [];
     for (const span of spans) {

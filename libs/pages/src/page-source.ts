@@ -10,7 +10,10 @@ import type { Piece } from './run-map.js';
 export interface PageSource {
   /** What a pin of pages that are not there answers. */
   readonly refusal: Errno;
-  pinnable(first: number, end: number, writable: boolean): boolean;
+  /** `devices`: device memory may be among them. */
+  pinnable(first: number, end: number, writable: boolean, devices?: boolean): boolean;
+  /** Pages of the range that cost nobody anything: device memory. */
+  free(first: number, end: number): number;
   /** Gives every page of the spans a frame. False: out of memory, and nothing changed. */
   populate(spans: readonly Span[]): boolean;
   /** The frames behind populated pages. */
@@ -21,6 +24,7 @@ export interface PageSource {
 export const NO_PAGES: PageSource = {
   refusal: 'EINVAL',
   pinnable: () => false,
+  free: () => 0,
   populate: () => true,
   pieces: () => [],
 };

@@ -11,6 +11,8 @@ import {
   type ByteReader,
   type ByteWriter,
   type Core,
+  DEVICE_FRAMES,
+  deviceAddress,
   type DmaPiece,
   implement,
   isClient,
@@ -84,6 +86,10 @@ export class PagesCore implements Core {
       capabilities: (_req, { client }) => this.processes.of(client)?.caps ?? 0,
       storeCreate: (_req, args) => this.storeCreate(args),
       storeCreateFile: (_req, args) => this.storeCreateFile(args),
+      mmapDevice: (req, args) => this.mmapDevice(req, args),
+      deviceMemory: ({ from }, { bdf, on }) =>
+        from === deviceAddress(bdf) ? this.frames.windows.switch(bdf, on) : undefined,
+      deviceWindow: (_req, { frame }) => this.deviceWindow(frame),
       storeMove: (_req, { store, client, va }) => this.storeMove(store, client, va),
       dmabufBytes: (_req, { client, token }) => this.special.of(client, token)?.dmabuf?.bytes,
       changeProcess: (_req, { client, stores }) => this.changeProcess(client, stores),
@@ -143,6 +149,22 @@ export class PagesCore implements Core {
       return fail('ENODEV');
     const open = this.files.of(process.client, args.token);
     return open ? mapMemory(process, open, args) : fail('EBADF');
+  }
+
+  /** EPERM: from another actor than the device's; ESRCH: the client is no process; ENOMEM; else as AddressSpace.mmap. */
+  private mmapDevice({ from }: Request, args: ArgsOf<typeof served.mmapDevice>): Result<number> {
+    const { bdf, client, region, pages } = args;
+    if (from !== deviceAddress(bdf)) return fail('EPERM');
+    const process = this.processes.of(client);
+    if (!process) return fail('ESRCH');
+    if (this.frames.total > DEVICE_FRAMES) return fail('ENOMEM');
+    const window = this.frames.windows.of(bdf, region, pages);
+    return window.ok ? process.space.mapDevice({ ...args, window: window.value }) : window;
+  }
+
+  private deviceWindow(frame: number): ReplyOf<typeof served.deviceWindow> {
+    const window = this.frames.windows.at(frame);
+    return window && { bdf: window.bdf, region: window.region, page: frame - window.frame };
   }
 
   private fork(parent: Process, client: Address): Result<void> {
@@ -243,6 +265,7 @@ export class PagesCore implements Core {
 
   encode(w: ByteWriter, view: View): void {
     w.num(this.frames.total);
+    if (view === 'snapshot') this.frames.windows.encode(w);
     this.files.encode(w, view);
     this.special.encode(w, view);
     this.processes.encode(w, view);
@@ -259,6 +282,7 @@ export class PagesCore implements Core {
   decode(r: ByteReader): void {
     const total = r.num();
     const fileOf = (id: number) => this.files.byId(id)!;
+    this.frames.windows.decode(r);
     this.files.decode(r);
     this.special.decode(r, fileOf);
     this.processes.decode(r, fileOf);
@@ -267,7 +291,7 @@ export class PagesCore implements Core {
     this.frames.bytes.decode(r);
     const tables = [...this.processes.all()].flatMap((process) => [...process.space.tableRuns()]);
     const lent = [...this.special.dmabufs()].flatMap(({ pieces }) => pieces.flatMap((piece) => piece.frames));
-    const held = [...this.stores.all()].flatMap((store) => [...store.held.all()]);
+    const held = [...this.stores.all()].flatMap((store) => [...store.pinnedFrames()]);
     const cached = [...this.files.all()].flatMap((file) => [...file.cache.all()]);
     this.frames.adopt(total, [...tables, ...cached], [...held, ...lent]);
   }

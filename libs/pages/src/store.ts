@@ -7,6 +7,7 @@
  */
 import type { ByteReader, ByteWriter, Run, View } from '@vfiolab/core';
 import type { Payer } from './accounting.js';
+import { isDeviceFrame } from './device-windows.js';
 import { Extents, type Span } from './extents.js';
 import type { Frames } from './frames.js';
 import { type Piece, RunMap } from './run-map.js';
@@ -49,9 +50,17 @@ export class Store {
     return this.file ? (this.file.memory ?? NO_PAGES) : this.payer.process.space;
   }
 
+  /** Held slots that are device memory: neither pinned nor charged. */
+  private deviceSlots = 0;
+
   /** Slots that are pinned now. */
   get pinned(): number {
-    return this.held.pages;
+    return this.held.pages - this.deviceSlots;
+  }
+
+  /** The frames that it pins. */
+  *pinnedFrames(): IterableIterator<Piece> {
+    for (const piece of this.held.all()) if (!isDeviceFrame(piece.frame)) yield piece;
   }
 
   /** Slots of the range that nobody covers, as pages of the source. */
@@ -89,22 +98,25 @@ export class Store {
 
   /** Covers [first, plan.next) once more, holding what was not held. Answers how many slots were newly pinned. */
   carryOut({ next, fresh }: CoverPlan, first: number, frames: Frames): number {
-    const before = this.held.pages;
+    const before = this.pinned;
     for (const piece of fresh) {
       this.held.put(piece.page, piece.frame, piece.count);
-      frames.pin(piece);
+      if (isDeviceFrame(piece.frame)) this.deviceSlots += piece.count;
+      else frames.pin(piece);
     }
     this.cover.add(first, next, 1);
-    return this.held.pages - before;
+    return this.pinned - before;
   }
 
   /** Takes one cover away. Answers how many slots were unpinned by that. */
   uncoverRange(first: number, end: number, frames: Frames): number {
-    const before = this.held.pages;
+    const before = this.pinned;
     this.cover.add(first, end, -1);
     for (const span of this.cover.zeros(first, end))
-      for (const piece of this.held.remove(span.first, span.end)) frames.unpin(piece);
-    return before - this.held.pages;
+      for (const piece of this.held.remove(span.first, span.end))
+        if (isDeviceFrame(piece.frame)) this.deviceSlots -= piece.count;
+        else frames.unpin(piece);
+    return before - this.pinned;
   }
 
   encode(w: ByteWriter, view: View, frames: Frames): void {
@@ -133,7 +145,7 @@ export class Store {
 
   /** Slots whose frame no process and no file has any more, and what is in them: nobody else tells. */
   private encodeOrphans(w: ByteWriter, frames: Frames): void {
-    const orphans = [...this.held.all()].flatMap(({ page, frame, count }) =>
+    const orphans = [...this.pinnedFrames()].flatMap(({ page, frame, count }) =>
       frames.mapped
         .zeros(frame, frame + count)
         .map((z) => ({ first: z.first, end: z.end, slot: page + z.first - frame })),
@@ -157,6 +169,7 @@ export class Store {
     const store = new Store(id, payer, page, slots, writable, source === PROCESS ? undefined : { memory });
     store.cover = Extents.decode(r);
     store.held = RunMap.decode(r);
+    for (const { frame, count } of store.held.all()) if (isDeviceFrame(frame)) store.deviceSlots += count;
     return store;
   }
 }

@@ -97,8 +97,9 @@ export class Stores {
    * container charges each page as it pins it, so what comes first wins.
    */
   private refusal({ payer, writable, source }: Store, missing: readonly Span[]): Errno | undefined {
-    const pinnable = (spans: readonly Span[]) => spans.every((s) => source.pinnable(s.first, s.end, writable));
-    const pages = missing.reduce((sum, span) => sum + span.end - span.first, 0);
+    const pinnable = (spans: readonly Span[]) =>
+      spans.every((s) => source.pinnable(s.first, s.end, writable, isLocked(payer.mode)));
+    const pages = missing.reduce((sum, { first, end }) => sum + end - first - source.free(first, end), 0);
     const room = this.accounting.room(payer);
     const allThere = pinnable(missing);
     // What others pinned already is not charged, so nobody asks how the limit stands now.
@@ -117,7 +118,8 @@ export class Stores {
   }
 
   private release(store: Store): void {
-    if (store.pinned > 0) throw new Error(`store ${store.id} is released with ${store.pinned} pinned slots (I24)`);
+    const { pages } = store.held;
+    if (pages > 0) throw new Error(`store ${store.id} is released with ${pages} pinned slots (I24)`);
     this.stores.delete(store.id);
     store.file?.memory?.letGo();
     this.processes.storeGone(store.payer.process);

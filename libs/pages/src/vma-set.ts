@@ -7,6 +7,7 @@
  */
 import { type ByteReader, type ByteWriter, MMAP_PROT_WRITE, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import type { DeviceWindow, DeviceWindows } from './device-windows.js';
 import type { Span } from './extents.js';
 import type { MemoryFile } from './memory-file.js';
 import { OrderedMap } from './ordered-map.js';
@@ -18,11 +19,17 @@ export interface SharedPages {
   /** May it be writable? Not when the file was opened for reading only, or is sealed against writing. */
   readonly mayWrite: boolean;
 }
+/** A mapping of a device's region: page p of the process is page p + `delta` of the window. */
+export interface DevicePages {
+  readonly window: DeviceWindow;
+  readonly delta: number;
+}
 /** Where the pages of a VMA come from. `pageShift`: log2 of a page in bytes; above 12 it is a hugetlb area. */
 export interface Backing {
   readonly pageShift: number;
   /** Undefined: private anonymous memory. */
   readonly shared: SharedPages | undefined;
+  readonly device?: DevicePages | undefined;
 }
 export interface Vma extends Span {
   /** PROT_READ | PROT_WRITE | PROT_EXEC. */
@@ -50,7 +57,11 @@ const isHuge = (vma: Vma): boolean => vma.backing.pageShift > 12;
 
 /** Do the backings of two neighbours continue each other? */
 const continues = (a: Backing, b: Backing): boolean =>
-  a.shared?.file === b.shared?.file && a.shared?.delta === b.shared?.delta && a.shared?.mayWrite === b.shared?.mayWrite;
+  a.shared?.file === b.shared?.file &&
+  a.shared?.delta === b.shared?.delta &&
+  a.shared?.mayWrite === b.shared?.mayWrite &&
+  a.device?.window === b.device?.window &&
+  a.device?.delta === b.device?.delta;
 
 export class VmaSet {
   /** First page -> the rest. */
@@ -59,11 +70,18 @@ export class VmaSet {
   private hint = MMAP_TOP;
   /** VMAs of files. */
   private shared = 0;
+  /** VMAs of devices. */
+  private devices = 0;
   private locked = 0;
 
   /** Is any VMA one of a file? */
   get hasShared(): boolean {
     return this.shared > 0;
+  }
+
+  /** Is device memory in the range? */
+  meetsDevice(first: number, end: number): boolean {
+    return this.devices > 0 && this.overlapping(first, end).some(({ backing }) => backing.device);
   }
 
   /** Pages of mlock'ed VMAs. */
@@ -93,8 +111,9 @@ export class VmaSet {
     this.count(vma, -1);
   }
 
-  private count({ first, end, locked, backing: { shared } }: Vma, by: 1 | -1): void {
+  private count({ first, end, locked, backing: { shared, device } }: Vma, by: 1 | -1): void {
     if (locked) this.locked += by * (end - first);
+    if (device) this.devices += by;
     if (!shared) return;
     this.shared += by;
     if (shared.mayWrite) shared.file.writers += by;
@@ -196,10 +215,10 @@ export class VmaSet {
     });
   }
 
-  /** mlock(2), munlock(2) of [first, end): hugetlb areas are left as they are. ENOMEM as `protect`. */
+  /** mlock(2), munlock(2) of [first, end): hugetlb areas and device memory are left as they are. ENOMEM as `protect`. */
   lock(first: number, end: number, locked: boolean): Result<void> {
     return this.eachPart(first, end, (vma, from, to) =>
-      isHuge(vma) ? ok(undefined) : this.change(vma, from, to, { prot: vma.prot, locked }),
+      isHuge(vma) || vma.backing.device ? ok(undefined) : this.change(vma, from, to, { prot: vma.prot, locked }),
     );
   }
 
@@ -258,13 +277,14 @@ export class VmaSet {
 
   /** Files by number in a snapshot, by what a client knows of them in the meaning. */
   encode(w: ByteWriter, view: View): void {
-    w.list([...this.all()], ({ first, end, prot, locked, backing: { pageShift, shared } }) => {
+    w.list([...this.all()], ({ first, end, prot, locked, backing: { pageShift, shared, device } }) => {
       w.num(first);
       w.num(end);
       w.u8(prot);
       w.u8(pageShift);
       w.bool(locked);
-      w.bool(shared !== undefined);
+      w.u8(device ? DEVICE : shared ? FILE : ANONYMOUS);
+      if (device) return encodeDevice(w, first + device.delta, device.window, view);
       if (!shared) return;
       w.num(first + shared.delta);
       w.bool(shared.mayWrite);
@@ -275,14 +295,29 @@ export class VmaSet {
     if (view === 'snapshot') w.num(this.hint);
   }
 
-  static decode(r: ByteReader, fileOf: (id: number) => MemoryFile): VmaSet {
+  static decode(r: ByteReader, fileOf: (id: number) => MemoryFile, windows: DeviceWindows): VmaSet {
     const out = new VmaSet();
     r.list(() => {
       const [first, end, prot, pageShift, locked] = [r.num(), r.num(), r.u8(), r.u8(), r.bool()];
-      const shared = r.bool() ? { delta: r.num() - first, mayWrite: r.bool(), file: fileOf(r.num()) } : undefined;
-      out.put({ first, end, prot, locked, backing: { pageShift, shared } });
+      const kind = r.u8();
+      const delta = kind === ANONYMOUS ? 0 : r.num() - first;
+      const shared = kind === FILE ? { delta, mayWrite: r.bool(), file: fileOf(r.num()) } : undefined;
+      const device = kind === DEVICE ? { delta, window: windows.at(r.num())! } : undefined;
+      out.put({ first, end, prot, locked, backing: { pageShift, shared, device } });
     });
     out.hint = r.num();
     return out;
   }
+}
+
+/** Kinds of backing in the encoding. */
+const ANONYMOUS = 0;
+const FILE = 1;
+const DEVICE = 2;
+
+function encodeDevice(w: ByteWriter, page: number, { bdf, region, frame }: DeviceWindow, view: View): void {
+  w.num(page);
+  if (view === 'snapshot') return w.num(frame);
+  w.str(bdf);
+  w.u32(region);
 }

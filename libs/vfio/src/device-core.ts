@@ -9,6 +9,7 @@
 import {
   type Address,
   answerIoctl,
+  type ArgsOf,
   type ByteReader,
   type ByteWriter,
   call,
@@ -44,6 +45,8 @@ import { CdevFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { cdevOnly, deviceIoctlRows } from './ioctl-table.js';
 import { reset } from './ioctl/reset.js';
+import { mapRegion, tellMemory } from './map-region.js';
+import { peerRead, peerWrite } from './peer-access.js';
 import { readRegion, writeRegion } from './region-access.js';
 import { VfioDevice, whatIsWrong } from './vfio-device.js';
 
@@ -68,6 +71,9 @@ export class DeviceCore implements Core {
     implement(deviceApi, {
       probe: (_req, facts) => this.probe(facts),
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
+      mapRegion: (req, args) => this.mapRegion(req, args),
+      peerRead: (_req, { region, offset, length }) => peerRead(this.device, region, offset, length),
+      peerWrite: (_req, { region, offset, data }) => peerWrite(this.device, region, offset, data),
       remove: () => this.remove(),
     }),
     implement(sysApi, {
@@ -178,6 +184,7 @@ export class DeviceCore implements Core {
   private *unbind(device: VfioDevice, file: CdevFile): Op<void> {
     yield* lockWrite(device.set);
     yield* device.disable();
+    yield* tellMemory(device);
     const binding = file.binding!;
     if (file.attached !== undefined) yield* call(IOMMUFD, iommufdApi.detach, binding);
     file.attached = undefined;
@@ -213,6 +220,13 @@ export class DeviceCore implements Core {
     if (!file?.writable) return fail('EBADF');
     yield* lockRead(file.inUse);
     return file.hasAccess ? yield* writeRegion(this.device!, offset, data) : fail('EINVAL');
+  }
+
+  private *mapRegion(req: Request, { token, ...wanted }: ArgsOf<typeof deviceApi.mapRegion>): Op<Result<number>> {
+    const file = this.tokens.get(token, req.from);
+    if (!file) return fail('EBADF');
+    yield* lockRead(file.inUse);
+    return file.hasAccess ? yield* mapRegion(this.device!, req.from, wanted) : fail('EINVAL');
   }
 
   encode(w: ByteWriter, view: View): void {

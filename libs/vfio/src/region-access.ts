@@ -7,6 +7,7 @@
 import { lockRead, lockWrite, MAX_DMA, type Op, unlock } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '@vfiolab/uapi';
 import { insideBar, readBar, writeBar } from './bar-access.js';
+import { tellMemory } from './map-region.js';
 import { placeOf, type RegionPlace } from './regions.js';
 import type { VfioDevice } from './vfio-device.js';
 
@@ -53,6 +54,7 @@ function* writeConfig(device: VfioDevice, offset: number, data: Uint8Array): Op<
     const waits = config.stopsAccesses(at, length);
     if (waits) yield* lockWrite(device.memory);
     yield* device.carryOut(config.writeChunk(at, data.subarray(done, done + length)));
+    yield* tellMemory(device);
     if (waits) yield* unlock(device.memory);
     done += length;
   }

@@ -52,6 +52,10 @@ export class VfioDevice {
   /** The function is open through its group: by how many files, and bound to which iommufd, if to one. */
   shared: { files: number; readonly binding: Binding | undefined } | undefined;
 
+  /** A process has mapped a region; and what the pages service was told last about the device's memory. */
+  mapped = false;
+  memoryTold = false;
+
   /** `facts` have been looked at by {@link whatIsWrong}. */
   constructor(readonly facts: FunctionFacts) {
     this.profile = facts.profile as KernelProfile;
@@ -150,7 +154,10 @@ export class VfioDevice {
     this.config.encode(w);
     this.irqs.encode(w, view);
     this.model.encode(w);
-    if (view === 'snapshot') w.num(this.bus.refused);
+    if (view === 'meaning') return;
+    w.num(this.bus.refused);
+    w.bool(this.mapped);
+    w.bool(this.memoryTold);
   }
 
   decode(r: ByteReader): void {
@@ -158,6 +165,8 @@ export class VfioDevice {
     this.irqs.decode(r);
     this.model.decode(r);
     this.bus.refused = r.num();
+    this.mapped = r.bool();
+    this.memoryTold = r.bool();
   }
 
   check(): string[] {

@@ -1,5 +1,20 @@
 /** What `groups` asks of a device's actor, besides the system calls that clients make (`sys`). */
-import { api, bytes, message, method, nothing, result, str, u32, u8, type ValueOf, list, num, bool } from '../codec.js';
+import {
+  api,
+  bytes,
+  message,
+  method,
+  nothing,
+  result,
+  str,
+  token,
+  u32,
+  u8,
+  type ValueOf,
+  list,
+  num,
+  bool,
+} from '../codec.js';
 import { newFile } from './sys.js';
 
 /** Memory or port window behind a BAR register. */
@@ -32,6 +47,16 @@ export const deviceApi = api('device', {
    * what the first open meets.
    */
   openInGroup: method(34, message({ client: str, context: num }), result(newFile), { entropy: true }),
+  /**
+   * mmap(2) of the device's file, shared: `offset` is that of a region or of a page in it. EBADF; EINVAL: no access yet, or
+   * nothing that can be mapped; else as the memory of a process.
+   */
+  mapRegion: method(35, message({ token, offset: num, va: num, length: num, prot: u32 }), result(num), {
+    clients: true,
+  }),
+  /** From iommu: another device's DMA. Where nothing answers it reads ones, and writes are lost. */
+  peerRead: method(36, message({ region: u32, offset: num, length: u32 }), bytes),
+  peerWrite: method(37, message({ region: u32, offset: num, data: bytes }), nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
 });

@@ -61,6 +61,9 @@ export const RLIMIT_MM = 1;
 /** As a type1 container charges: to VmLck, page by page, with CAP_IPC_LOCK too but then without limit; VmPin does not move. */
 export const RLIMIT_LOCKED = 3;
 
+/** Frames from here on, up to 2^32, are not memory but device memory that a process has mapped. */
+export const DEVICE_FRAMES = 2 ** 31;
+
 /** `runs` cover slots [first, next); ask again from `next` when it is short of what was asked for. */
 const pinned = message({ runs: list(run), next: num });
 export type Pinned = ValueOf<typeof pinned>;
@@ -171,6 +174,19 @@ export const pagesApi = api('pages', {
    * pinned stays. ESRCH; ENOMEM: its limit.
    */
   storeMove: method(80, message({ store: num, client: str, va: u64 }), result(nothing)),
+  /**
+   * From a device: `client` maps pages of one of its regions, which has `pages` pages. Only a container can pin such memory,
+   * and only while the device answers there (`deviceMemory`). EPERM: another device's; ESRCH; ENOMEM; else as `mmap`.
+   */
+  mmapDevice: method(
+    85,
+    message({ bdf: str, client: str, region: u32, pages: num, page: num, va: num, length: num, prot: u32 }),
+    result(num),
+  ),
+  /** From a device that is mapped: do its memory regions answer? */
+  deviceMemory: method(83, message({ bdf: str, on: bool }), nothing),
+  /** From iommu: the device behind a frame of device memory, and where in it. */
+  deviceWindow: method(84, message({ frame: num }), optional(message({ bdf: str, region: u32, page: num }))),
   /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT (of a file EINVAL), ENOMEM. */
   pin: method(49, message({ store: num, first: num, count: num }), result(pinned)),
   /** Takes one cover away from each range; a slot that nobody covers is unpinned. `release`: the store goes too. */
