@@ -26,7 +26,7 @@ import {
 } from '@vfiolab/uapi';
 import { CONTAINER, GROUPS, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
 import { type Arguments, type Credentials, type IoctlAnswer, type IoctlOptions, Process, ROOT } from '@vfiolab/client';
-import { TestHost } from '@vfiolab/sim';
+import { CALM, type SimOptions, TestHost } from '@vfiolab/sim';
 import { machineNamed } from '../../../libs/conformance/src/machines.js';
 
 export const ENGINE = '0000:00:03.0';
@@ -45,14 +45,23 @@ export interface ContainerLabOptions {
   readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39';
   readonly profile?: string;
   readonly seed?: number;
+  /** What goes wrong on the way. */
+  readonly options?: SimOptions;
 }
 
 export class ContainerLab {
   private constructor(readonly host: TestHost) {}
 
-  static async boot({ machine: name = 'B-type1', profile = '7.2', seed = 0 }: ContainerLabOptions = {}) {
+  static async boot({
+    machine: name = 'B-type1',
+    profile = '7.2',
+    seed = 0,
+    options = CALM,
+  }: ContainerLabOptions = {}) {
     const { topology, iommu, frames, vfioContainer } = machineNamed(name);
-    return new ContainerLab(await TestHost.boot({ machine: topology, iommu, profile, frames, vfioContainer, seed }));
+    return new ContainerLab(
+      await TestHost.boot({ machine: topology, iommu, profile, frames, vfioContainer, seed, options }),
+    );
   }
 
   async program(name: string, credentials: Credentials = ROOT): Promise<VfioProgram> {
@@ -69,6 +78,15 @@ export class ContainerLab {
     await work();
     unwatch();
     return heard;
+  }
+
+  /** Nothing goes wrong any more; resolves when nothing is under way. */
+  async heal(): Promise<void> {
+    const { host } = this.host;
+    host.network.healed = true;
+    const pause = () => new Promise<void>((resolve) => host.agenda.after(100, () => (host.touch(), resolve())));
+    do await this.host.run(pause());
+    while (host.busy);
   }
 
   broken(): string[] {

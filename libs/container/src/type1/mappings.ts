@@ -22,7 +22,7 @@ export const END_PAGE = 2 ** 52;
 export const endOf = ({ first, count }: Mapping): number => first + count;
 
 export class Mappings {
-  private sorted: Mapping[] = [];
+  private readonly sorted: Mapping[] = [];
 
   get size(): number {
     return this.sorted.length;
@@ -66,8 +66,9 @@ export class Mappings {
     this.sorted.splice(this.indexAt(mapping.first), 0, mapping);
   }
 
+  /** Neighbours in order, all of them here: nothing that stays lies between them. */
   remove(gone: readonly Mapping[]): void {
-    const names = new Set(gone);
-    this.sorted = this.sorted.filter((mapping) => !names.has(mapping));
+    const [first] = gone;
+    if (first) this.sorted.splice(this.indexAt(first.first), gone.length);
   }
 }
