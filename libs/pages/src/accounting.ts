@@ -59,14 +59,20 @@ export class Accounting {
    */
   charge(payer: Payer, pages: number): void {
     const { process, mode, uid } = payer;
-    const charged = mode === RLIMIT_USER ? this.userLocked(uid) : mode === RLIMIT_MM ? process.locked : process.pinned;
     if (pages > 0 && !this.admits(payer, pages))
       throw new Error(`user ${uid} pays ${pages} pages over his limit (I23)`);
-    if (Math.min(charged, process.pinned) + pages < 0)
-      throw new Error(`${-pages} pages are given back of ${charged} charged and ${process.pinned} pinned (I24)`);
+    const counted = this.counted(payer);
+    if (counted + pages < 0) throw new Error(`${-pages} pages are given back of ${counted} counted (I24)`);
     if (mode === RLIMIT_USER) this.chargeUser(uid, pages);
     if (mode === RLIMIT_MM || isLocked(mode)) process.locked += pages;
     if (!isLocked(mode)) process.pinned += pages;
+  }
+
+  /** The smallest of the counters that a charge of this payer moves. */
+  private counted({ process, mode, uid }: Payer): number {
+    if (isLocked(mode)) return process.locked;
+    const charged = mode === RLIMIT_USER ? this.userLocked(uid) : mode === RLIMIT_MM ? process.locked : Infinity;
+    return Math.min(charged, process.pinned);
   }
 
   private chargeUser(uid: number, pages: number): void {
