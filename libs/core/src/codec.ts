@@ -60,7 +60,12 @@ export const oneOf = <const W extends readonly string[]>(...words: W): Codec<W[n
 });
 
 type Shape = Record<string, Codec<never>>;
-type ValueOfShape<S> = { [K in keyof S]: S[K] extends Codec<infer T> ? T : never };
+/** Fields that may be absent may be left out. */
+type ValueOfShape<S> = {
+  [K in keyof S as undefined extends ValueOf<S[K]> ? never : K]: ValueOf<S[K]>;
+} & {
+  [K in keyof S as undefined extends ValueOf<S[K]> ? K : never]?: ValueOf<S[K]>;
+};
 
 export function message<S extends Record<string, Codec<any>>>(shape: S): Codec<ValueOfShape<S>> {
   const read = shapeReader<ByteReader, Codec<unknown>>(shape, (field) => `${field}.read(source)`);

@@ -8,7 +8,7 @@
  * messages. Accesses that come while it runs see the run bit, and their writes to the DMA registers are lost.
  */
 import type { ByteReader, ByteWriter, Op } from '@vfiolab/core';
-import type { DeviceModel, ModelBus, Width } from './model.js';
+import { type DeviceModel, type ModelBus, PENDING, type Width } from './model.js';
 
 /** Register offsets in bytes. */
 export const REG_ID = 0x00;
@@ -56,16 +56,18 @@ function factorial(n: number): number {
 }
 
 export class DmaEngine implements DeviceModel {
-  readonly name = 'dma-engine';
-  readonly registerBytes = REGISTER_BYTES;
+  readonly name: string = 'dma-engine';
+  readonly registerBytes: number = REGISTER_BYTES;
   private liveness = 0;
   private factorial = 0;
   private status = 0;
   private irqStatus = 0;
   private dma: Record<DmaRegister, bigint> = { 128: 0n, 136: 0n, 144: 0n, 152: 0n };
   private readonly buffer = new Uint8Array(BUFFER_SIZE);
+  /** The command waits for a page. */
+  private waiting = false;
 
-  constructor(private readonly bus: ModelBus) {}
+  constructor(protected readonly bus: ModelBus) {}
 
   /**
    * As edu answers: accesses of 1 or 2 bytes read 0; 8 bytes below 0x80, and what is no register, read all ones.
@@ -133,9 +135,31 @@ export class DmaEngine implements DeviceModel {
     }
     if (!(value & BigInt(DMA_RUN))) return;
     this.dma[offset] = value;
-    yield* this.transfer();
-    this.dma[offset] &= ~BigInt(DMA_RUN);
-    if (value & BigInt(DMA_IRQ)) yield* this.raise(IRQ_DMA);
+    yield* this.runCommand();
+  }
+
+  /** A command that has to wait for a page goes on in `pageResponse`, from its beginning. */
+  private *runCommand(): Op<void> {
+    this.waiting = (yield* this.transfer()) === PENDING;
+    if (!this.waiting) yield* this.endCommand();
+  }
+
+  private *endCommand(): Op<void> {
+    const command = this.dma[REG_DMA_COMMAND];
+    this.dma[REG_DMA_COMMAND] = command & ~BigInt(DMA_RUN);
+    if (command & BigInt(DMA_IRQ)) yield* this.raise(IRQ_DMA);
+  }
+
+  *pageResponse(success: boolean): Op<void> {
+    if (!this.waiting) return;
+    this.waiting = false;
+    if (success) yield* this.runCommand();
+    else yield* this.endCommand();
+  }
+
+  /** The address space of DMA; undefined: the function's own. */
+  protected get pasid(): number | undefined {
+    return undefined;
   }
 
   private get running(): boolean {
@@ -143,15 +167,17 @@ export class DmaEngine implements DeviceModel {
   }
 
   /** A request that does not get through leaves memory and buffer as they were; the command ends all the same. */
-  private *transfer(): Op<void> {
+  private *transfer(): Op<typeof PENDING | undefined> {
     const toMemory = (this.dma[REG_DMA_COMMAND] & BigInt(DMA_TO_MEMORY)) !== 0n;
     const inside = this.dma[toMemory ? REG_DMA_SOURCE : REG_DMA_DESTINATION];
     const iova = this.dma[toMemory ? REG_DMA_DESTINATION : REG_DMA_SOURCE];
     const piece = this.pieceOfBuffer(inside, this.dma[REG_DMA_COUNT]);
-    if (!piece) return;
-    if (toMemory) return void (yield* this.bus.dmaWrite(iova, piece.slice()));
-    const data = yield* this.bus.dmaRead(iova, piece.length);
+    if (!piece) return undefined;
+    if (toMemory) return (yield* this.bus.dmaWrite(iova, piece.slice(), this.pasid)) === PENDING ? PENDING : undefined;
+    const data = yield* this.bus.dmaRead(iova, piece.length, this.pasid);
+    if (data === PENDING) return PENDING;
     if (data) piece.set(data);
+    return undefined;
   }
 
   /** The buffer's bytes behind a device address; undefined for none, or for any outside of it: nothing is transferred. */
@@ -168,12 +194,14 @@ export class DmaEngine implements DeviceModel {
     this.irqStatus = 0;
     for (const r of DMA_REGISTERS) this.dma[r] = 0n;
     this.buffer.fill(0);
+    this.waiting = false;
   }
 
   encode(w: ByteWriter): void {
     for (const v of [this.liveness, this.factorial, this.status, this.irqStatus]) w.u32(v);
     for (const r of DMA_REGISTERS) w.u64(this.dma[r]);
     w.raw(this.buffer);
+    w.bool(this.waiting);
   }
 
   decode(r: ByteReader): void {
@@ -183,10 +211,11 @@ export class DmaEngine implements DeviceModel {
     this.irqStatus = r.u32();
     for (const d of DMA_REGISTERS) this.dma[d] = r.u64();
     this.buffer.set(r.raw(BUFFER_SIZE));
+    this.waiting = r.bool();
   }
 
   check(): string[] {
-    return this.running ? ['DMA engine: the run bit is set and no command is running'] : [];
+    return this.running !== this.waiting ? ['DMA engine: the run bit is set and no command is running'] : [];
   }
 
   describe(): string {

@@ -11,11 +11,17 @@ import type { ByteReader, ByteWriter, Op } from '@vfiolab/core';
 /** Bytes of one access. */
 export type Width = 1 | 2 | 4 | 8;
 
+/** A page is missing and was asked for: `pageResponse` tells when to try again. A model has one such request at a time. */
+export const PENDING = 'pending';
+
 export interface ModelBus {
-  /** Reads memory; undefined when the request did not get through. `length`: 1 to 262144 bytes. */
-  dmaRead(iova: bigint, length: number): Op<Uint8Array | undefined>;
+  /**
+   * Reads memory; undefined when the request did not get through. `length`: 1 to 262144 bytes. `pasid`: the address space, the
+   * function's own when left out.
+   */
+  dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined>;
   /** Writes memory; false when the request did not get through, and then no byte was written. */
-  dmaWrite(iova: bigint, data: Uint8Array): Op<boolean>;
+  dmaWrite(iova: bigint, data: Uint8Array, pasid?: number): Op<boolean | typeof PENDING>;
   /** Sends the message of a vector, or asserts INTx when the function has no message interrupts enabled. */
   raise(vector: number): Op<void>;
   /** Deasserts INTx. */
@@ -31,6 +37,11 @@ export interface DeviceModel {
   read(offset: number, width: Width): bigint;
   /** Ends when everything the write started has ended, DMA and interrupts included. */
   write(offset: number, width: Width, value: bigint): Op<void>;
+  /**
+   * The page that a DMA waits for is there, or will not come. Nobody may be waiting any more. Models that never wait have no
+   * such method.
+   */
+  pageResponse?(success: boolean): Op<void>;
   /** Back to the state after power-on. Called only while no `write` is running. */
   reset(): void;
   encode(w: ByteWriter): void;

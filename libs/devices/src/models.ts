@@ -5,11 +5,15 @@
  */
 import { DmaEngine } from './dma-engine.js';
 import type { DeviceModel, ModelBus } from './model.js';
+import { PasidDmaEngine } from './pasid-dma-engine.js';
 
 export const DEFAULT_MODEL = 'dma-engine';
+/** The default for functions that have PASIDs. */
+export const PASID_MODEL = 'pasid-dma-engine';
 
-const makers: ReadonlyMap<string, (bus: ModelBus) => DeviceModel> = new Map([
+const makers: ReadonlyMap<string, (bus: ModelBus) => DeviceModel> = new Map<string, (bus: ModelBus) => DeviceModel>([
   [DEFAULT_MODEL, (bus: ModelBus) => new DmaEngine(bus)],
+  [PASID_MODEL, (bus: ModelBus) => new PasidDmaEngine(bus)],
 ]);
 
 export const modelNames = [...makers.keys()];

@@ -23,13 +23,14 @@ describe('making the host', () => {
     load(bench, 0, SMALL_MACHINE);
     bench.get(LAB, groupsApi.seal, SETUP);
     expect(callsTo(bench)).toEqual([
+      'iommu.configure',
       'iommu.setup',
       'device.probe 0000:00:03.0',
       'device.probe 0000:00:04.0',
       'device.probe 0000:00:04.1',
       'device.probe 0000:00:05.1',
     ]);
-    const { functions } = bench.heard[0]!.args as { functions: { bdf: string; group: number }[] };
+    const { functions } = bench.heard[1]!.args as { functions: { bdf: string; group: number }[] };
     expect(functions).toContainEqual({ bdf: '0000:00:03.0', group: 1 });
     expect(functions.map(({ bdf }) => bdf)).not.toContain('0000:00:02.0');
   });

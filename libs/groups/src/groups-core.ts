@@ -38,6 +38,7 @@ import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
 import type { Device, Host, VfioPart } from './host.js';
 import { answerGroupIoctl } from './ioctl-table.js';
+import { configurationOf } from './endpoints.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
 import { MachineText } from './machine-text.js';
 import { changeMode, mayOpen, modeOf, type NodeModes } from './node-modes.js';
@@ -138,6 +139,7 @@ export class GroupsCore implements Core {
     }
     this.sealing = true;
     const forVfio = bindBootDrivers(host);
+    yield* call(IOMMU, iommuApi.configure, configurationOf(host));
     yield* call(IOMMU, iommuApi.setup, { kind: setup.iommu, functions: behindIommu(host) });
     this.host = host;
     this.sealing = false;

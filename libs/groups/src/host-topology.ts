@@ -8,6 +8,7 @@ import {
   computeGroups,
   importTopology,
   TopologyError,
+  translationCaps,
   type Group,
   type KernelProfile,
   type PciFunction,
@@ -111,7 +112,7 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf({ setup, topology }: Host, { facts: f }: Device, minor: number): FunctionFacts {
+export function factsOf({ setup, topology, iommu }: Host, { facts: f }: Device, minor: number): FunctionFacts {
   return {
     bdf: f.bdf,
     minor,
@@ -119,7 +120,7 @@ export function factsOf({ setup, topology }: Host, { facts: f }: Device, minor: 
     device: f.device ?? 0xffff,
     classCode: f.classCode ?? 0,
     pcie: f.pcieType !== null,
-    model: 'dma-engine',
+    model: translationCaps(f).pasidBits > 0 ? 'pasid-dma-engine' : 'dma-engine',
     config: f.config ?? new Uint8Array(0),
     bars: f.bars.flatMap(({ index, kind, bits, prefetchable, size, vf }) =>
       vf || size === null || size === 0
@@ -128,6 +129,7 @@ export function factsOf({ setup, topology }: Host, { facts: f }: Device, minor: 
     ),
     profile: setup.profile,
     busReset: isAloneOnBus(topology, f),
+    msiTranslated: iommu.translatesMsi,
   };
 }
 

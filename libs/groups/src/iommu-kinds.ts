@@ -8,6 +8,8 @@ export interface IommuKindTraits {
   readonly translates: boolean;
   /** MSI writes of a device reach only interrupts that were routed to it (interrupt remapping, ITS). (A2.8) */
   readonly isolatesMsi: boolean;
+  /** Messages are writes that the IOMMU translates (semantics C2.3). */
+  readonly translatesMsi?: boolean;
   /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
   readonly defaultDomain: string;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
@@ -20,11 +22,23 @@ const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: 
 
 const X86: IommuKindTraits = { translates: true, isolatesMsi: true, defaultDomain: 'DMA-FQ' };
 
+const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
+const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
+const ARM: IommuKindTraits = { translates: true, translatesMsi: true, isolatesMsi: true, defaultDomain: 'DMA' };
+
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
-  ['intel-vtd', { ...X86, unit: virtual('dmar') }],
-  ['intel-vtd-39', { ...X86, unit: virtual('dmar') }],
-  ['amd-vi', { ...X86, unit: virtual('ivhd') }],
-  ['arm-smmu-v3', { translates: true, isolatesMsi: true, defaultDomain: 'DMA' }],
+  ['intel-vtd', VTD],
+  ['intel-vtd-39', VTD],
+  ['intel-vtd-sm', VTD],
+  ['intel-vtd-fs', VTD],
+  ['intel-vtd-scalable', VTD],
+  ['amd-vi', AMD],
+  ['amd-vi-hd', AMD],
+  ['arm-smmu-v3', ARM],
+  ['arm-smmu-v3-s2', ARM],
+  ['arm-smmu-v3-nested', ARM],
+  ['arm-smmu-v3-canwbs', ARM],
+  ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { translates: true, isolatesMsi: false, defaultDomain: 'DMA-FQ' }],
   ['none', { translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

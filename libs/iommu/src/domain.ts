@@ -11,11 +11,18 @@ import { InFlight } from './in-flight.js';
 import type { Nested } from './nested.js';
 import { PageTable } from './page-table.js';
 
+/** Numbers of domains end here; the hardware's own limit is that of its unit. */
+export const MAX_DOMAINS = 65536;
+
 /** What a domain is made of. `flags`: DOMAIN_* of the protocol. */
 export interface DomainKind {
   readonly format: Format;
   readonly flags: number;
   readonly nested?: Nested;
+  /** The unit that it was made for. */
+  readonly unit?: number;
+  /** Every access is cache-coherent, so only units that can do that take it. */
+  readonly coherent?: boolean;
 }
 
 export class Domain {
@@ -23,24 +30,34 @@ export class Domain {
   readonly format: Format;
   readonly flags: number;
   readonly nested: Nested | undefined;
+  readonly unit: number;
+  readonly coherent: boolean;
   /** One past the last granule that can be mapped. */
   readonly endPage: number;
   readonly topLevel: number;
   /** Groups attached now. */
   attached = 0;
+  /** The doorbell page is mapped, besides what users map. */
+  doorbell = false;
   /** Dirty bits are being collected. */
   tracking = false;
 
   constructor(
     readonly id: number,
     readonly table: PageTable,
-    { format, flags, nested }: DomainKind,
+    { format, flags, nested, unit = 0, coherent = false }: DomainKind,
   ) {
+    this.unit = unit;
+    this.coherent = coherent;
     this.format = format;
     this.flags = flags;
     this.nested = nested;
     this.endPage = nested ? 0 : endPageOf(format);
     this.topLevel = topLevelOf(format);
+  }
+
+  get writeImpliesRead(): boolean {
+    return this.format.writeImpliesRead === true;
   }
 
   get tracksDirty(): boolean {
@@ -93,6 +110,18 @@ export class Domains {
   reclaim(domain: Domain): void {
     this.draining.delete(domain.id);
     this.lowest = Math.min(this.lowest, domain.id);
+  }
+
+  /** Nested domains that stand on this one. */
+  on(parent: number): Domain[] {
+    return [...this.byId.values()].filter(({ nested }) => nested?.parent === parent);
+  }
+
+  /** Domains that were made for a unit. */
+  madeFor(unit: number): number {
+    let count = 0;
+    for (const each of this.byId.values()) if (each.unit === unit && !each.nested) count++;
+    return count;
   }
 
   /** Ids of freed domains that still wait for DMAs. */

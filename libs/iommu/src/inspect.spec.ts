@@ -1,12 +1,12 @@
 import { BLOCKING, KERNEL } from '@vfiolab/core';
-import { formatOf } from './formats.js';
+import { VTD_48 } from './formats.js';
 import { Domains } from './domain.js';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { MAX_FAULTS, MAX_FUNCTIONS, Unit } from './unit.js';
 
 const A = '0000:00:03.0';
 const B = '0000:00:04.0';
-const VTD = { format: formatOf('intel-vtd')!, flags: 0 };
+const VTD = { format: VTD_48, flags: 0 };
 
 function host(): { unit: Unit; domains: Domains } {
   const unit = new Unit();
@@ -54,6 +54,16 @@ test.each([
   ['a PTE without permission', ({ domains }: Host) => domains.get(1)!.table.map(2, 1, 1, 0), /I03: .* no permission/],
   ['a freed domain that never drained', ({ domains }: Host) => domains.retire(domains.make(10, VTD)!), /I04: domain 2/],
   [
+    'a page request of a PASID that is gone',
+    ({ unit }: Host) => unit.functions.get(A)!.requests.set(1, { pasid: 3, waits: true, answer: undefined }),
+    /I49: 0000:00:03.0 waits for a page of a PASID/,
+  ],
+  [
+    'a page request of a device that is attached to nothing',
+    ({ unit }: Host) => unit.functions.get(B)!.requests.set(1, { pasid: 0, waits: true, answer: undefined }),
+    /I49: 0000:00:04.0 waits for pages/,
+  ],
+  [
     'more faults than are kept',
     ({ unit }: Host) => {
       for (let i = 0; i <= MAX_FAULTS; i++)
@@ -83,10 +93,10 @@ test('lines for people: the unit, each group, each domain, the last fault', () =
 
 test('figures are what users hold, and 0 when they are gone', () => {
   const { unit, domains } = host();
-  expect(figuresOf(unit, domains)).toEqual({ domains: 1, mappedPages: 1, ownedGroups: 1 });
+  expect(figuresOf(unit, domains)).toEqual({ domains: 1, mappedPages: 1, pageRequests: 0, ownedGroups: 1 });
   unit.group(1).attached = KERNEL;
   domains.retire(domains.get(1)!);
-  expect(figuresOf(unit, domains)).toEqual({ domains: 0, mappedPages: 0, ownedGroups: 0 });
+  expect(figuresOf(unit, domains)).toEqual({ domains: 0, mappedPages: 0, pageRequests: 0, ownedGroups: 0 });
 });
 
 test('functions beyond the bound stay unknown', () => {

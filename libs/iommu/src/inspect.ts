@@ -17,10 +17,16 @@ export function checkUnit(unit: Unit, domains: Domains): string[] {
     ...unit.sortedGroups().flatMap((g) => checkGroup(g, unit, domains)),
     ...unit
       .sortedFunctions()
-      .flatMap(({ bdf, group, faults }) => [
+      .flatMap(({ bdf, group, faults, requests, pasids }) => [
         ...(group.members.includes(bdf) && unit.groups.get(group.id) === group
           ? []
           : [`I08: ${bdf} is not in its group ${group.id}`]),
+        ...([...requests.values()].every(({ pasid }) => pasid === 0 || pasids.has(pasid))
+          ? []
+          : [`I49: ${bdf} waits for a page of a PASID that is not attached`]),
+        ...(requests.size > 0 && group.attached <= BLOCKING && pasids.size === 0
+          ? [`I49: ${bdf} waits for pages and is attached to nothing`]
+          : []),
         ...(faults.length > MAX_FAULTS ? [`${bdf} keeps ${faults.length} faults`] : []),
       ]),
     ...domains.sorted().flatMap((d) => checkDomain(d, users.get(d.id) ?? 0, domains)),
@@ -56,6 +62,7 @@ export function figuresOf(unit: Unit, domains: Domains): Record<string, number> 
   return {
     domains: all.length,
     mappedPages: all.reduce((sum, { table }) => sum + table.mapped, 0),
+    pageRequests: unit.sortedFunctions().reduce((sum, { requests }) => sum + requests.size, 0),
     ownedGroups: unit.sortedGroups().filter((g) => g.attached !== KERNEL).length,
   };
 }

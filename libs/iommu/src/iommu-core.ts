@@ -10,11 +10,11 @@ import {
   type ByteReader,
   type ByteWriter,
   type Core,
-  DOMAIN_DIRTY_TRACKING,
   implement,
   iommuApi,
   KERNEL,
   MAX_RUNS,
+  MOCK_UNIT,
   methodTable,
   type Op,
   type ReservedRegion,
@@ -29,13 +29,16 @@ import { fail, ok, type Result } from '@vfiolab/uapi';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
 import { Dma } from './dma.js';
-import { type Domain, Domains } from './domain.js';
+import { refusalOf, tracksDirty } from './attachment.js';
+import { type Domain, Domains, MAX_DOMAINS } from './domain.js';
 import type { Format } from './formats.js';
-import { MOCK_NO_DIRTY, mockFormatFor } from './mock.js';
+import { carryDoorbell, deliverMessage, prepareMessages } from './doorbell.js';
+import { tableFor } from './kinds.js';
+import { MOCK_HWPT_FLAGS, mockFormat, mockFormatFor } from './mock.js';
 import { FRAME_LIMIT, type PageTable } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
-import { landed, UserTables } from './user-tables.js';
+import { moved, UserTables } from './user-tables.js';
 
 export interface IommuLimits {
   /** Domain ids, 0 included; the kind's own number when left out. */
@@ -50,10 +53,11 @@ export class IommuCore implements Core {
   readonly service = 'iommu';
   readonly methods = methodTable(
     implement(iommuApi, {
+      configure: (_req, args) => this.unit.configure(args),
       setup: (_req, { kind, functions }) => this.unit.setup(kind, functions),
       domainAlloc: (_req, args) => this.domainAlloc(args),
       domainFree: (_req, { domain }) => this.domainFree(domain),
-      attach: (_req, { bdfs, domain }) => this.attach(bdfs, domain),
+      attach: (_req, { bdfs, domain, faults }) => this.attach(bdfs, domain, faults ?? false),
       reservedRegions: (_req, { bdf }) => this.reservedRegions(bdf),
       map: (_req, args) => this.map(args),
       unmap: (_req, { domains, spans }) => this.unmap(domains, spans),
@@ -70,8 +74,12 @@ export class IommuCore implements Core {
       mockRemove: (_req, { bdf }) => this.unit.removeMock(bdf),
       mockCache: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.mock?.cache ?? [])],
       pasidAttach: (_req, args) => this.users.pasidAttach(args),
-      pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.mock?.pasids.get(pasid) ?? BLOCKING,
+      pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.pasids.get(pasid)?.domain ?? BLOCKING,
       invalidateDevices: (_req, args) => this.users.invalidateDevices(args),
+      deviceIommu: (_req, { bdf }) => this.users.deviceIommu(bdf),
+      pageResponse: (_req, args) => this.users.pageResponse(args),
+      msiPrepare: (_req, { bdf }) => this.msiPrepare(bdf),
+      msi: (_req, { bdf }) => this.msi(bdf),
       mockIotlb: (_req, { domain }) => [...(this.domains.get(domain)?.nested?.iotlb ?? [])],
     }),
   );
@@ -118,24 +126,35 @@ export class IommuCore implements Core {
   /** EINVAL: no such device. ENODEV: nothing translates for it. EOPNOTSUPP: flags (b091, c007). ENOSPC: no id left. */
   private domainAlloc({ bdf, flags, data }: Args<'domainAlloc'>): Result<DomainInfo> {
     const device = this.unit.functions.get(bdf);
-    const own = this.unit.formatOf(bdf);
     if (!device) return fail('EINVAL');
-    if (!own) return fail('ENODEV');
-    const chosen = data ? formatFor(device, data) : ok(own);
+    if (!device.mock && !this.unit.driver) return fail('ENODEV');
+    const chosen = device.mock ? mockFormatWith(device, flags, data) : this.tableFor(device, flags, data);
     if (!chosen.ok) return chosen;
     const format = chosen.value;
-    if ((flags & ~format.flags) !== 0 || !fits(device, flags)) return fail('EOPNOTSUPP');
-    const domain = this.domains.make(this.limits.domainIds ?? format.domainIds, { format, flags });
+    const { unit } = device.endpoint;
+    const coherent = !device.mock && this.unit.isCoherent(device);
+    const domain = this.domains.make(this.limits.domainIds ?? MAX_DOMAINS, { format, flags, unit, coherent });
     if (!domain) return fail('ENOSPC');
     const { granule, first, last, pageSizes } = format;
-    return ok({ domain: domain.id, granule, first, last, pageSizes });
+    const owner = device.mock ? MOCK_UNIT : unit;
+    return ok({ domain: domain.id, granule, first, last, pageSizes, coherent, unit: owner });
+  }
+
+  /** Drivers of real IOMMUs take no data for a paging domain. */
+  private tableFor({ endpoint }: IommuFunction, flags: number, data: UserData | undefined): Result<Format> {
+    const driver = this.unit.driver!;
+    const format = data ? undefined : tableFor(driver, flags);
+    if (!format) return fail('EOPNOTSUPP');
+    const { unit } = endpoint;
+    const full = driver.idsAt === 'alloc' && this.domains.madeFor(unit) >= this.unit.domainIdsOf(unit);
+    return full ? fail('ENOSPC') : ok(format);
   }
 
   /** EINVAL: no such domain. EBUSY: a group is attached, or a nested domain stands on it. */
   private domainFree(id: number): Result<void> | Op<Result<void>> {
     const domain = this.domains.get(id);
     if (!domain) return fail('EINVAL');
-    if (domain.attached > 0 || this.domains.sorted().some((d) => d.nested?.parent === id)) return fail('EBUSY');
+    if (domain.attached > 0 || this.domains.on(id).length > 0) return fail('EBUSY');
     this.domains.retire(domain);
     return this.reclaim(domain);
   }
@@ -148,29 +167,45 @@ export class IommuCore implements Core {
 
   /**
    * Answers when translations of the old domain are used up. EINVAL: not the devices of one group, no such domain, or one
-   * that a device does not fit.
+   * that a device does not fit; ENODEV, ENOSPC as `refusalOf`.
    */
-  private attach(bdfs: readonly string[], to: number): Result<void> | Op<Result<void>> {
+  private attach(bdfs: readonly string[], to: number, faults: boolean): Result<void> | Op<Result<void>> {
     const group = this.unit.wholeGroup(bdfs);
     if (!group || (to > BLOCKING ? !this.domains.get(to) : to !== BLOCKING && to !== KERNEL)) return fail('EINVAL');
     const next = this.domains.get(to);
-    if (next && group.members.some((bdf) => !fits(this.unit.functions.get(bdf)!, next.flags))) return fail('EINVAL');
+    const devices = this.unit.membersOf(group);
+    const refused = next && refusalOf(this.unit, devices, next, { faults, leaving: group });
+    if (refused) return fail(refused);
     const from = this.domains.get(group.attached);
-    this.moveGroup(group, to);
-    return landed(from);
+    this.moveGroup(group, to, faults);
+    carryDoorbell(this.unit, this.domains, group);
+    return moved(from, devices, 0);
   }
 
   /** The whole group is in the new domain from here on: there is no moment without translation (semantics C1.3). */
-  private moveGroup(group: Group, to: number): void {
+  private moveGroup(group: Group, to: number, faults: boolean): void {
     const from = this.domains.get(group.attached);
     const next = this.domains.get(to);
     if (from) from.attached--;
     if (next) next.attached++;
     group.attached = to;
+    group.faults = faults;
+  }
+
+  /** ENODEV: no such function. ENOSPC: see doorbell.ts. */
+  private msiPrepare(bdf: string): Result<void> {
+    const device = this.unit.functions.get(bdf);
+    return device ? prepareMessages(this.unit, this.domains, device) : fail('ENODEV');
+  }
+
+  private *msi(bdf: string): Op<boolean> {
+    const device = this.unit.functions.get(bdf);
+    return !device || (yield* deliverMessage(this.unit, device, (iova) => this.dma.message(bdf, iova)));
   }
 
   private reservedRegions(bdf: string): ReservedRegion[] {
-    return this.unit.functions.has(bdf) ? [...(this.unit.formatOf(bdf)?.reserved ?? [])] : [];
+    const device = this.unit.functions.get(bdf);
+    return device && !device.mock ? [...(this.unit.driver?.reserved ?? [])] : [];
   }
 
   /**
@@ -200,7 +235,10 @@ export class IommuCore implements Core {
   /** Domains that do not exist have nothing to clear. */
   private *unmap(ids: readonly number[], spans: readonly Span[]): Op<void> {
     const domains = ids.map((id) => this.domains.get(id)).filter((d): d is Domain => d !== undefined);
-    for (const { table } of domains) for (const { iova, count } of spans) table.unmap(iova, count);
+    for (const { table, id } of domains) {
+      for (const { iova, count } of spans) table.unmap(iova, count);
+      for (const { nested } of this.domains.on(id)) nested!.guest?.parentChanged();
+    }
     const flushes = domains.map(({ inFlight }) => inFlight.flush());
     for (const flush of flushes) yield* flush;
   }
@@ -212,13 +250,12 @@ function countOf(runs: readonly Run[]): number {
   return runs.reduce((sum, r) => sum + r.count, 0);
 }
 
-/** May the device be attached to a domain with these flags? A domain that collects dirty bits wants one that reports them. */
-const fits = ({ mock }: IommuFunction, flags: number): boolean =>
-  (flags & DOMAIN_DIRTY_TRACKING) === 0 || mock === undefined || (mock.flags & MOCK_NO_DIRTY) === 0;
-
-/** The format that the driver's data asks for. EOPNOTSUPP, EINVAL, EFAULT. */
-const formatFor = ({ mock }: IommuFunction, data: UserData): Result<Format> =>
-  mock ? mockFormatFor(data) : fail('EOPNOTSUPP');
+/** The mock's format, by its data. EOPNOTSUPP, EINVAL, EFAULT. */
+function mockFormatWith(device: IommuFunction, flags: number, data: UserData | undefined): Result<Format> {
+  const chosen = data ? mockFormatFor(data) : ok(mockFormat(device.mock!.flags));
+  if (!chosen.ok) return chosen;
+  return flags & ~MOCK_HWPT_FLAGS || !tracksDirty(device, flags) ? fail('EOPNOTSUPP') : chosen;
+}
 
 function mapRuns(table: PageTable, iova: number, runs: readonly Run[], prot: number, topLevel: number): boolean {
   for (const { frame, count } of runs) {

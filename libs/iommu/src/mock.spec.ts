@@ -145,10 +145,11 @@ test('lookup answers frames up to the first hole', () => {
 
 describe('nested domains', () => {
   const data = { type: 0xdead, length: 4, bytes: words(0xabc) };
+  const onHwpt = { usable: true, viommu: false, flags: 0 };
   const nestedBench = () => {
     const made = mockBench(0, NEST_PARENT);
     const nest = (fields = {}) =>
-      made.bench.now('nestedAlloc', { bdf: made.bdf, parent: made.domain, data, known: 4, ...fields });
+      made.bench.now('nestedAlloc', { bdf: made.bdf, parent: made.domain, ...onHwpt, data, known: 4, ...fields });
     return { ...made, nest };
   };
 
@@ -165,7 +166,7 @@ describe('nested domains', () => {
 
   test('hold their parent and keep an IOTLB of four slots', () => {
     const { bench, bdf, domain, nest } = nestedBench();
-    expect(nest()).toEqual({ ok: true, value: { domain: 2 } });
+    expect(nest()).toEqual({ ok: true, value: { domain: 2, needsId: false } });
     bench.now('attach', { bdfs: [bdf], domain: 2 });
     expect(bench.now('domainFree', { domain })).toEqual(refused('EBUSY'));
     const array = { domain: 2, type: 0xdeadbeef, entryLength: 8, count: 2, entries: words(0, 1, 0, 9) };

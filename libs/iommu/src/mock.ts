@@ -17,14 +17,17 @@ const KNOWN_FLAGS = MOCK_NO_DIRTY | MOCK_HUGE_IOVA | MOCK_PASID;
 /** Not a flag that a user has: the kernel's mock driver uses AMD's page tables. */
 export const MOCK_AMD_TABLES = 1 << 16;
 const PASID_BITS = 20;
+/** Type of the mock's virtual IOMMU. */
+export const MOCK_VIOMMU = 0xdeadbeef;
 /** Numbers of the mock devices' groups begin here, far from those of a machine. */
 export const MOCK_GROUPS = 0x4000_0000;
 /** Mock devices of one host; one more is refused. */
 export const MAX_MOCKS = 4096;
 
 /** HWPT flags that the mock driver takes: NEST_PARENT, DIRTY_TRACKING and PASID. */
-const HWPT_FLAGS = 11;
+export const MOCK_HWPT_FLAGS = 11;
 /** hw_info type and its register, so that a reader can tell that he got the blob. */
+const ATS_NOT_SUPPORTED = 8n;
 const INFO_TYPE = 0xfeedbeef;
 const INFO_BLOB = Uint8Array.of(0, 0, 0, 0, 0xef, 0xbe, 0xad, 0xde);
 
@@ -34,11 +37,7 @@ const mock = (name: string, pageSizes: bigint): Format => ({
   first: 0x1000000n,
   last: 0x7fffffffn,
   pageSizes,
-  flags: HWPT_FLAGS,
-  domainIds: 65536,
-  reserved: [],
   takesNoPermission: true,
-  info: { type: INFO_TYPE, data: INFO_BLOB },
 });
 
 export const MOCK = mock('mock', 0x800n);
@@ -82,10 +81,6 @@ export function mockFormatFor({ type, length, bytes }: UserData): Result<Format>
 /** What only mock devices have. */
 export interface MockDevice {
   readonly flags: number;
-  /** PASIDs that are attached, with their domains. */
-  readonly pasids: Map<number, number>;
-  /** PASIDs end here; 0: the device has none. */
-  readonly pasidEnd: number;
   /** A cache that a guest invalidates, in four slots. */
   readonly cache: number[];
   /** The next move of the failing PASID fails. */
@@ -99,21 +94,15 @@ const FAILING_PASID = 1024;
 
 export const mockDevice = (flags: number): MockDevice => ({
   flags,
-  pasids: new Map(),
-  pasidEnd: (flags & MOCK_PASID) !== 0 ? 2 ** PASID_BITS : 0,
   cache: new Array<number>(CACHE_SLOTS).fill(CACHE_DEFAULT),
   failNext: false,
 });
 
-/** Moves a PASID; when that fails it stays where it is. ENOMEM. */
-export function movePasid(mock: MockDevice, pasid: number, to: number): Result<void> {
-  if (!accepts(mock, pasid, to)) return fail('ENOMEM');
-  if (to === BLOCKING) mock.pasids.delete(pasid);
-  else mock.pasids.set(pasid, to);
-  return ok(undefined);
-}
+/** PASIDs of a mock device end here; 0: it has none. */
+export const mockPasidEnd = (flags: number): number => ((flags & MOCK_PASID) !== 0 ? 2 ** PASID_BITS : 0);
 
-function accepts(mock: MockDevice, pasid: number, to: number): boolean {
+/** False: the mock's made-up failure. */
+export function accepts(mock: MockDevice, pasid: number, to: number): boolean {
   if (pasid !== FAILING_PASID) return true;
   const refused = to !== BLOCKING && mock.failNext;
   mock.failNext = to !== BLOCKING && !refused;
@@ -128,7 +117,8 @@ export function mockFormat(flags: number): Format {
 }
 
 export const mockInfo = (flags: number): HardwareInfo => ({
-  ...MOCK.info,
-  capabilities: (flags & MOCK_NO_DIRTY) !== 0 ? 0n : 1n,
+  type: INFO_TYPE,
+  data: INFO_BLOB,
+  capabilities: ATS_NOT_SUPPORTED | ((flags & MOCK_NO_DIRTY) !== 0 ? 0n : 1n),
   maxPasidLog2: (flags & MOCK_PASID) !== 0 ? PASID_BITS : 0,
 });

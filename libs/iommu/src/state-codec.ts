@@ -4,10 +4,23 @@
  * Rule: a snapshot restores the very same state. The meaning holds only what a client could tell apart: neither domain
  * ids nor frames nor leaf sizes, which depend on who came first.
  */
-import { type ByteReader, ByteWriter, type FaultRecord, faultRecord, i32, str, u32, WireError } from '@vfiolab/core';
+import {
+  type ArgsOf,
+  type ByteReader,
+  ByteWriter,
+  type FaultRecord,
+  faultRecord,
+  i32,
+  iommuApi,
+  str,
+  u32,
+  type View,
+  WireError,
+} from '@vfiolab/core';
 import { dirtyRuns } from './dirty.js';
 import type { Domain, Domains } from './domain.js';
-import { formatOf } from './formats.js';
+import { formatNamed } from './formats.js';
+import { decodeGuest, encodeGuest } from './guest-codec.js';
 import { decodeTable, encodePermissions, encodeTable } from './runs.js';
 import type { MockDevice } from './mock.js';
 import { type IommuFunction, MAX_FAULTS, type Unit } from './unit.js';
@@ -15,41 +28,66 @@ import { type IommuFunction, MAX_FAULTS, type Unit } from './unit.js';
 /** What a domain is called: its number, or its place among those in use. */
 type Label = (domain: number) => number;
 
-function encodeMock(w: ByteWriter, { flags, cache, pasids, failNext }: MockDevice, label: Label): void {
+function encodeMock(w: ByteWriter, { flags, cache, failNext }: MockDevice): void {
   w.u32(flags);
   w.list(cache, (slot) => w.u32(slot));
   w.bool(failNext);
-  w.list(
-    [...pasids].sort(([a], [b]) => a - b),
-    ([pasid, domain]) => {
-      w.u32(pasid);
-      w.u32(label(domain));
-    },
-  );
 }
 
 function decodeMock(r: ByteReader, unit: Unit, bdf: string, group: number): void {
   const { mock } = unit.restoreMock(bdf, group, r.u32());
   r.list(() => r.u32()).forEach((slot, i) => (mock!.cache[i] = slot));
   mock!.failNext = r.bool();
-  r.list(() => mock!.pasids.set(r.u32(), r.u32()));
 }
 
-function encodeFunction(w: ByteWriter, { bdf, group, faults, mock }: IommuFunction, label: Label): void {
+const MESSAGES = ['raw', 'mapped', 'failed'] as const;
+
+function encodeRequests(w: ByteWriter, device: IommuFunction, label: Label, view: View): void {
+  const { pasids, requests, nextRequest, message } = device;
+  w.list(
+    [...pasids].sort(([a], [b]) => a - b),
+    ([pasid, { domain, faults }]) => {
+      w.u32(pasid);
+      w.u32(label(domain));
+      w.bool(faults);
+    },
+  );
+  // Those that are still on their way have an operation in flight, and then nothing is written.
+  w.list([...requests], ([number, { pasid }]) => {
+    if (view === 'snapshot') w.num(number);
+    w.u32(pasid);
+  });
+  if (view === 'snapshot') w.num(nextRequest);
+  w.u8(MESSAGES.indexOf(message));
+}
+
+function decodeRequests(r: ByteReader, device: IommuFunction): void {
+  r.list(() => device.pasids.set(r.u32(), { domain: r.u32(), faults: r.bool() }));
+  r.list(() => device.requests.set(r.num(), { pasid: r.u32(), waits: true, answer: undefined }));
+  device.nextRequest = r.num();
+  device.message = MESSAGES[r.u8()]!;
+}
+
+function encodeFunction(w: ByteWriter, device: IommuFunction, label: Label, view: View): void {
+  const { bdf, group, faults, mock } = device;
   str.write(w, bdf);
   u32.write(w, group.id);
   w.bool(mock !== undefined);
-  if (mock) encodeMock(w, mock, label);
+  if (mock) encodeMock(w, mock);
+  encodeRequests(w, device, label, view);
   w.list(faults, (fault: FaultRecord) => faultRecord.write(w, fault));
 }
 
 export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): void {
+  iommuApi.configure.args.write(w, configurationOf(unit));
   w.str(unit.kind);
-  w.list(unit.sortedGroups(), ({ id, attached }) => {
+  w.list(unit.sortedGroups(), ({ id, attached, faults, doorbell }) => {
     u32.write(w, id);
     i32.write(w, attached);
+    w.bool(faults);
+    w.bool(doorbell);
   });
-  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => id));
+  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => id, 'snapshot'));
   w.list(domains.sorted(), (domain) => {
     w.u32(domain.id);
     encodeKind(w, domain);
@@ -57,32 +95,51 @@ export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): voi
   });
 }
 
-function encodeKind(w: ByteWriter, { format, flags, tracking, nested }: Domain): void {
+function configurationOf({ profile, units, endpoints }: Unit): ArgsOf<typeof iommuApi.configure> {
+  const sorted = [...endpoints.values()].sort((a, b) => (a.bdf < b.bdf ? -1 : 1));
+  return { profile, units, endpoints: sorted };
+}
+
+function encodeKind(w: ByteWriter, { format, flags, tracking, nested, unit, coherent, doorbell }: Domain): void {
   w.str(format.name);
   w.u32(flags);
   w.bool(tracking);
+  w.u32(unit);
+  w.bool(coherent);
+  w.bool(doorbell);
   w.u32(nested?.parent ?? 0);
   w.list(nested?.iotlb ?? [], (slot) => w.u32(slot));
+  encodeGuest(w, nested?.guest, 'snapshot');
 }
 
 /** Answers the domain, whose table follows. */
 function decodeDomain(r: ByteReader, domains: Domains): Domain {
-  const [id, name, flags, tracking, parent] = [r.u32(), r.str(), r.u32(), r.bool(), r.u32()];
+  const [id, name, flags, tracking] = [r.u32(), r.str(), r.u32(), r.bool()];
+  const [unit, coherent, doorbell, parent] = [r.u32(), r.bool(), r.bool(), r.u32()];
   const iotlb = r.list(() => r.u32());
-  const format = formatOf(name);
+  const guest = decodeGuest(r);
+  const format = formatNamed(name);
   if (!format) throw new WireError(`domain ${id} of format ${name}`);
-  const domain = domains.restore(id, { format, flags, ...(parent > 0 && { nested: { parent, iotlb } }) });
-  domain.tracking = tracking;
+  const domain = domains.restore(id, {
+    format,
+    flags,
+    unit,
+    coherent,
+    ...(parent > 0 && { nested: { parent, iotlb, ...(guest && { guest }) } }),
+  });
+  Object.assign(domain, { tracking, doorbell });
   return domain;
 }
 
 /** Into a fresh unit without domains. */
 export function decodeState(r: ByteReader, unit: Unit, domains: Domains): void {
+  unit.configure(iommuApi.configure.args.read(r));
   unit.become(r.str());
-  const attachments = r.list(() => [r.u32(), i32.read(r)] as const);
+  const attachments = r.list(() => [r.u32(), i32.read(r), r.bool(), r.bool()] as const);
   for (const [id] of attachments) unit.group(id);
   r.list(() => decodeFunction(r, unit));
-  for (const [id, attached] of attachments) unit.group(id).attached = attached;
+  for (const [id, attached, faults, doorbell] of attachments)
+    Object.assign(unit.group(id), { attached, faults, doorbell });
   r.list(() => decodeTable(r, decodeDomain(r, domains).table));
   for (const { attached } of unit.groups.values()) {
     const domain = domains.get(attached);
@@ -95,6 +152,7 @@ function decodeFunction(r: ByteReader, unit: Unit): void {
   const [bdf, group, mock] = [r.str(), r.u32(), r.bool()];
   if (mock) decodeMock(r, unit, bdf, group);
   else unit.place(bdf, group);
+  decodeRequests(r, unit.functions.get(bdf)!);
   const faults = r.list(() => faultRecord.read(r));
   if (faults.length > MAX_FAULTS) throw new WireError(`${faults.length} faults of ${bdf}`);
   faults.forEach((fault) => unit.record(fault));
@@ -108,29 +166,33 @@ export function encodeMeaning(w: ByteWriter, unit: Unit, domains: Domains): void
   const used = attachedDomains(unit, domains);
   const labels = new Map(used.map((d, i) => [d.id, i + 1]));
   w.str(unit.kind);
-  w.list(unit.sortedGroups(), ({ id, members, attached }) => {
+  w.list(unit.sortedGroups(), ({ id, members, attached, faults, doorbell }) => {
     w.u32(id);
     w.list(members, (bdf) => w.str(bdf));
     i32.write(w, labels.get(attached) ?? attached);
+    w.bool(faults);
+    w.bool(doorbell);
   });
-  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => labels.get(id) ?? 0));
+  w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => labels.get(id) ?? 0, 'meaning'));
   w.list(used, (domain) => encodeWhatUsersSee(w, domain));
   const idle = domains.sorted().filter((d) => !labels.has(d.id));
   w.list(idle.map(seenBytes).sort(byBytes), (bytes) => w.raw(bytes));
 }
 
 function attachedDomains(unit: Unit, domains: Domains): Domain[] {
-  const byPasids = unit.sortedFunctions().flatMap(({ mock }) => [...(mock?.pasids ?? [])].sort(([a], [b]) => a - b));
-  const ids = [...unit.sortedGroups().map(({ attached }) => attached), ...byPasids.map(([, domain]) => domain)];
+  const byPasids = unit.sortedFunctions().flatMap(({ pasids }) => [...pasids].sort(([a], [b]) => a - b));
+  const ids = [...unit.sortedGroups().map(({ attached }) => attached), ...byPasids.map(([, { domain }]) => domain)];
   const found = ids.map((id) => domains.get(id));
   return [...new Set(found.filter((d): d is Domain => d !== undefined))];
 }
 
 /** Permissions, and for domains that collect dirty bits those too; a nested domain's IOTLB. */
-function encodeWhatUsersSee(w: ByteWriter, { table, tracksDirty, tracking, nested }: Domain): void {
+function encodeWhatUsersSee(w: ByteWriter, { table, tracksDirty, tracking, doorbell, nested }: Domain): void {
   encodePermissions(w, table);
   w.bool(tracking);
+  w.bool(doorbell);
   w.list(nested?.iotlb ?? [], (slot) => w.u32(slot));
+  encodeGuest(w, nested?.guest, 'meaning');
   w.list(tracksDirty ? dirtyRuns(table) : [], ({ iova, count }) => (w.num(iova), w.num(count)));
 }
 

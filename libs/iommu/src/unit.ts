@@ -1,14 +1,19 @@
 /**
  * The functions behind a host's IOMMU, their groups, and where each group's requests go.
  *
- * Words: a group is *attached* to a domain id, to BLOCKING or to KERNEL (the kernel's own domain).
- * Rule: the attachment belongs to the group, so the functions of one group cannot differ in it (I08); a function that
- * appears later joins its group where the group is.
+ * Words: a group is *attached* to a domain id, to BLOCKING or to KERNEL (the kernel's own domain); a *unit* is one IOMMU of
+ * the machine, which may have several of one kind.
+ * Rule: the attachment of the requester id belongs to the group, so the functions of one group cannot differ in it (I08); a
+ * function that appears later joins its group where the group is. A PASID belongs to its function.
  */
-import { type ArgsOf, BLOCKING, type FaultRecord, type iommuApi, KERNEL } from '@vfiolab/core';
-import { type Format, formatOf } from './formats.js';
-import { MAX_MOCKS, MOCK_GROUPS, mockDevice, type MockDevice, mockFormat, mockName } from './mock.js';
-import { type Windows, windowsOf } from './translate.js';
+import { type ArgsOf, BLOCKING, type FaultRecord, type iommuApi, type IommuUnit, KERNEL } from '@vfiolab/core';
+import { type Endpoint, NO_ENDPOINT, newFunction, type IommuFunction } from './function.js';
+import { type Kind, kindOf } from './kinds.js';
+import { MAX_MOCKS, MOCK_GROUPS, mockDevice, mockName } from './mock.js';
+import { type DriverFlags, driverFlagsOf } from './profile-flags.js';
+import { type MsiWindow, msiWindowsOf } from './translate.js';
+
+export { type IommuFunction } from './function.js';
 
 /** Fault records kept for each function; the oldest goes first. */
 export const MAX_FAULTS = 256;
@@ -20,25 +25,35 @@ export interface Group {
   /** BDFs, sorted. */
   readonly members: string[];
   attached: number;
-}
-export interface IommuFunction {
-  readonly bdf: string;
-  group: Group;
-  /** Oldest first. */
-  readonly faults: FaultRecord[];
-  /** Undefined for a function of the machine. */
-  readonly mock?: MockDevice;
+  /** A user answers page requests of the attachment. */
+  faults: boolean;
+  /** A member has allocated vectors: the doorbell goes where the group goes. */
+  doorbell: boolean;
 }
 
 type Functions = ArgsOf<typeof iommuApi.setup>['functions'];
+type Configuration = ArgsOf<typeof iommuApi.configure>;
 
 export class Unit {
   /** The IOMMU's kind; empty before the first setup. */
   kind = '';
-  format: Format | undefined;
-  windows: Windows = { endPage: 0, msi: [] };
+  profile = '6.12';
+  driver: Kind | undefined;
+  units: IommuUnit[] = [];
+  msi: readonly MsiWindow[] = [];
   readonly functions = new Map<string, IommuFunction>();
   readonly groups = new Map<number, Group>();
+  /** Functions that bring something, or are behind another unit than the first. */
+  readonly endpoints = new Map<string, Endpoint>();
+
+  /** Once, before `setup`; later only functions that appear then (SR-IOV). */
+  configure({ profile, units, endpoints }: Configuration): void {
+    if (this.kind === '') {
+      this.profile = profile;
+      this.units = units;
+    }
+    for (const each of endpoints.slice(0, MAX_FUNCTIONS - this.endpoints.size)) this.endpoints.set(each.bdf, each);
+  }
 
   /** The first setup decides the kind; a later one of the same kind adds functions (SR-IOV), any other does nothing. */
   setup(kind: string, functions: Functions): void {
@@ -47,10 +62,14 @@ export class Unit {
     for (const { bdf, group } of functions) this.place(bdf, group);
   }
 
+  get flags(): DriverFlags {
+    return driverFlagsOf(this.profile);
+  }
+
   become(kind: string): void {
     this.kind = kind;
-    this.format = formatOf(kind);
-    if (this.format) this.windows = windowsOf(this.format);
+    this.driver = kindOf(kind, this.flags);
+    this.msi = msiWindowsOf(this.driver?.reserved ?? []);
   }
 
   /** Adds a function; one already known moves to the group named now, unless a user owns its group. */
@@ -63,12 +82,12 @@ export class Unit {
     group.members.push(bdf);
     group.members.sort();
     if (known) known.group = group;
-    else this.functions.set(bdf, { bdf, group, faults: [] });
+    else this.functions.set(bdf, newFunction(bdf, group, this.endpoints.get(bdf) ?? NO_ENDPOINT));
   }
 
   /** A new mock device, blocked in a group of its own. Undefined: an IOMMU is active, or there are too many. */
   addMock(flags: number): IommuFunction | undefined {
-    if (this.format) return undefined;
+    if (this.driver) return undefined;
     let n = 0;
     while (this.functions.has(mockName(n))) n++;
     return n < MAX_MOCKS ? this.restoreMock(mockName(n), MOCK_GROUPS + n, flags) : undefined;
@@ -78,7 +97,7 @@ export class Unit {
     const group = this.group(groupId);
     group.members.push(bdf);
     group.attached = BLOCKING;
-    const made: IommuFunction = { bdf, group, faults: [], mock: mockDevice(flags) };
+    const made: IommuFunction = { ...newFunction(bdf, group, NO_ENDPOINT), mock: mockDevice(flags) };
     this.functions.set(bdf, made);
     return made;
   }
@@ -86,16 +105,10 @@ export class Unit {
   /** Forgets a mock device, which nothing is attached to. */
   removeMock(bdf: string): void {
     const found = this.functions.get(bdf);
-    if (!found?.mock || found.group.attached > BLOCKING || found.mock.pasids.size > 0)
+    if (!found?.mock || found.group.attached > BLOCKING || found.pasids.size > 0)
       throw new Error(`${bdf} is no mock device at rest`);
     this.functions.delete(bdf);
     this.leave(found);
-  }
-
-  /** How the device's IOMMU translates; undefined: nothing does. */
-  formatOf(bdf: string): Format | undefined {
-    const mock = this.functions.get(bdf)?.mock;
-    return mock ? mockFormat(mock.flags) : this.format;
   }
 
   /** The group whose members are exactly these, each named once; undefined for any other list. */
@@ -104,6 +117,10 @@ export class Unit {
     if (!group || group.members.length !== bdfs.length) return undefined;
     const named = [...bdfs].sort();
     return named.every((bdf, i) => bdf === group.members[i]) ? group : undefined;
+  }
+
+  membersOf({ members }: Group): IommuFunction[] {
+    return members.map((bdf) => this.functions.get(bdf)!);
   }
 
   record(fault: FaultRecord): void {
@@ -116,8 +133,31 @@ export class Unit {
   /** The group, made in the kernel's domain when it is new. */
   group(id: number): Group {
     let group = this.groups.get(id);
-    if (!group) this.groups.set(id, (group = { id, members: [], attached: KERNEL }));
+    if (!group) this.groups.set(id, (group = { id, members: [], attached: KERNEL, faults: false, doorbell: false }));
     return group;
+  }
+
+  /** Does the unit of the function make every access cache-coherent? */
+  isCoherent({ endpoint }: IommuFunction): boolean {
+    return this.driver?.snoopControl === true && this.units[endpoint.unit]?.snoopControl !== false;
+  }
+
+  /** Hardware ids that one unit has for domains of users. */
+  domainIdsOf(unit: number): number {
+    const own = this.driver?.domainIds ?? 0;
+    const limit = this.units[unit]?.domainIds ?? 0;
+    return limit === 0 ? own : Math.min(limit, own);
+  }
+
+  /** Domains of users that functions of a unit are attached to, that of a group which is leaving its own aside. */
+  domainsIn(unit: number, leaving: Group | undefined): Set<number> {
+    const found = new Set<number>();
+    for (const { group, endpoint, pasids } of this.functions.values()) {
+      if (endpoint.unit !== unit) continue;
+      if (group !== leaving && group.attached > BLOCKING) found.add(group.attached);
+      for (const { domain } of pasids.values()) found.add(domain);
+    }
+    return found;
   }
 
   sortedGroups(): Group[] {
@@ -126,7 +166,7 @@ export class Unit {
 
   /** The domain of every attached PASID. */
   pasidDomains(): number[] {
-    return [...this.functions.values()].flatMap(({ mock }) => [...(mock?.pasids.values() ?? [])]);
+    return [...this.functions.values()].flatMap(({ pasids }) => [...pasids.values()].map(({ domain }) => domain));
   }
 
   sortedFunctions(): IommuFunction[] {

@@ -6,20 +6,26 @@
 import {
   type ArgsOf,
   BLOCKING,
+  DOMAIN_PASID,
   type HardwareInfo,
   type iommuApi,
   MAX_DIRTY,
   MAX_RUNS,
+  MOCK_UNIT,
   type Op,
   type ReplyOf,
   type Run,
 } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import { refusalOf } from './attachment.js';
 import { markDirtyBits, readDirty, readDirtyPages } from './dirty.js';
-import type { Domain, Domains } from './domain.js';
-import { NO_INFO } from './formats.js';
-import { knownMockFlags, MOCK_AMD_TABLES, mockInfo, movePasid } from './mock.js';
-import { invalidate, invalidateDevices, nestedOf } from './nested.js';
+import { type Domain, type Domains, MAX_DOMAINS } from './domain.js';
+import { type IommuFunction, infoOf, pasidEnd } from './function.js';
+import { type Invalidated, type Invalidations, invalidateSmmu, invalidateVtd } from './guest-invalidate.js';
+import { NO_INFO } from './hardware-info.js';
+import { accepts, knownMockFlags, MOCK_AMD_TABLES, MOCK_VIOMMU } from './mock.js';
+import { invalidate, invalidateDevices, type Nested, nestedOf, smmuTable, vtdTable } from './nested.js';
+import { answerRequest, giveUpRequests } from './page-requests.js';
 import type { Unit } from './unit.js';
 
 type Args<M extends keyof typeof iommuApi> = ArgsOf<(typeof iommuApi)[M]>;
@@ -30,48 +36,92 @@ export class UserTables {
     private readonly domains: Domains,
   ) {}
 
-  /** EOPNOTSUPP: the driver has no such data. EINVAL: parent, length. EFAULT. ENOSPC. */
-  nestedAlloc({ bdf, parent: parentId, data, known }: Args<'nestedAlloc'>): Result<{ domain: number }> {
-    const format = this.unit.formatOf(bdf);
-    const parent = this.domains.get(parentId);
-    if (!format || this.unit.functions.get(bdf)?.mock === undefined) return fail('EOPNOTSUPP');
-    const nested = nestedOf(data, parent?.nested ? undefined : parent?.id, known);
-    if (!nested.ok) return nested;
-    const domain = this.domains.make(format.domainIds, { format, flags: 0, nested: nested.value });
-    return domain ? ok({ domain: domain.id }) : fail('ENOSPC');
+  /** EOPNOTSUPP: the driver has no such data or flags. EINVAL: parent, length. EIO: content. EFAULT. ENOSPC. */
+  nestedAlloc({ bdf, ...args }: Args<'nestedAlloc'>): Result<{ domain: number; needsId: boolean }> {
+    const device = this.unit.functions.get(bdf);
+    const parent = this.domains.get(args.parent);
+    if (!device) return fail('EINVAL');
+    const made = device.mock ? mockNested(args, parent) : this.guestNested(args, parent);
+    if (!made.ok) return made;
+    const nested = made.value;
+    const { format } = parent!;
+    const domain = this.domains.make(MAX_DOMAINS, { format, flags: args.flags, nested, unit: parent!.unit });
+    if (!domain) return fail('ENOSPC');
+    return ok({ domain: domain.id, needsId: args.viommu && (nested.guest?.needsId ?? true) });
   }
 
-  invalidate({ domain: id, ...array }: Args<'invalidate'>): ReplyOf<typeof iommuApi.invalidate> {
-    const nested = this.domains.get(id)?.nested;
+  private guestNested(args: Omit<Args<'nestedAlloc'>, 'bdf'>, parent: Domain | undefined): Result<Nested> {
+    const { driver } = this.unit;
+    if (!driver || (!args.viommu && !driver.nestsOnHwpt)) return fail('EOPNOTSUPP');
+    if (!parent || !args.usable) return fail('EINVAL');
+    if (driver.guestTable !== (args.viommu ? 'smmu' : 'vtd')) return fail('EOPNOTSUPP');
+    if (args.flags & ~(args.viommu ? 0 : DOMAIN_PASID)) return fail('EOPNOTSUPP');
+    const guest = args.viommu ? smmuTable(args.data) : vtdTable(args.data);
+    return guest.ok ? ok({ parent: parent.id, iotlb: [], guest: guest.value }) : guest;
+  }
+
+  /** EOPNOTSUPP: a table whose invalidations go to its virtual IOMMU. */
+  invalidate({ domain: id, ...array }: Args<'invalidate'>): Invalidation {
+    const domain = this.domains.get(id);
+    const nested = domain?.nested;
     if (!nested) return { done: 0, outcome: fail('EINVAL') };
-    const { done, errno } = invalidate(nested, array);
-    return { done, outcome: errno ? fail(errno) : ok(undefined) };
+    if (nested.guest?.format === 'smmu') return { done: 0, outcome: fail('EOPNOTSUPP') };
+    const told = nested.guest ? invalidateVtd(nested.guest, array) : invalidate(nested, array);
+    return nested.guest ? landedAll([domain!], told) : outcomeOf(told);
   }
 
   hardwareInfo(bdf: string): HardwareInfo {
-    const mock = this.unit.functions.get(bdf)?.mock;
-    if (mock) return mockInfo(mock.flags);
-    return { ...(this.unit.format?.info ?? NO_INFO), capabilities: 0n, maxPasidLog2: 0 };
+    const device = this.unit.functions.get(bdf);
+    return device ? infoOf(device, this.unit.driver) : { ...NO_INFO, capabilities: 0n, maxPasidLog2: 0 };
   }
 
-  /** A PASID of the device to a domain, or to BLOCKING. EINVAL: no such PASID or domain; ENOMEM: the mock's made-up failure. */
-  pasidAttach({ bdf, pasid, domain: to }: Args<'pasidAttach'>): Result<void> | Op<Result<void>> {
-    const mock = this.unit.functions.get(bdf)?.mock;
+  deviceIommu(bdf: string): ReplyOf<typeof iommuApi.deviceIommu> {
+    const device = this.unit.functions.get(bdf);
+    if (device?.mock) return { unit: MOCK_UNIT, viommus: [MOCK_VIOMMU] };
+    return { unit: device?.endpoint.unit ?? 0, viommus: [...(this.unit.driver?.viommus ?? [])] };
+  }
+
+  /**
+   * A PASID of the device to a domain, or to BLOCKING. EINVAL: no such PASID or domain, or one that does not fit; ENODEV: no page
+   * requests; ENOSPC; ENOMEM: the mock's made-up failure.
+   */
+  pasidAttach({ bdf, pasid, domain: to, faults = false }: Args<'pasidAttach'>): Result<void> | Op<Result<void>> {
+    const device = this.unit.functions.get(bdf);
     const next = this.domains.get(to);
-    if (!mock || pasid >= mock.pasidEnd || (to !== BLOCKING && !next)) return fail('EINVAL');
-    const old = mock.pasids.get(pasid) ?? BLOCKING;
-    const moved = movePasid(mock, pasid, to);
-    if (!moved.ok) return moved;
-    const from = this.domains.get(old);
+    if (!device || pasid >= pasidEnd(device, this.unit.driver) || (to !== BLOCKING && !next)) return fail('EINVAL');
+    if (device.mock && !accepts(device.mock, pasid, to)) return fail('ENOMEM');
+    const refused = next && refusalOf(this.unit, [device], next, { faults });
+    if (refused) return fail(refused);
+    const from = this.domains.get(device.pasids.get(pasid)?.domain ?? BLOCKING);
     if (from) from.attached--;
     if (next) next.attached++;
-    return landed(from);
+    if (next) device.pasids.set(pasid, { domain: to, faults });
+    else device.pasids.delete(pasid);
+    return moved(from, [device], pasid);
   }
 
-  invalidateDevices({ devices, ...array }: Args<'invalidateDevices'>): ReplyOf<typeof iommuApi.invalidate> {
+  /** Of a virtual IOMMU: the mock's are caches of devices, an SMMU's the tables over its parent. */
+  invalidateDevices({ devices, parent, ...array }: Args<'invalidateDevices'>): Invalidation {
+    if (this.unit.driver) return this.invalidateGuests(this.domains.on(parent), devices, array);
     const caches = new Map(devices.map(({ virtId, bdf }) => [virtId, this.unit.functions.get(bdf)?.mock?.cache ?? []]));
-    const { done, errno } = invalidateDevices(caches, array);
-    return { done, outcome: errno ? fail(errno) : ok(undefined) };
+    return outcomeOf(invalidateDevices(caches, array));
+  }
+
+  private invalidateGuests(
+    all: readonly Domain[],
+    devices: Args<'invalidateDevices'>['devices'],
+    array: Invalidations,
+  ): Invalidation {
+    const byStream = (id: number): readonly Domain[] | undefined => {
+      const bdf = devices.find(({ virtId }) => virtId === BigInt(id))?.bdf;
+      const attached = bdf === undefined ? undefined : this.unit.functions.get(bdf)?.group.attached;
+      return attached === undefined ? undefined : all.filter((d) => d.id === attached);
+    };
+    return landedAll(all, invalidateSmmu({ all, byStream }, array));
+  }
+
+  pageResponse({ bdf, request, success }: Args<'pageResponse'>): Op<void> {
+    return answerRequest(this.unit.functions.get(bdf), request, success);
   }
 
   /** EINVAL: unknown flags, or a real IOMMU is active (SURPRISES 49). */
@@ -123,8 +173,28 @@ function* flushed(domain: Domain, bitmap: Uint8Array): Op<Uint8Array> {
   return bitmap;
 }
 
-/** Answers when what was translated through the domain before has landed. */
-export function* landed(domain: Domain | undefined): Op<Result<void>> {
-  if (domain) yield* domain.inFlight.flush();
+type Invalidation = ReplyOf<typeof iommuApi.invalidate> | Op<ReplyOf<typeof iommuApi.invalidate>>;
+
+const outcomeOf = ({ done, errno }: Invalidated): ReplyOf<typeof iommuApi.invalidate> => ({
+  done,
+  outcome: errno ? fail(errno) : ok(undefined),
+});
+
+/** The answer, when what was translated through the domains before has landed (I52). */
+function* landedAll(domains: readonly Domain[], told: Invalidated): Op<ReplyOf<typeof iommuApi.invalidate>> {
+  const flushes = domains.map(({ inFlight }) => inFlight.flush());
+  for (const flush of flushes) yield* flush;
+  return outcomeOf(told);
+}
+
+function mockNested(args: Omit<Args<'nestedAlloc'>, 'bdf'>, parent: Domain | undefined): Result<Nested> {
+  if (!args.usable) return fail('EINVAL');
+  return nestedOf(args.data, parent?.nested ? undefined : parent?.id, args.known);
+}
+
+/** Answers when what was translated through the domain before has landed, and nobody waits for its pages. */
+export function* moved(from: Domain | undefined, devices: readonly IommuFunction[], pasid: number): Op<Result<void>> {
+  yield* giveUpRequests(devices, pasid);
+  if (from) yield* from.inFlight.flush();
   return ok(undefined);
 }

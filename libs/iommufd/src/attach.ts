@@ -16,11 +16,12 @@ import { hasPasids, isCompatible } from './pasid.js';
 /** Moves the device to a HWPT: the HWPT it leaves, if any, is to be put by the caller. */
 type Move = (device: BoundDevice, hwpt: Hwpt) => Op<Result<Hwpt | undefined>>;
 
-/** Attach or, when the device is attached, replace. Answers the id of the HWPT. ENOENT, EINVAL, EADDRINUSE, ENOMEM, EFAULT. */
-export function* changePt(context: Context, device: BoundDevice, ptId: number): Op<Result<number>> {
+/** Attach or, when the device is attached, replace, unless it must not: EBUSY. Answers the id of the HWPT. ENOENT, EINVAL, EADDRINUSE, ENOMEM, EFAULT. */
+export function* changePt(context: Context, device: BoundDevice, ptId: number, mayReplace = true): Op<Result<number>> {
   const pt = yield* hold(context.objects, ptId, isAnyObject);
   if (!pt.ok) return pt;
   const replacing = device.attached;
+  if (replacing && !mayReplace) return fail('EBUSY');
   const moved = yield* moveTo(context, device, pt.value, replacing ? replace : attach);
   // Not held longer than this: whoever called may have to destroy what he just named.
   yield* unlock(pt.value.shortTerm);
@@ -90,7 +91,7 @@ function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Resu
   const reserved = yield* enforceReserved(ioas, device.bdf);
   if (!reserved.ok) return reserved;
   if (igroup.attached.length === 0) {
-    const moved = yield* moveGroup(igroup, hwpt.domainId);
+    const moved = yield* moveGroup(igroup, hwpt.domainId, hwpt.fault !== undefined);
     if (!moved.ok) {
       ioas.unreserve(device.bdf);
       return moved;
@@ -121,7 +122,7 @@ function* replaceLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Res
   const [from, to] = [old.paging.ioas, hwpt.paging.ioas];
   const reserved = from !== to ? yield* reserveGroup(igroup, to) : ok(undefined);
   if (!reserved.ok) return reserved;
-  const moved = yield* moveGroup(igroup, hwpt.domainId);
+  const moved = yield* moveGroup(igroup, hwpt.domainId, hwpt.fault !== undefined);
   if (!moved.ok) {
     if (from !== to) unreserveGroup(igroup, to);
     return moved;
@@ -166,15 +167,17 @@ function* leave(device: BoundDevice): Op<void> {
  */
 function refusal(device: BoundDevice, hwpt: Hwpt): Errno | undefined {
   if (hasPasids(device.igroup) && !isCompatible(hwpt)) return 'EINVAL';
-  return hwpt.type === 'nested' && hwpt.viommu && device.vdevice?.viommu !== hwpt.viommu ? 'ENOENT' : undefined;
+  return hwpt.type === 'nested' && hwpt.needsId && device.vdevice?.viommu !== hwpt.viommu ? 'ENOENT' : undefined;
 }
 
 /** Through a vIOMMU events reach the guest, under the id that the device has when it is attached. */
 const routeOf = ({ vdevice }: BoundDevice, hwpt: Hwpt): BoundDevice['route'] =>
-  hwpt.type === 'nested' && hwpt.viommu && vdevice ? { viommu: hwpt.viommu, virtId: vdevice.virtId } : undefined;
+  hwpt.type === 'nested' && hwpt.viommu && vdevice?.viommu === hwpt.viommu
+    ? { viommu: hwpt.viommu, virtId: vdevice.virtId }
+    : undefined;
 
-function* moveGroup(igroup: Igroup, domain: number): Op<Result<void>> {
-  return yield* call(IOMMU, iommuApi.attach, { bdfs: [...igroup.members], domain });
+function* moveGroup(igroup: Igroup, domain: number, faults = false): Op<Result<void>> {
+  return yield* call(IOMMU, iommuApi.attach, { bdfs: [...igroup.members], domain, faults });
 }
 
 /** The device's regions become unmappable in the IOAS. Relaxable direct regions are not for users (B5.4). EADDRINUSE. */

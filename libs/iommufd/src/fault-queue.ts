@@ -7,8 +7,9 @@
  * leaves the HWPT it faulted through. Groups are never split.
  */
 import { encode, fail, iommu_hwpt_pgfault, iommu_hwpt_page_response, decode, ok, type Result } from '@vfiolab/uapi';
-import { Lock, POLLIN, POLLOUT } from '@vfiolab/core';
+import { Lock, type Op, POLLIN, POLLOUT } from '@vfiolab/core';
 import type { BoundDevice } from './context.js';
+import { tellDevices } from './fault-response.js';
 import type { Hwpt } from './nested-hwpt.js';
 import type { IommufdObject } from './objects.js';
 
@@ -36,6 +37,12 @@ export interface FaultGroup {
   readonly device: BoundDevice;
   readonly hwpt: Hwpt;
   readonly requests: readonly PageRequest[];
+  /** Number at iommu; 0: nothing waits for the answer. */
+  readonly request: number;
+}
+export interface AnsweredGroup {
+  readonly group: FaultGroup;
+  readonly code: number;
 }
 
 export class FaultQueue implements IommufdObject {
@@ -87,16 +94,24 @@ export class FaultQueue implements IommufdObject {
   }
 
   /** Bytes taken. ESPIPE: not a multiple of a response. EINVAL: the first one has an unknown code or cookie. */
-  write(data: Uint8Array): Result<number> {
+  *write(data: Uint8Array): Op<Result<number>> {
     if (data.length % RESPONSE !== 0) return fail('ESPIPE');
-    let done = 0;
-    while (done < data.length && this.respond(data.subarray(done, done + RESPONSE))) done += RESPONSE;
-    return done === 0 && data.length > 0 ? fail('EINVAL') : ok(done);
+    const answered: AnsweredGroup[] = [];
+    for (let at = 0; at < data.length; at += RESPONSE) {
+      const one = this.respond(data.subarray(at, at + RESPONSE));
+      if (!one) break;
+      answered.push(one);
+    }
+    yield* tellDevices(answered);
+    return answered.length === 0 && data.length > 0 ? fail('EINVAL') : ok(answered.length * RESPONSE);
   }
 
-  private respond(bytes: Uint8Array): boolean {
+  private respond(bytes: Uint8Array): AnsweredGroup | undefined {
     const { cookie, code } = decode(iommu_hwpt_page_response, bytes);
-    return code <= RESPONSE_INVALID && this.delivered.delete(cookie);
+    const group = code <= RESPONSE_INVALID ? this.delivered.get(cookie) : undefined;
+    if (!group) return undefined;
+    this.delivered.delete(cookie);
+    return { group, code };
   }
 
   poll(): number {

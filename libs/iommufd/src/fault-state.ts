@@ -13,8 +13,9 @@ export function encodeFaults(w: ByteWriter, { waiting, delivered }: FaultQueue):
   });
 }
 
-function encodeGroup(w: ByteWriter, { pasid, device, hwpt, requests }: FaultGroup): void {
+function encodeGroup(w: ByteWriter, { pasid, device, hwpt, requests, request }: FaultGroup): void {
   w.u32(pasid);
+  w.num(request);
   w.u32(device.id);
   w.u32(hwpt.id);
   w.list(requests, ({ flags, pasid, grpid, perm, addr }) => {
@@ -32,9 +33,9 @@ export function decodeFaults(r: ByteReader, queue: FaultQueue, c: Context): void
 }
 
 function decodeGroup(r: ByteReader, c: Context): FaultGroup {
-  const pasid = r.u32();
+  const [pasid, request] = [r.u32(), r.num()];
   const device = c.objects.get(r.u32()) as BoundDevice;
   const hwpt = c.objects.get(r.u32()) as Hwpt;
   const requests = r.list(() => ({ flags: r.u32(), pasid: r.u32(), grpid: r.u32(), perm: r.u32(), addr: r.u64() }));
-  return { pasid, device, hwpt, requests };
+  return { pasid, device, hwpt, requests, request };
 }

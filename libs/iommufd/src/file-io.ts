@@ -3,6 +3,7 @@
  *
  * Rule: a kind of file that a call does not fit refuses it as the VFS does; /dev/iommu itself is neither read nor written.
  */
+import type { Op } from '@vfiolab/core';
 import { fail, type Result } from '@vfiolab/uapi';
 import type { FaultQueue } from './fault-queue.js';
 import type { OpenFile } from './open-files.js';
@@ -10,6 +11,7 @@ import type { VeventQueue } from './vevent-queue.js';
 import { readWindow, writeWindow } from './window.js';
 
 export type Queue = FaultQueue | VeventQueue;
+type Answer<T> = Result<T> | Op<Result<T>>;
 
 export const readAt = (file: OpenFile | undefined, offset: number, length: number): Result<Uint8Array> =>
   file?.kind === 'iommufd-window' ? readWindow(file.object, offset, length) : seekOn(file);
@@ -24,7 +26,7 @@ function seekOn(file: OpenFile | undefined): Result<never> {
 }
 
 /** Files that are streams: EBADF: not open; EINVAL: another kind of file. */
-export function onQueue<T>(file: OpenFile | undefined, act: (queue: Queue) => Result<T>): Result<T> {
+export function onQueue<T>(file: OpenFile | undefined, act: (queue: Queue) => Answer<T>): Answer<T> {
   if (!file) return fail('EBADF');
   return file.kind === 'iommufd-fault' || file.kind === 'iommufd-vevents' ? act(file.object) : fail('EINVAL');
 }

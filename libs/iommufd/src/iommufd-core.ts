@@ -7,6 +7,7 @@
 import { fail, isKernelProfile, type KernelProfile, ok, refuseUnknown, type Result } from '@vfiolab/uapi';
 import {
   answerIoctl,
+  type ArgsOf,
   type ByteReader,
   type ByteWriter,
   type Core,
@@ -44,10 +45,13 @@ import { answerPlain } from './compat/plain.js';
 import { type BoundDevice, Context, isDevice } from './context.js';
 import { describeContext } from './describe.js';
 import { onQueue, type Queue, readAt, writeAt } from './file-io.js';
+import { takeGuestEvents, takePageRequest } from './device-reports.js';
+import { RID } from './fault-queue.js';
 import type { IommufdFile } from './ioctl/call.js';
 import { destroyObject } from './ioctl/destroy.js';
 import { iommufdTable } from './ioctl-table.js';
 import { type OpenFile, OpenFiles } from './open-files.js';
+import { attachPasid, detachPasid } from './pasid.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
 import { Dmabufs } from './selftest/dmabuf.js';
 import { decodeContext, encodeContext } from './state.js';
@@ -97,7 +101,7 @@ export class IommufdCore implements Core {
         setup: (_req, { profile: name }) => this.setup(name),
         bind: (_req, args) => this.bind(args.token, args.client, args.bdf),
         unbind: (_req, args) => this.unbind(args),
-        attach: (_req, args) => this.attach(args, args.pt),
+        attach: (_req, args) => this.attach(args, args.pt, args.replace),
         detach: (_req, args) => this.detach(args),
         compatHold: (_req, args) => this.compatHold(args.token, args.client, args.noiommu),
         compatDrop: (_req, args) => this.compatDrop(args.context),
@@ -105,6 +109,10 @@ export class IommufdCore implements Core {
         compatNoiommu: (_req, args) => this.compatNoiommu(args.context, args.client),
         mmap: (req, { token, ...place }) => this.mmap(req, token, place),
         deafen: (req, { token }) => deafen(this.files.get(token, req.from)),
+        pasidAttach: (_req, args) => this.pasidAttach(args),
+        pasidDetach: (_req, args) => this.pasidDetach(args, args.pasid),
+        pageRequest: (_req, args) => takePageRequest(this.contexts.values(), args),
+        guestEvents: (_req, { bdf, events }) => takeGuestEvents(this.contexts.values(), bdf, events),
       }),
     );
   }
@@ -245,12 +253,33 @@ export class IommufdCore implements Core {
     if (this.contexts.get(context.id) === context) yield* this.release(context);
   }
 
-  private *attach(bound: Bound, pt: number): Op<Result<{ pt: number }>> {
+  private *attach(bound: Bound, pt: number, replacing?: boolean): Op<Result<{ pt: number }>> {
     const found = this.find(bound);
     if (!found) return fail('ENODEV');
     yield* lockRead(found.context.running);
-    const moved = yield* changePt(found.context, found.device, pt);
+    const moved = yield* changePt(found.context, found.device, pt, replacing);
     return moved.ok ? ok({ pt: moved.value }) : moved;
+  }
+
+  /** PASID 0 is the attachment without a PASID. */
+  private *pasidAttach({
+    pasid,
+    pt,
+    replace,
+    ...bound
+  }: ArgsOf<typeof iommufdApi.pasidAttach>): Op<Result<{ pt: number }>> {
+    if (pasid === RID) return yield* this.attach(bound, pt, replace);
+    const found = this.find(bound);
+    if (!found) return fail('ENODEV');
+    yield* lockRead(found.context.running);
+    const moved = yield* attachPasid(found.context, found.device, pasid, pt, replace);
+    return moved.ok ? ok({ pt: moved.value }) : moved;
+  }
+
+  private *pasidDetach(bound: Bound, pasid: number): Op<void> {
+    if (pasid === RID) return yield* this.detach(bound);
+    const found = this.find(bound);
+    if (found) yield* detachPasid(found.context, found.device, pasid);
   }
 
   private *detach(bound: Bound): Op<void> {

@@ -12,7 +12,7 @@ import type { PagingHwpt } from './hwpt.js';
 import { FAULT_ID_VALID, NEST_PARENT } from './hwpt-flags.js';
 import type { IommufdObject } from './objects.js';
 import type { ProfileFlags } from './profile-flags.js';
-import type { Viommu } from './viommu.js';
+import { unitOf, type Viommu } from './viommu.js';
 
 export class NestedHwpt implements IommufdObject {
   readonly type = 'nested';
@@ -29,6 +29,8 @@ export class NestedHwpt implements IommufdObject {
     readonly flags: number,
     /** Made through this vIOMMU, which it holds instead of the parent. */
     readonly viommu?: Viommu,
+    /** A device must have an id in the vIOMMU. */
+    readonly needsId = false,
   ) {}
 
   /** The HWPT that holds the kernel's part of the translation. */
@@ -39,7 +41,7 @@ export class NestedHwpt implements IommufdObject {
 
 export type Hwpt = PagingHwpt | NestedHwpt;
 
-/** Has an id, but is not finalized yet. EOPNOTSUPP, EINVAL, EFAULT, ENOSPC, ENOMEM. */
+/** Has an id, but is not finalized yet. EOPNOTSUPP, EINVAL, EIO, EFAULT, ENOSPC, ENOMEM. */
 export function* makeNested(
   context: Context,
   on: PagingHwpt | Viommu,
@@ -49,16 +51,19 @@ export function* makeNested(
   { nestedFlags, mockDataSize: known }: ProfileFlags,
 ): Op<Result<NestedHwpt>> {
   if ((flags & ~nestedFlags) !== 0 || data.length === 0) return fail('EOPNOTSUPP');
-  const parent = on.type === 'viommu' ? on.hwpt : on;
-  if (parent.auto || (parent.flags & NEST_PARENT) === 0) return fail('EINVAL');
-  const args = { bdf: device.bdf, parent: parent.domainId, data, known };
-  const domain = yield* call(IOMMU, iommuApi.nestedAlloc, args);
-  if (!domain.ok) return domain;
   const viommu = on.type === 'viommu' ? on : undefined;
-  const hwpt = new NestedHwpt(parent, domain.value.domain, flags & ~FAULT_ID_VALID, viommu);
+  const parent = viommu?.hwpt ?? (on as PagingHwpt);
+  if (viommu && (yield* unitOf(device)) !== viommu.unit) return fail('EINVAL');
+  const usable = !parent.auto && (parent.flags & NEST_PARENT) !== 0;
+  const own = flags & ~FAULT_ID_VALID;
+  const onto = { parent: parent.domainId, usable, viommu: viommu !== undefined };
+  const made = yield* call(IOMMU, iommuApi.nestedAlloc, { bdf: device.bdf, ...onto, flags: own, data, known });
+  if (!made.ok) return made;
+  const { domain, needsId } = made.value;
+  const hwpt = new NestedHwpt(parent, domain, own, viommu, needsId);
   const id = context.objects.reserve(hwpt);
   if (!id.ok) {
-    yield* call(IOMMU, iommuApi.domainFree, domain.value);
+    yield* call(IOMMU, iommuApi.domainFree, { domain });
     return id;
   }
   on.users++;

@@ -54,7 +54,8 @@ function* move(device: BoundDevice, pasid: number, hwpt: Hwpt, replace: boolean)
   const siblings = igroup.pasids.filter((p) => p.pasid === pasid && p.device !== device);
   if (siblings.some((p) => p.hwpt !== hwpt) || !isCompatible(hwpt)) return fail('EINVAL');
   if (igroup.hwpt && !isCompatible(igroup.hwpt)) return fail('EINVAL');
-  const attached = yield* call(IOMMU, iommuApi.pasidAttach, { bdf: device.bdf, pasid, domain: hwpt.domainId });
+  const to = { domain: hwpt.domainId, faults: hwpt.fault !== undefined };
+  const attached = yield* call(IOMMU, iommuApi.pasidAttach, { bdf: device.bdf, pasid, ...to });
   if (!attached.ok) return attached;
   hwpt.users++;
   igroup.pasids = igroup.pasids.filter((p) => p.device !== device || p.pasid !== pasid);

@@ -19,8 +19,9 @@ export interface ProfileFlags {
   readonly pagingFaults: boolean;
   /** GET_HW_INFO lets the caller name the type of data he wants. */
   readonly hwInfoInputType: boolean;
-  /** Capabilities that every device without usable ATS has. */
-  readonly noAtsCapability: bigint;
+  /** Capabilities that GET_HW_INFO knows, and whether it tells the width of PASIDs. */
+  readonly hardwareCapabilities: bigint;
+  readonly pasids: boolean;
   /** HWPT_INVALIDATE of an object that exists and cannot be invalidated. */
   readonly invalidateWrongType: Errno;
   /** GET_DIRTY_BITMAP with length 0. */
@@ -50,7 +51,8 @@ const BEFORE: Omit<ProfileFlags, 'profile'> = {
   pagingData: false,
   pagingFaults: false,
   hwInfoInputType: false,
-  noAtsCapability: 0n,
+  hardwareCapabilities: 1n,
+  pasids: false,
   invalidateWrongType: 'ENOENT',
   dirtyOfNothing: 'EINVAL',
   windows: false,
@@ -70,7 +72,8 @@ const SINCE_7_2: Omit<ProfileFlags, 'profile'> = {
   pagingData: true,
   pagingFaults: true,
   hwInfoInputType: true,
-  noAtsCapability: 8n,
+  hardwareCapabilities: 15n,
+  pasids: true,
   invalidateWrongType: 'EINVAL',
   dirtyOfNothing: 'EOVERFLOW',
   windows: true,

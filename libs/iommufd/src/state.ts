@@ -153,12 +153,16 @@ function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock }: P
   w.u64(domain.first);
   w.u64(domain.last);
   w.u64(domain.pageSizes);
+  w.bool(domain.coherent);
+  w.u32(domain.unit);
   if (view === 'snapshot') w.u32(domain.domain);
 }
 
-function encodeNested(w: ByteWriter, { parent, domainId, fault, flags, viommu }: NestedHwpt, view: View): void {
+function encodeNested(w: ByteWriter, hwpt: NestedHwpt, view: View): void {
+  const { parent, domainId, fault, flags, viommu, needsId } = hwpt;
   w.u32(parent.id);
   w.u32(flags);
+  w.bool(needsId);
   w.u32(viommu?.id ?? 0);
   w.u32(fault?.id ?? 0);
   if (view === 'snapshot') w.u32(domainId);
@@ -240,8 +244,9 @@ function decodeArea(r: ByteReader, stores: KnownStores): Area {
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {
   const ioas = c.objects.get(r.u32()) as Ioas;
   const [auto, flags, fault, mock] = [r.bool(), r.u32(), r.u32(), r.bool()];
-  const [granule, first, last, pageSizes, domain] = [r.u8(), r.u64(), r.u64(), r.u64(), r.u32()];
-  const info: DomainInfo = { domain, granule, first, last, pageSizes };
+  const [granule, first, last, pageSizes, coherent] = [r.u8(), r.u64(), r.u64(), r.u64(), r.bool()];
+  const unit = r.u32();
+  const info: DomainInfo = { domain: r.u32(), granule, first, last, pageSizes, coherent, unit };
   const hwpt = new PagingHwpt(ioas, info, flags, mock);
   hwpt.auto = auto;
   hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
@@ -250,8 +255,9 @@ function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {
 
 function decodeNested(r: ByteReader, c: Context): NestedHwpt {
   const parent = c.objects.get(r.u32()) as PagingHwpt;
-  const [flags, viommu, fault] = [r.u32(), c.objects.get(r.u32()) as Viommu | undefined, r.u32()];
-  const hwpt = new NestedHwpt(parent, r.u32(), flags, viommu);
+  const [flags, needsId] = [r.u32(), r.bool()];
+  const [viommu, fault] = [c.objects.get(r.u32()) as Viommu | undefined, r.u32()];
+  const hwpt = new NestedHwpt(parent, r.u32(), flags, viommu, needsId);
   hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
   return hwpt;
 }

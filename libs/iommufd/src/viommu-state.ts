@@ -10,8 +10,9 @@ import { Window } from './window.js';
 
 const byIndex = ([a]: [number, number], [b]: [number, number]): number => a - b;
 
-export function encodeViommu(w: ByteWriter, { hwpt, window, slots }: Viommu): void {
+export function encodeViommu(w: ByteWriter, { hwpt, unit, window, slots }: Viommu): void {
   w.u32(hwpt.id);
+  w.u32(unit);
   w.list([...slots].sort(byIndex), ([index, queue]) => (w.u32(index), w.u32(queue)));
   w.bool(window !== undefined);
   if (!window) return;
@@ -21,7 +22,7 @@ export function encodeViommu(w: ByteWriter, { hwpt, window, slots }: Viommu): vo
 }
 
 export function decodeViommu(r: ByteReader, c: Context): Viommu {
-  const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt);
+  const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt, r.u32());
   r.list(() => viommu.slots.set(r.u32(), r.u32()));
   if (r.bool()) viommu.window = decodeWindow(r);
   return viommu;

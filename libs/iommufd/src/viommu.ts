@@ -5,7 +5,7 @@
  * Rule: whatever stands on a vIOMMU holds it (semantics E1). A device that goes takes its vDEVICE along and leaves a
  * *tombstone*: the id is never used again (SURPRISES 56).
  */
-import { Lock } from '@vfiolab/core';
+import { call, IOMMU, iommuApi, Lock, type Op } from '@vfiolab/core';
 import type { BoundDevice, Context } from './context.js';
 import type { PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
@@ -25,7 +25,16 @@ export class Viommu implements IommufdObject {
   readonly slots = new Map<number, number>();
   window: Window | undefined;
 
-  constructor(readonly hwpt: PagingHwpt) {}
+  constructor(
+    readonly hwpt: PagingHwpt,
+    /** The IOMMU that it stands for: devices behind another have no place in it. */
+    readonly unit: number,
+  ) {}
+}
+
+/** The IOMMU that a device is behind. */
+export function* unitOf({ bdf }: BoundDevice): Op<number> {
+  return (yield* call(IOMMU, iommuApi.deviceIommu, { bdf })).unit;
 }
 
 export class Vdevice implements IommufdObject {

@@ -10,7 +10,7 @@ import { LIMITS } from './limits.js';
 import { KERNEL_PROFILES } from './profile.js';
 import type { Acs, Bar, BridgeBuses, Capability, PciFunctionInit, PcieType, Sriov } from './pci-function.js';
 import { TopologyError } from './topology-error.js';
-import { Topology, type IommuKind } from './topology.js';
+import { Topology, type IommuKind, type IommuUnitFacts } from './topology.js';
 
 const FORMAT = 'pci-topology-fixture/1';
 
@@ -44,6 +44,7 @@ export function importFixture(text: string): Topology {
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
+    iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
 }
 
@@ -61,6 +62,15 @@ function readMemoryMaps(maps: JsonReader): Map<string, string[]> {
     ]),
   );
 }
+
+const readUnit = (unit: JsonReader): IommuUnitFacts => ({
+  functions: unit
+    .at('functions')
+    .list(LIMITS.functions)
+    .map((start) => start.text()),
+  domainIds: unit.at('domain_ids').numberOrNull(1, 65536) ?? 0,
+  snoopControl: unit.at('snoop_control').flagOr(true),
+});
 
 function readUnitOrder(expect: JsonReader): string[] {
   if (expect.absent) return [];

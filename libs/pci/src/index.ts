@@ -13,7 +13,8 @@ export {
   type Sriov,
   classOf,
 } from './pci-function.js';
-export { type IommuKind, type TopologyInit, Topology } from './topology.js';
+export { type IommuKind, type IommuUnitFacts, type TopologyInit, Topology } from './topology.js';
+export { type TranslationCaps, translationCaps } from './translation-caps.js';
 export { type ConfigFacts, decodeConfig } from './config-space.js';
 export { importFixture } from './import-fixture.js';
 export { importLspci } from './import-lspci.js';

@@ -14,6 +14,8 @@ export const LIMITS = {
   bars: 16,
   /** Lines of a memory map; a large server has some 500. */
   memoryMap: 4_096,
+  /** IOMMUs of one machine. */
+  iommuUnits: 64,
   /** Bytes of configuration space. */
   configBytes: 4_096,
 } as const;

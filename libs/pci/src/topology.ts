@@ -14,6 +14,15 @@ import { TopologyError, type Origin } from './topology-error.js';
 /** The IOMMU of the machine, when the source names it. */
 export type IommuKind = 'intel-vtd' | 'amd-vi' | 'arm-smmu-v3' | 'ppc64-pnv' | 'none' | 'off' | 'unknown';
 
+/** One IOMMU of a machine that has several. */
+export interface IommuUnitFacts {
+  /** Functions behind it: the beginnings of their addresses. */
+  readonly functions: readonly string[];
+  /** Ids that it has for domains of users; 0: as many as its kind. */
+  readonly domainIds: number;
+  readonly snoopControl: boolean;
+}
+
 export interface TopologyInit {
   readonly functions: readonly PciFunctionInit[];
   readonly iommu?: IommuKind;
@@ -23,6 +32,8 @@ export interface TopologyInit {
   readonly unitOrder?: readonly string[];
   /** Lines of /proc/iomem, by kernel release. */
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
+  /** The first is that of all functions which no other names. */
+  readonly iommuUnits?: readonly IommuUnitFacts[];
   /** What the source did not show and what was assumed instead, for people. */
   readonly warnings?: readonly string[];
 }
@@ -40,6 +51,7 @@ export class Topology {
   readonly intelRciepAcs: boolean;
   readonly unitOrder: readonly string[];
   readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
+  readonly iommuUnits: readonly IommuUnitFacts[];
   readonly warnings: readonly string[];
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
@@ -63,6 +75,7 @@ export class Topology {
     this.intelRciepAcs = init.intelRciepAcs ?? true;
     this.unitOrder = init.unitOrder ?? [];
     this.memoryMaps = init.memoryMaps ?? new Map();
+    this.iommuUnits = init.iommuUnits ?? [];
     this.warnings = init.warnings ?? [];
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));
@@ -71,6 +84,14 @@ export class Topology {
 
   get(bdf: string): PciFunction | undefined {
     return this.byBdf.get(bdf);
+  }
+
+  /** Number of the IOMMU before a function. */
+  iommuUnitOf({ bdf }: PciFunction): number {
+    return Math.max(
+      0,
+      this.iommuUnits.findIndex(({ functions }) => functions.some((start) => bdf.startsWith(start))),
+    );
   }
 
   /** Functions on the same bus as `at`, itself included, sorted by address. */

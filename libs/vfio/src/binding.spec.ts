@@ -174,16 +174,34 @@ describe('ATTACH and DETACH (trace b013)', () => {
   });
 });
 
-test('later kernels know the PASID flag and refuse it for want of support', () => {
-  const { c, dev } = boundBench({ ...EDU, profile: '7.2' });
-  const fields = { pt_id: 1, flags: uapi.VFIO_DEVICE_ATTACH_PASID };
-  const o = { argsz: 16 };
-  expect(c.ioctl(dev, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, fields, { ...o, tail: new Uint8Array(4) }).errno).toBe(
-    'EOPNOTSUPP',
-  );
-  expect(
-    c.ioctl(dev, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, { ...fields, flags: 3 }, { ...o, tail: new Uint8Array(4) }).errno,
-  ).toBe('EINVAL');
+describe('the PASID flag (trace d002)', () => {
+  const attachWith = (c: ReturnType<typeof boundBench>['c'], dev: number, flags: number, pasid: number) =>
+    c.ioctl(
+      dev,
+      uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+      { pt_id: 1, flags },
+      { argsz: 16, tail: new Uint8Array(Uint32Array.of(pasid).buffer) },
+    ).errno;
+
+  test('later kernels attach the PASID, and attaching it again replaces', () => {
+    const { c, dev } = boundBench({ ...EDU, profile: '7.2' });
+    c.h.calls.length = 0;
+    expect([attachWith(c, dev, 1, 5), attachWith(c, dev, 1, 5)]).toEqual([undefined, undefined]);
+    expect(c.h.world.pasids).toEqual([
+      [5, false],
+      [5, true],
+    ]);
+  });
+
+  test.each([
+    ['an unknown flag beside it', '7.2', 3, 5, 'EINVAL'],
+    ['a PASID that is no positive int', '7.2', 1, 0xffffffff, 'ENOSPC'],
+    ['6.12 knows no flags', '6.12', 1, 5, 'EINVAL'],
+  ] as const)('%s', (_rule, profile, flags, pasid, errno) => {
+    const { c, dev } = boundBench({ ...EDU, profile });
+    expect(attachWith(c, dev, flags, pasid)).toBe(errno);
+    expect(c.h.world.pasids).toEqual([]);
+  });
 });
 
 describe('release', () => {

@@ -24,6 +24,8 @@ export class CdevFile {
   binding: Binding | undefined;
   /** Id of the HWPT in use; undefined when detached. */
   attached: number | undefined;
+  /** PASIDs that were attached as such, PASID 0 among them. */
+  readonly pasids = new Set<number>();
 
   constructor(
     readonly id: number,

@@ -75,6 +75,7 @@ export class DeviceCore implements Core {
       peerRead: (_req, { region, offset, length }) => peerRead(this.device, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.device, region, offset, data),
       remove: () => this.remove(),
+      pageResponse: (_req, { success }) => this.pageResponse(success),
     }),
     implement(sysApi, {
       open: (req, { path, flags }) => this.open(req, path, flags),
@@ -109,6 +110,14 @@ export class DeviceCore implements Core {
     while (this.files.size > 0) yield* wait(this.released);
     this.removing = false;
     this.device = undefined;
+  }
+
+  /** A page that the model waits for has come, or will not. The DMA that asked has ended its register write by then. */
+  private *pageResponse(success: boolean): Op<void> {
+    const { device } = this;
+    if (!device) return;
+    yield* lockWrite(device.memory);
+    if (device.model.pageResponse) yield* device.model.pageResponse(success);
   }
 
   /** Any number of opens; exclusive is only the bind (semantics A3.2). */
@@ -188,6 +197,7 @@ export class DeviceCore implements Core {
     const binding = file.binding!;
     if (file.attached !== undefined) yield* call(IOMMUFD, iommufdApi.detach, binding);
     file.attached = undefined;
+    file.pasids.clear();
     yield* call(IOMMUFD, iommufdApi.unbind, binding);
     file.binding = undefined;
     device.bound = undefined;
@@ -314,11 +324,16 @@ function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
   }
   w.bool(file.attached !== undefined);
   if (file.attached !== undefined) w.u32(file.attached);
+  w.list(
+    [...file.pasids].sort((a, b) => a - b),
+    (pasid) => w.u32(pasid),
+  );
 }
 
 function decodeFile(r: ByteReader): CdevFile {
   const file = new CdevFile(r.num(), r.u8(), r.bool());
   if (r.bool()) file.binding = { context: r.num(), device: r.u32() };
   if (r.bool()) file.attached = r.u32();
+  r.list(() => file.pasids.add(r.u32()));
   return file;
 }

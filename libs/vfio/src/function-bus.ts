@@ -3,8 +3,8 @@
  *
  * Rule (I01): the only way from a model to memory is the call below; without bus master it is not even asked.
  */
-import { call, IOMMU, iommuApi, MAX_DMA, type Op } from '@vfiolab/core';
-import type { ModelBus } from '@vfiolab/devices';
+import { call, type FunctionFacts, IOMMU, iommuApi, MAX_DMA, type Op } from '@vfiolab/core';
+import { type ModelBus, PENDING } from '@vfiolab/devices';
 import type { ConfigSpace } from './config-space.js';
 import type { Interrupts } from './interrupts.js';
 
@@ -16,25 +16,29 @@ export class FunctionBus implements ModelBus {
 
   constructor(
     private readonly bdf: string,
-    private readonly owner: { readonly config: ConfigSpace; readonly irqs: Interrupts },
+    private readonly owner: { readonly config: ConfigSpace; readonly irqs: Interrupts; readonly facts: FunctionFacts },
   ) {}
 
-  *dmaRead(iova: bigint, length: number): Op<Uint8Array | undefined> {
+  *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
     if (!this.mayStart(length)) return undefined;
-    const { data, fault } = yield* call(IOMMU, iommuApi.dma, {
+    const { data, fault, pending } = yield* call(IOMMU, iommuApi.dma, {
       bdf: this.bdf,
       iova,
       write: false,
       length,
       data: NO_DATA,
+      pasid,
     });
+    if (pending) return PENDING;
     return fault ? undefined : data;
   }
 
-  *dmaWrite(iova: bigint, data: Uint8Array): Op<boolean> {
+  *dmaWrite(iova: bigint, data: Uint8Array, pasid?: number): Op<boolean | typeof PENDING> {
     if (!this.mayStart(data.length)) return false;
-    const reply = yield* call(IOMMU, iommuApi.dma, { bdf: this.bdf, iova, write: true, length: data.length, data });
-    return !reply.fault;
+    const { bdf } = this;
+    const { length } = data;
+    const reply = yield* call(IOMMU, iommuApi.dma, { bdf, iova, write: true, length, data, pasid });
+    return reply.pending ? PENDING : !reply.fault;
   }
 
   private mayStart(length: number): boolean {
@@ -44,7 +48,12 @@ export class FunctionBus implements ModelBus {
     return false;
   }
 
+  /** A message that the IOMMU does not let through is lost. */
   *raise(vector: number): Op<void> {
+    const { config } = this.owner;
+    const isMessage = (config.msiEnabled || config.msixEnabled) && config.busMaster;
+    const translated = this.owner.facts.msiTranslated && isMessage;
+    if (translated && !(yield* call(IOMMU, iommuApi.msi, { bdf: this.bdf }))) return;
     yield* this.owner.irqs.raise(vector);
   }
 

@@ -52,6 +52,7 @@ function judge(type1: Type1, domain: DomainInfo, { reserved }: AttachedGroup): R
 /** Into a domain that is there, which makes the new one needless; else into the new one, filled. */
 function* place(type1: Type1, domain: DomainInfo, joining: AttachedGroup): Op<Result<void>> {
   for (const { info, groups } of type1.domains) {
+    if (info.coherent !== domain.coherent) continue;
     const shared = yield* call(IOMMU, iommuApi.attach, { bdfs: [...joining.members], domain: info.domain });
     if (!shared.ok) continue;
     groups.push(joining);

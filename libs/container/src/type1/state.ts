@@ -4,7 +4,7 @@
  * Rule: the view `meaning` leaves out numbers that other services chose (stores, domains); what can be worked out from the
  * rest is not written.
  */
-import type { ByteReader, ByteWriter, View } from '@vfiolab/core';
+import type { ByteReader, ByteWriter, DomainInfo, View } from '@vfiolab/core';
 import { type Mapping } from './mappings.js';
 import type { IovaSpan } from './spans.js';
 import type { AttachedGroup, GroupDomain, Type1 } from './type1.js';
@@ -17,6 +17,8 @@ export function encodeType1(w: ByteWriter, type1: Type1, view: View): void {
     w.u64(info.first);
     w.u64(info.last);
     w.u64(info.pageSizes);
+    w.bool(info.coherent);
+    w.u32(info.unit);
     w.list(groups, (g) => encodeGroup(w, g));
   });
   w.list(type1.mappings, (mapping) => encodeMapping(w, mapping, view));
@@ -47,7 +49,8 @@ export function decodeType1(r: ByteReader, type1: Type1): Type1 {
 }
 
 function decodeDomain(r: ByteReader): GroupDomain {
-  const info = { domain: r.u32(), granule: r.u8(), first: r.u64(), last: r.u64(), pageSizes: r.u64() };
+  const [domain, granule, first, last] = [r.u32(), r.u8(), r.u64(), r.u64()];
+  const info: DomainInfo = { domain, granule, first, last, pageSizes: r.u64(), coherent: r.bool(), unit: r.u32() };
   return { info, groups: r.list(() => decodeGroup(r)) };
 }
 

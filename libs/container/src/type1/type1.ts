@@ -102,7 +102,8 @@ export class Type1 implements Backend {
   }
 
   checkExtension(extension: number): number {
-    if (extension === VFIO_DMA_CC_IOMMU) return this.host.iommu.enforcesCoherency ? 1 : 0;
+    // type1 asks every domain to be coherent (trace b017); one that is not makes the answer no (semantics C4.2).
+    if (extension === VFIO_DMA_CC_IOMMU) return this.domains.every(({ info }) => info.coherent) ? 1 : 0;
     return extension === VFIO_UPDATE_VADDR || isType1Extension(extension, this.host) ? 1 : 0;
   }
 

@@ -5,6 +5,7 @@ import {
   message,
   method,
   nothing,
+  optional,
   result,
   str,
   token,
@@ -34,6 +35,8 @@ export const functionFacts = message({
   profile: str,
   /** The function is alone behind a bridge, so a reset of the bus is a reset of the function (semantics D6.1). */
   busReset: bool,
+  /** Messages of the function go through the IOMMU, and are lost where it does not let them through. */
+  msiTranslated: optional(bool),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
@@ -59,4 +62,6 @@ export const deviceApi = api('device', {
   peerWrite: method(37, message({ region: u32, offset: num, data: bytes }), nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
+  /** From iommu: the page request that a DMA waits for was answered. Answers when the device has gone on. */
+  pageResponse: method(48, message({ success: bool }), nothing),
 });

@@ -37,7 +37,16 @@ export const BLOCKING = 0;
 export const KERNEL = -1;
 
 /** `granule` = log2 of the granule; `last` = last IOVA in bytes. */
-export const domainInfo = message({ domain: u32, granule: u8, first: u64, last: u64, pageSizes: u64 });
+export const domainInfo = message({
+  domain: u32,
+  granule: u8,
+  first: u64,
+  last: u64,
+  pageSizes: u64,
+  /** Every access is cache-coherent, whatever the device asks for. */
+  coherent: bool,
+  unit: u32,
+});
 export type DomainInfo = ValueOf<typeof domainInfo>;
 
 export const reservedRegion = message({
@@ -47,7 +56,7 @@ export const reservedRegion = message({
 });
 export type ReservedRegion = ValueOf<typeof reservedRegion>;
 
-export const faultRecord = message({ bdf: str, iova: u64, write: bool, reason: str });
+export const faultRecord = message({ bdf: str, iova: u64, write: bool, reason: str, pasid: optional(u32) });
 export type FaultRecord = ValueOf<typeof faultRecord>;
 
 /** A run carries at most this many entries in one message. */
@@ -66,6 +75,23 @@ export type UserData = ValueOf<typeof userData>;
 /** Flags of domainAlloc, as IOMMU_HWPT_ALLOC has them. */
 export const DOMAIN_NEST_PARENT = 1;
 export const DOMAIN_DIRTY_TRACKING = 2;
+export const DOMAIN_PASID = 8;
+
+/** One IOMMU of a machine that has several. `domainIds`: fewer than its kind has; 0: all of them. */
+export const iommuUnit = message({ domainIds: u32, snoopControl: bool });
+export type IommuUnit = ValueOf<typeof iommuUnit>;
+
+/**
+ * What a function brings to its IOMMU (its ATS, PRI and PASID capabilities) and which unit it is behind. `pasidBits`: width,
+ * 0 without PASIDs; `pasidCaps`: 2 execute, 4 privileged.
+ */
+export const endpoint = message({ bdf: str, unit: u32, ats: bool, pri: bool, pasidBits: u8, pasidCaps: u8 });
+export type Endpoint = ValueOf<typeof endpoint>;
+
+/** What the IOMMU of a device can be made to do: its unit, and the types of virtual IOMMU it offers. */
+export const deviceIommu = message({ unit: u32, viommus: list(u32) });
+/** The unit of the self-test's devices. */
+export const MOCK_UNIT = 0xffffffff;
 
 /** Dirty bits in one message at most: 128 KiB. */
 export const MAX_DIRTY = 1 << 20;
@@ -82,9 +108,10 @@ export const iommuApi = api('iommu', {
   domainFree: method(34, message({ domain: u32 }), result(nothing)),
   /**
    * All devices of a group at once: a domain, BLOCKING or KERNEL. Answers when DMAs through the old one have landed.
-   * EINVAL: not the devices of one group, or the domain does not fit them.
+   * EINVAL: not the devices of one group, or the domain does not fit them. `faults`: page requests are answered by a
+   * user; ENODEV: the device makes none. ENOSPC: the unit has no id left for the domain.
    */
-  attach: method(35, message({ bdfs: list(str), domain: i32 }), result(nothing)),
+  attach: method(35, message({ bdfs: list(str), domain: i32, faults: optional(bool) }), result(nothing)),
   reservedRegions: method(36, message({ bdf: str }), list(reservedRegion)),
   /**
    * Writes PTEs for consecutive runs from `iova` on, in all of the domains or in none. `small`: each of them maps one
@@ -93,11 +120,14 @@ export const iommuApi = api('iommu', {
   map: method(37, message({ domains: list(u32), iova: num, runs: list(run), prot: u8, small: bool }), result(nothing)),
   /** Clears PTEs in each of the domains and answers after the IOTLB flush: no DMA uses them any more. */
   unmap: method(38, message({ domains: list(u32), spans: list(span) }), nothing),
-  /** One DMA of a device. Refused ones are recorded. `data` is empty for reads. */
+  /**
+   * One DMA of a device, of its requester id or of a PASID. Refused ones are recorded. `data` is empty for reads. `pending`: a
+   * page request was made; the device hears of the answer and then tries again.
+   */
   dma: method(
     39,
-    message({ bdf: str, iova: u64, write: bool, length: u32, data: bytes }),
-    message({ data: bytes, fault: optional(faultRecord) }),
+    message({ bdf: str, iova: u64, write: bool, length: u32, data: bytes, pasid: optional(u32) }),
+    message({ data: bytes, fault: optional(faultRecord), pending: optional(bool) }),
   ),
   /** The newest recorded faults of a device, oldest first. */
   faults: method(40, message({ bdf: str }), list(faultRecord), { clients: true }),
@@ -114,13 +144,14 @@ export const iommuApi = api('iommu', {
   /** Marks granules dirty as a device's writes do, and answers how many of them are mapped. EINVAL: tracking is off. */
   dirtyMark: method(45, message({ domain: u32, first: num, bitmap: bytes }), result(u32)),
   /**
-   * A user-managed domain on top of `parent`; `known` is the length of the driver's struct that the kernel knows.
-   * EOPNOTSUPP (type), EINVAL (parent, length), EFAULT, ENOSPC.
+   * A user-managed domain on top of `parent`, or on the virtual IOMMU that stands on it; `usable`: the parent was made as
+   * one; `known` is the length of the mock's struct that the kernel knows. `needsId`: a device must have an id in the virtual
+   * IOMMU. EOPNOTSUPP (type, flags), EINVAL (parent, length), EIO (content), EFAULT, ENOSPC.
    */
   nestedAlloc: method(
     46,
-    message({ bdf: str, parent: u32, data: userData, known: u8 }),
-    result(message({ domain: u32 })),
+    message({ bdf: str, parent: u32, usable: bool, viommu: bool, flags: u32, data: userData, known: u8 }),
+    result(message({ domain: u32, needsId: bool })),
   ),
   /**
    * Cache invalidations of a nested domain: `count` entries of `entryLength` bytes, of which the caller's memory held
@@ -140,12 +171,13 @@ export const iommuApi = api('iommu', {
   /** The cache slots of a mock device. */
   mockCache: method(51, message({ bdf: str }), list(u32)),
   /** One PASID of a device: a domain or BLOCKING. EINVAL; ENOMEM: nothing has changed. */
-  pasidAttach: method(52, message({ bdf: str, pasid: u32, domain: u32 }), result(nothing)),
+  pasidAttach: method(52, message({ bdf: str, pasid: u32, domain: u32, faults: optional(bool) }), result(nothing)),
   pasidDomain: method(53, message({ bdf: str, pasid: u32 }), u32),
-  /** As `invalidate`, for the devices that have ids in a vIOMMU. E2BIG too. */
+  /** As `invalidate`, for a vIOMMU on `parent` and the devices that have ids in it. E2BIG and EIO too. */
   invalidateDevices: method(
     54,
     message({
+      parent: u32,
       type: u32,
       entryLength: u32,
       count: u32,
@@ -154,4 +186,13 @@ export const iommuApi = api('iommu', {
     }),
     message({ done: u32, outcome: result(nothing) }),
   ),
+  /** Before `setup`: the kernel release, the units (none: one with everything), and what functions bring. */
+  configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
+  deviceIommu: method(65, message({ bdf: str }), deviceIommu),
+  /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
+  msiPrepare: method(67, message({ bdf: str }), result(nothing)),
+  /** A function sends a message: does it get through? */
+  msi: method(68, message({ bdf: str }), bool),
+  /** A page request was answered; unknown ones are over already. Answers when the device has gone on. */
+  pageResponse: method(66, message({ bdf: str, request: num, success: bool }), nothing),
 });

@@ -1,9 +1,36 @@
 /** What the device service asks of `iommufd`, besides the system calls that clients make (`sys`). */
-import { api, bool, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
+import {
+  api,
+  bool,
+  bytes,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  optional,
+  result,
+  str,
+  token,
+  u32,
+  u64,
+  type ValueOf,
+} from '../codec.js';
 import { newFile } from './sys.js';
 
 /** A device bound to a context, as its driver knows it. */
 const bound = { context: num, device: u32 };
+
+const pageRequest = message({
+  bdf: str,
+  pasid: u32,
+  domain: u32,
+  /** Number of the request at iommu. */
+  request: num,
+  perm: u32,
+  addr: u64,
+});
+export type PageRequestArgs = ValueOf<typeof pageRequest>;
 
 export const iommufdApi = api('iommufd', {
   /** Which kernel release answers; asked before the first open, 6.12 until then. EINVAL: there is no such profile. */
@@ -11,8 +38,11 @@ export const iommufdApi = api('iommufd', {
   /** A device claims its group for the context behind `client`'s token. EBADF, EBADFD, EPERM, EBUSY, EINVAL. */
   bind: method(32, message({ token, client: str, bdf: str }), result(message(bound))),
   unbind: method(33, message(bound), nothing),
-  /** Attach or replace: `pt` is an IOAS or a HWPT; answers the HWPT in use. ENOENT, EINVAL, ENOMEM, EFAULT ... */
-  attach: method(34, message({ ...bound, pt: u32 }), result(message({ pt: u32 }))),
+  /**
+   * Attach or replace: `pt` is an IOAS or a HWPT; answers the HWPT in use. `replace` left out: whichever it takes; false and
+   * attached: EBUSY. ENOENT, EINVAL, ENOMEM, EFAULT ...
+   */
+  attach: method(34, message({ ...bound, pt: u32, replace: optional(bool) }), result(message({ pt: u32 }))),
   detach: method(35, message(bound), nothing),
   /**
    * A group takes the context behind `client`'s token as its container, and keeps it until `compatDrop`: the IOAS of the VFIO
@@ -39,4 +69,15 @@ export const iommufdApi = api('iommufd', {
    * it pinned, and UNMAP answers EDEADLK. EBADF; EINVAL: the file is no access.
    */
   deafen: method(48, message({ token }), result(nothing), { clients: true }),
+  /** The same for one PASID. `replace`: it is attached already. EBUSY too: it is attached, and not to be replaced. */
+  pasidAttach: method(56, message({ ...bound, pasid: u32, pt: u32, replace: bool }), result(message({ pt: u32 }))),
+  /** Detaching what is not attached is nothing. */
+  pasidDetach: method(57, message({ ...bound, pasid: u32 }), nothing),
+  /**
+   * From iommu: a device waits for a page of the domain. False: nobody answers page requests of it. `perm`: 1 read, 2 write;
+   * `pasid` 0: none.
+   */
+  pageRequest: method(58, pageRequest, bool),
+  /** From iommu: event records of a device whose guest table refused it. Nobody may be listening. */
+  guestEvents: method(59, message({ bdf: str, events: list(bytes) }), nothing),
 });

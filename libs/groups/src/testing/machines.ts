@@ -107,7 +107,13 @@ export const groupsBench = (answers: Services = {}): Bench<GroupsCore> =>
   new Bench('groups', new GroupsCore(), {
     iommu: {
       api: iommuApi,
-      answers: { setup: () => undefined, attach: () => ok(undefined), reservedRegions: () => [], ...answers.iommu },
+      answers: {
+        configure: () => undefined,
+        setup: () => undefined,
+        attach: () => ok(undefined),
+        reservedRegions: () => [],
+        ...answers.iommu,
+      },
     },
     pages: { api: pagesApi, answers: { userOf: () => 0, capabilities: () => CAP_SYS_RAWIO, ...answers.pages } },
     container: { api: containerApi, answers: { parameter: () => ok(undefined), ...answers.container } },

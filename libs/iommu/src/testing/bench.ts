@@ -2,16 +2,18 @@
  * The iommu core in a machine of its own: the test is every other service.
  *
  * Words: `ask` sends a request as `iommufd` would; the answer stays undefined while the operation waits. Calls to `pages`
- * are held until the test answers them, so that a DMA can be stopped half-way.
+ * are held until the test answers them, so that a DMA can be stopped half-way; calls to others are kept in `calls`.
  */
 import {
   type AnyMethod,
   type ArgsOf,
   decodeHeader,
+  deviceApi,
   encodeFrame,
   IOMMU,
   IOMMUFD,
   iommuApi,
+  iommufdApi,
   Machine,
   PAGES,
   pagesApi,
@@ -42,6 +44,9 @@ export class Bench {
   readonly machine: Machine;
   /** Calls to `pages` that nobody has answered, oldest first. */
   readonly held: HeldCall[] = [];
+  /** Calls to others that nobody has answered, oldest first. */
+  readonly calls: { readonly to: string; readonly method: AnyMethod; readonly id: number; readonly args: unknown }[] =
+    [];
   /** Who asks. */
   sender = IOMMUFD;
   /** By sender and id: every sender numbers its own requests. */
@@ -79,6 +84,12 @@ export class Bench {
     if (held.write) this.send(PAGES, encodeFrame(header, pagesApi.dmaWrite.reply, undefined));
     else this.send(PAGES, encodeFrame(header, pagesApi.dmaRead.reply, data));
     return held;
+  }
+
+  /** The oldest call to another service than `pages` is answered. */
+  answerCall(reply: unknown): void {
+    const { to, method, id } = this.calls.shift()!;
+    this.send(to, encodeFrame(this.header(REPLY, 0, id), method.reply, reply));
   }
 
   private header(kind: number, method: number, id: number): Parameters<typeof encodeFrame>[0] {
@@ -119,11 +130,18 @@ export class Bench {
       this.openOf(to).delete(id);
       return;
     }
-    if (to !== PAGES) throw new Error(`a call to ${to}`);
+    if (to !== PAGES) return void this.calls.push({ to, id, ...callOf(to, method, payloadOf(frame)) });
     const write = method === pagesApi.dmaWrite.id;
     const args = (write ? pagesApi.dmaWrite : pagesApi.dmaRead).args.read(payloadOf(frame));
     this.held.push({ id, write, pieces: args.pieces, data: 'data' in args ? (args.data as Uint8Array) : NO_ENTROPY });
   }
+}
+
+function callOf(to: string, id: number, payload: Parameters<typeof iommuApi.dma.args.read>[0]) {
+  const known: AnyMethod[] = Object.values(to === IOMMUFD ? iommufdApi : deviceApi);
+  const method = known.find((each) => each.id === id);
+  if (!method) throw new Error(`a call of ${id} to ${to}`);
+  return { method, args: method.args.read(payload) as unknown };
 }
 
 export const DEV = '0000:00:03.0';
@@ -135,15 +153,16 @@ const FUNCTIONS = [
 ];
 
 /** A bench with three functions in two groups. */
-export function benchOf(kind = 'intel-vtd', limits: IommuLimits = {}): Bench {
+export function benchOf(kind = 'intel-vtd', limits: IommuLimits = {}, profile = '6.12'): Bench {
   const bench = new Bench(limits);
+  bench.now('configure', { profile, units: [], endpoints: [] });
   bench.now('setup', { kind, functions: FUNCTIONS });
   return bench;
 }
 
 /** The same, with domain 1 attached to DEV and mapped read-write: 4 granules from IOVA granule 16 on, frames 100-103. */
-export function attachedBench(kind = 'intel-vtd'): Bench {
-  const bench = benchOf(kind);
+export function attachedBench(kind = 'intel-vtd', profile = '6.12'): Bench {
+  const bench = benchOf(kind, {}, profile);
   bench.now('domainAlloc', { bdf: DEV, flags: 0 });
   bench.now('attach', { bdfs: [DEV], domain: 1 });
   bench.now('map', { domains: [1], iova: 16, runs: [{ frame: 100, count: 4 }], prot: 3 });

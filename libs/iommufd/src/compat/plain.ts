@@ -63,8 +63,8 @@ function checkExtension({ context: { compatIoas, noiommu } }: Called, extension:
     case VFIO_NOIOMMU_IOMMU:
       return ok(1);
     case VFIO_DMA_CC_IOMMU:
-      // None of the domains here is made to enforce coherency (semantics C4), so any domain makes the answer no.
-      return compatIoas ? ok(compatIoas.hwpts.length === 0 ? 1 : 0) : fail('ENODEV');
+      // One domain that does not enforce it makes the answer no (semantics C4.2).
+      return compatIoas ? ok(compatIoas.hwpts.every(({ domain }) => domain.coherent) ? 1 : 0) : fail('ENODEV');
     default:
       return ok(0);
   }

@@ -24,8 +24,8 @@ export function* getHwInfo(call: Call<typeof iommu_hw_info>, cmd: StructOf<typeo
   const told = call.respond({
     data_len: info.data.length,
     out_data_type: info.type,
-    out_max_pasid_log2: info.maxPasidLog2,
-    out_capabilities: info.capabilities | flags.noAtsCapability,
+    out_max_pasid_log2: flags.pasids ? info.maxPasidLog2 : 0,
+    out_capabilities: info.capabilities & flags.hardwareCapabilities,
   });
   return told.ok ? ok(0) : told;
 }

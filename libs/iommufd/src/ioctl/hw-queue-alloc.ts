@@ -36,7 +36,7 @@ export function* hwQueueAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   if (cmd.nesting_parent_iova + cmd.length - 1n > U64_MAX) return fail('EOVERFLOW');
   const viommu = yield* hold(call.file.context.objects, cmd.viommu_id, isViommu);
   if (!viommu.ok) return viommu;
-  if (cmd.type !== IOMMU_HW_QUEUE_TYPE_SELFTEST) return fail('EOPNOTSUPP');
+  if (!viommu.value.hwpt.mock || cmd.type !== IOMMU_HW_QUEUE_TYPE_SELFTEST) return fail('EOPNOTSUPP');
   const span = wholePages(cmd.nesting_parent_iova, cmd.length);
   if (!span.ok) return span;
   return yield* make(call, viommu.value, cmd.index, span.value);

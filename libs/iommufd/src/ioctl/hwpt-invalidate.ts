@@ -45,7 +45,8 @@ function* carryOut(call: InvalidateCall, cmd: Cmd): Op<Done> {
   if (isViommu(object.value)) {
     const entries = readEntries(call.user, data_uptr, entryLength, count);
     const devices = [...object.value.devices].map(([virtId, { device }]) => ({ virtId, bdf: device.bdf }));
-    return yield* ask(IOMMU, iommuApi.invalidateDevices, { type, entryLength, count, entries, devices });
+    const parent = object.value.hwpt.domainId;
+    return yield* ask(IOMMU, iommuApi.invalidateDevices, { parent, type, entryLength, count, entries, devices });
   }
   if (!isNested(object.value)) return none(call.file.flags.invalidateWrongType);
   const entries = readEntries(call.user, data_uptr, entryLength, count);

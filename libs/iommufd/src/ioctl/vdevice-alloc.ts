@@ -3,7 +3,7 @@ import { fail, type iommu_vdevice_alloc, ok, type StructOf } from '@vfiolab/uapi
 import type { IoctlResult, Op } from '@vfiolab/core';
 import { isDevice, isViommu } from '../context.js';
 import { hold } from '../objects.js';
-import { linkVdevice, Vdevice } from '../viommu.js';
+import { linkVdevice, unitOf, Vdevice } from '../viommu.js';
 import type { Call } from './call.js';
 
 /** ENOENT: vIOMMU, device; EINVAL: behind another IOMMU; EEXIST: the device has an id already, or the id is taken. */
@@ -17,7 +17,7 @@ export function* vdeviceAlloc(
   const device = yield* hold(objects, cmd.dev_id, isDevice);
   if (!device.ok) return device;
   if (device.value.leaving) return fail('ENOENT');
-  if (device.value.mock !== viommu.value.hwpt.mock) return fail('EINVAL');
+  if ((yield* unitOf(device.value)) !== viommu.value.unit) return fail('EINVAL');
   if (device.value.vdevice || viommu.value.devices.has(cmd.virt_id)) return fail('EEXIST');
   const vdevice = new Vdevice(viommu.value, device.value, cmd.virt_id);
   const id = objects.reserve(vdevice);

@@ -10,9 +10,8 @@ import {
   type Result,
   type StructOf,
 } from '@vfiolab/uapi';
-import type { IoctlResult, Op } from '@vfiolab/core';
+import { call as ask, IOMMU, iommuApi, type IoctlResult, type Op } from '@vfiolab/core';
 import { isDevice, isHwpt } from '../context.js';
-import type { PagingHwpt } from '../hwpt.js';
 import { NEST_PARENT } from '../hwpt-flags.js';
 import { hold } from '../objects.js';
 import { Viommu } from '../viommu.js';
@@ -35,26 +34,27 @@ export function* viommuAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   if (cmd.flags || cmd.type === 0) return fail('EOPNOTSUPP');
   const device = yield* hold(context.objects, cmd.dev_id, isDevice);
   if (!device.ok) return device;
-  // Only the self-test's driver offers vIOMMUs here.
-  if (!device.value.mock || cmd.type !== IOMMU_VIOMMU_TYPE_SELFTEST) return fail('EOPNOTSUPP');
+  const { unit, viommus } = yield* ask(IOMMU, iommuApi.deviceIommu, { bdf: device.value.bdf });
+  if (!viommus.includes(cmd.type)) return fail('EOPNOTSUPP');
   const hwpt = yield* hold(context.objects, cmd.hwpt_id, isHwpt);
   if (!hwpt.ok) return hwpt;
   if ((hwpt.value.flags & NEST_PARENT) === 0) return fail('EINVAL');
-  return publish(call, cmd, hwpt.value);
+  if (hwpt.value.domain.unit !== unit) return fail('EINVAL');
+  return publish(call, cmd, new Viommu(hwpt.value, unit));
 }
 
-function publish(call: AllocCall, cmd: Cmd, hwpt: PagingHwpt): IoctlResult {
+function publish(call: AllocCall, cmd: Cmd, viommu: Viommu): IoctlResult {
   const { objects } = call.file.context;
-  const viommu = new Viommu(hwpt);
   const id = objects.reserve(viommu);
   if (!id.ok) return id;
-  const answered = cmd.data_len > 0 ? answerData(call, cmd, viommu) : ok(undefined);
+  const answered =
+    cmd.type === IOMMU_VIOMMU_TYPE_SELFTEST && cmd.data_len > 0 ? answerData(call, cmd, viommu) : ok(undefined);
   const told = answered.ok ? call.respond({ out_viommu_id: id.value }) : answered;
   if (!told.ok) {
     objects.abort(viommu);
     return told;
   }
-  hwpt.users++;
+  viommu.hwpt.users++;
   objects.finalize(viommu);
   return ok(0);
 }

@@ -24,7 +24,7 @@ export function* triggerIopf(
   const own = pasid === RID ? undefined : pasidHwpt(device.value, pasid);
   const hwpt = own ?? handlerOf(device.value, pasid);
   const requests = [{ flags, pasid, grpid, perm, addr }];
-  hwpt?.fault?.report({ pasid: own ? pasid : RID, device: device.value, hwpt, requests });
+  hwpt?.fault?.report({ pasid: own ? pasid : RID, device: device.value, hwpt, requests, request: 0 });
   return done;
 }
 

@@ -7,16 +7,19 @@
 import { call, DONE, IOMMUFD, iommufdApi, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import { fail, type StructOf, VFIO_DEVICE_ATTACH_PASID, type vfio_device_attach_iommufd_pt } from '@vfiolab/uapi';
 import type { DeviceCall } from '../device-call.js';
-import { refusePasid } from './pasid.js';
+import { attachPasid, detachPasid, hasPasidFlag } from './pasid.js';
 
 type Attach = typeof vfio_device_attach_iommufd_pt;
 
 export function* attachIommufdPt(c: DeviceCall<Attach>, cmd: StructOf<Attach>): Op<IoctlResult> {
   const { device, file } = c.file;
-  if (cmd.flags !== 0) return fail(refusePasid(device.profile, cmd.flags, VFIO_DEVICE_ATTACH_PASID));
+  const byPasid = hasPasidFlag(device.profile, cmd.flags, VFIO_DEVICE_ATTACH_PASID);
+  if (cmd.flags !== 0 && !byPasid) return fail('EINVAL');
   yield* lockWrite(device.set);
+  if (byPasid) return yield* byPasidFlag(c, cmd);
   const binding = file.binding!;
-  const attached = yield* call(IOMMUFD, iommufdApi.attach, { ...binding, pt: cmd.pt_id });
+  const replace = file.attached !== undefined;
+  const attached = yield* call(IOMMUFD, iommufdApi.attach, { ...binding, pt: cmd.pt_id, replace });
   if (!attached.ok) return attached;
   const written = c.respond({ pt_id: attached.value.pt });
   if (!written.ok) {
@@ -26,4 +29,13 @@ export function* attachIommufdPt(c: DeviceCall<Attach>, cmd: StructOf<Attach>): 
   }
   file.attached = attached.value.pt;
   return DONE;
+}
+
+function* byPasidFlag(c: DeviceCall<Attach>, { pasid, pt_id }: StructOf<Attach>): Op<IoctlResult> {
+  const { file } = c.file;
+  const attached = yield* attachPasid(file, pasid, pt_id);
+  if (!attached.ok) return attached;
+  const written = c.respond({ pt_id: attached.value.pt });
+  if (!written.ok) yield* detachPasid(file, pasid);
+  return written.ok ? DONE : written;
 }

@@ -6,14 +6,19 @@
 import { call, DONE, IOMMUFD, iommufdApi, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import { fail, type StructOf, VFIO_DEVICE_DETACH_PASID, type vfio_device_detach_iommufd_pt } from '@vfiolab/uapi';
 import type { DeviceCall } from '../device-call.js';
-import { refusePasid } from './pasid.js';
+import { detachPasid, hasPasidFlag } from './pasid.js';
 
 type Detach = typeof vfio_device_detach_iommufd_pt;
 
 export function* detachIommufdPt(c: DeviceCall<Detach>, cmd: StructOf<Detach>): Op<IoctlResult> {
   const { device, file } = c.file;
-  if (cmd.flags !== 0) return fail(refusePasid(device.profile, cmd.flags, VFIO_DEVICE_DETACH_PASID));
+  const byPasid = hasPasidFlag(device.profile, cmd.flags, VFIO_DEVICE_DETACH_PASID);
+  if (cmd.flags !== 0 && !byPasid) return fail('EINVAL');
   yield* lockWrite(device.set);
+  if (byPasid) {
+    yield* detachPasid(file, cmd.pasid);
+    return DONE;
+  }
   if (file.attached === undefined) return DONE;
   yield* call(IOMMUFD, iommufdApi.detach, file.binding!);
   file.attached = undefined;

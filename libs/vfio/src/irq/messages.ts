@@ -5,7 +5,7 @@
  * that fails takes the triggers of all vectors of the call before it away, and its own; when the call was the enabling
  * one the index is off again.
  */
-import { DONE, type IoctlResult, type Op } from '@vfiolab/core';
+import { call, DONE, IOMMU, iommuApi, type IoctlResult, type Op } from '@vfiolab/core';
 import {
   fail,
   VFIO_IRQ_SET_DATA_BOOL,
@@ -38,6 +38,8 @@ function* enable(device: VfioDevice, kind: 'msi' | 'msix', r: IrqRequest): Op<Io
   const vectors = r.start + r.count;
   // Allocating no vectors is a range error of the host's allocator (trace b052).
   if (vectors === 0) return fail('ERANGE');
+  const ready = device.facts.msiTranslated ? yield* call(IOMMU, iommuApi.msiPrepare, { bdf: device.facts.bdf }) : DONE;
+  if (!ready.ok) return ready;
   device.irqs.enable(kind, vectors);
   const set = yield* setVectors(device, r);
   if (!set.ok) yield* device.irqs.disable();

@@ -13,6 +13,8 @@ export class World {
   readonly holds = new Map<number, string>();
   /** Memory behind IOVA 0. */
   readonly memory = new Uint8Array(65536);
+  /** PASIDs that were attached, and whether in place of what was there. */
+  readonly pasids: [number, boolean][] = [];
   /** Claims on the group that were not given back. */
   claims = 0;
   bound = 0;
@@ -29,6 +31,7 @@ export class World {
     [iommufdApi.unbind.name, () => void this.bound--],
     [iommufdApi.attach.name, ({ pt }) => ok({ pt: pt + 10 })],
     [iommufdApi.detach.name, () => undefined],
+    [iommufdApi.pasidAttach.name, ({ pasid, pt, replace }) => (this.pasids.push([pasid, replace]), ok({ pt }))],
     [pagesApi.eventfdHold.name, ({ token }) => this.holdEvent(token.trimEnd())],
     [pagesApi.eventfdDrop.name, ({ event }) => this.dropEvent(event)],
     [pagesApi.eventfdSignal.name, ({ event }) => this.signal(event)],
