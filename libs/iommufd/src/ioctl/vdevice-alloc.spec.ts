@@ -1,3 +1,4 @@
+import { MOCK_UNIT } from '@vfiolab/core';
 import { IOMMU_DESTROY, IOMMU_VDEVICE_ALLOC, IOMMU_VIOMMU_ALLOC, type KernelProfile } from '@vfiolab/uapi';
 import { BoundDevice, Context } from '../context.js';
 import { PagingHwpt } from '../hwpt.js';
@@ -69,14 +70,23 @@ it('a device behind another IOMMU is EINVAL, before an id that is taken', () => 
     context.objects.finalize(object);
     return object;
   };
-  const domain = { domain: 1, granule: 12, first: 0n, last: 0xffffn, pageSizes: 0x1000n };
-  const viommu = add(new Viommu(add(new PagingHwpt(add(new Ioas()), domain, 1, true))));
+  const domain = {
+    domain: 1,
+    granule: 12,
+    first: 0n,
+    last: 0xffffn,
+    pageSizes: 0x1000n,
+    coherent: false,
+    unit: MOCK_UNIT,
+  };
+  const viommu = add(new Viommu(add(new PagingHwpt(add(new Ioas()), domain, 1, true)), MOCK_UNIT));
   const device = add(new BoundDevice('0000:00:01.0', context.igroup(1, ['0000:00:01.0'])));
   linkVdevice(add(new Vdevice(viommu, add(new BoundDevice('0000:00:02.0', context.igroup(2, []))), 9n)));
   const cmd = { size: 24, viommu_id: viommu.id, dev_id: device.id, out_vdevice_id: 0, virt_id: 9n };
   const op = vdeviceAlloc({ file: { context } } as Parameters<typeof vdeviceAlloc>[0], cmd);
   let step = op.next();
-  while (!step.done) step = op.next();
+  // The only question to another service: which IOMMU the device is behind.
+  while (!step.done) step = op.next({ unit: 0, viommus: [] });
   expect(step.value).toEqual({ ok: false, errno: 'EINVAL' });
 });
 
