@@ -111,6 +111,6 @@ describe('fds of an argument', () => {
 
   it('go out as capabilities, each once; numbers without a file are left out', () => {
     const fileOf = (fd: number) => (fd === 7 ? { token: 't', owner: 'device:0000:65:00_0' } : undefined);
-    expect(capabilities([7, -1, 7], fileOf)).toEqual([{ fd: 7, token: 't', owner: 'device' }]);
+    expect(capabilities([7, -1, 7], fileOf)).toEqual([{ fd: 7, token: 't', owner: 'device:0000:65:00_0' }]);
   });
 });

@@ -4,7 +4,7 @@
  * Words: a *segment* is a piece of memory that the call may read or write; *bringing* one is reading it before the call.
  * Rule: memory that cannot be read is not brought, so that the service answers EFAULT exactly when the kernel would.
  */
-import { MAX_DMA, PAGES, pagesApi, type FdArgument, type Segment, serviceOf } from '@vfiolab/core';
+import { MAX_DMA, PAGES, pagesApi, type FdArgument, type Segment } from '@vfiolab/core';
 import {
   type AnyIoctlDef,
   compatIoctls,
@@ -157,6 +157,6 @@ export function capabilities(
 ): FdArgument[] {
   return [...new Set(numbers)].flatMap((fd) => {
     const file = fileOf(fd);
-    return file ? [{ fd, token: file.token, owner: serviceOf(file.owner) }] : [];
+    return file ? [{ fd, token: file.token, owner: file.owner }] : [];
   });
 }

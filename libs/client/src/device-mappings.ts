@@ -6,7 +6,7 @@
  * Rule: a load or store there is one access of its own width to the region. The `pages` service knows regions too, and has no
  * bytes for them: only a container can map them for DMA (traces b033, b034). It knows nothing of vIOMMU windows.
  */
-import { MMAP_PROT_WRITE, sysApi } from '@vfiolab/core';
+import { deviceApi, deviceOf, MMAP_PROT_WRITE, sysApi } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 
 import type { OpenFile } from './descriptors.js';
@@ -107,6 +107,9 @@ export class DeviceMappings {
   }
 }
 
+/** A load from a device's window reaches the function itself; other windows are files of their own. */
+const isDevice = ({ owner }: OpenFile): boolean => deviceOf(owner) !== undefined;
+
 /**
  * Loads of exactly `width` bytes from a mapping, one after another. EFAULT: it allows nothing (SIGSEGV); EIO: the device does
  * not answer there (SIGBUS).
@@ -122,7 +125,7 @@ export async function loadFrom(
   const all = new Uint8Array(width * count);
   for (let at = 0; at < all.length; at += width) {
     const place = { token: file.token, offset: offset + (va - start) + at, length: width };
-    const bytes = await link.call(file.owner, sysApi.pread, place);
+    const bytes = await link.call(file.owner, isDevice(file) ? deviceApi.load : sysApi.pread, place);
     if (!bytes.ok) return bytes;
     all.set(bytes.value, at);
   }
@@ -140,7 +143,7 @@ export async function storeTo(
   if ((prot & MMAP_PROT_WRITE) === 0) return fail('EFAULT');
   for (let at = 0; at < data.length; at += width) {
     const piece = { token: file.token, offset: offset + (va - start) + at, data: data.slice(at, at + width) };
-    const written = await link.call(file.owner, sysApi.pwrite, piece);
+    const written = await link.call(file.owner, isDevice(file) ? deviceApi.store : sysApi.pwrite, piece);
     if (!written.ok) return written;
   }
   return ok(undefined);

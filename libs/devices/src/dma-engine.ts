@@ -146,7 +146,7 @@ export class DmaEngine implements DeviceModel {
 
   private *endCommand(): Op<void> {
     const command = this.dma[REG_DMA_COMMAND];
-    this.dma[REG_DMA_COMMAND] = command & ~BigInt(DMA_RUN);
+    this.stop();
     if (command & BigInt(DMA_IRQ)) yield* this.raise(IRQ_DMA);
   }
 
@@ -164,6 +164,12 @@ export class DmaEngine implements DeviceModel {
 
   private get running(): boolean {
     return (this.dma[REG_DMA_COMMAND] & BigInt(DMA_RUN)) !== 0n;
+  }
+
+  /** No command is running any more. */
+  protected stop(): void {
+    this.dma[REG_DMA_COMMAND] &= ~BigInt(DMA_RUN);
+    this.waiting = false;
   }
 
   /** A request that does not get through leaves memory and buffer as they were; the command ends all the same. */

@@ -51,3 +51,15 @@ export interface DeviceModel {
   /** Registers for people, as one line. */
   describe(): string;
 }
+
+/** A model whose state can be taken to another host, and that tells which memory it wrote to. */
+export interface MigratableModel extends DeviceModel {
+  /** Bytes of one state. */
+  readonly imageBytes: number;
+  /** The state now. Called only while no `write` is running. */
+  save(): Uint8Array;
+  /** Takes a state; false: it is none of this model, and nothing has changed. */
+  load(image: Uint8Array): boolean;
+}
+
+export const isMigratable = (model: DeviceModel): model is MigratableModel => 'imageBytes' in model;

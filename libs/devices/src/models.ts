@@ -4,6 +4,7 @@
  * Rule: a machine's description that names no model gets the default one, so every function has registers to try.
  */
 import { DmaEngine } from './dma-engine.js';
+import { MigratableEngine } from './migratable-engine.js';
 import type { DeviceModel, ModelBus } from './model.js';
 import { PasidDmaEngine } from './pasid-dma-engine.js';
 
@@ -14,6 +15,7 @@ export const PASID_MODEL = 'pasid-dma-engine';
 const makers: ReadonlyMap<string, (bus: ModelBus) => DeviceModel> = new Map<string, (bus: ModelBus) => DeviceModel>([
   [DEFAULT_MODEL, (bus: ModelBus) => new DmaEngine(bus)],
   [PASID_MODEL, (bus: ModelBus) => new PasidDmaEngine(bus)],
+  ['migratable-engine', (bus: ModelBus) => new MigratableEngine(bus)],
 ]);
 
 export const modelNames = [...makers.keys()];

@@ -204,7 +204,7 @@ describe('binding drivers through sysfs', () => {
       device: 0x10d3,
       classCode: 0x020000,
       pcie: true,
-      model: 'dma-engine',
+      model: '',
       config: new Uint8Array(0),
       bars: [
         { index: 0, size: 131072, io: false, wide: true, prefetchable: true },
@@ -212,6 +212,9 @@ describe('binding drivers through sysfs', () => {
       ],
       profile: '6.12',
       busReset: true,
+      sriov: false,
+      msixGrows: true,
+      msiAddress: 0xfee00000n,
     });
   });
 });

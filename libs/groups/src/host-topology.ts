@@ -112,7 +112,7 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf({ setup, topology, iommu }: Host, { facts: f }: Device, minor: number): FunctionFacts {
+export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, minor: number): FunctionFacts {
   return {
     bdf: f.bdf,
     minor,
@@ -120,7 +120,7 @@ export function factsOf({ setup, topology, iommu }: Host, { facts: f }: Device, 
     device: f.device ?? 0xffff,
     classCode: f.classCode ?? 0,
     pcie: f.pcieType !== null,
-    model: translationCaps(f).pasidBits > 0 ? 'pasid-dma-engine' : 'dma-engine',
+    model: f.model ?? (translationCaps(f).pasidBits > 0 ? 'pasid-dma-engine' : ''),
     config: f.config ?? new Uint8Array(0),
     bars: f.bars.flatMap(({ index, kind, bits, prefetchable, size, vf }) =>
       vf || size === null || size === 0
@@ -130,11 +130,14 @@ export function factsOf({ setup, topology, iommu }: Host, { facts: f }: Device, 
     profile: setup.profile,
     busReset: isAloneOnBus(topology, f),
     msiTranslated: iommu.translatesMsi,
+    sriov: f.sriov !== null,
+    msixGrows: iommu.msixGrows,
+    msiAddress: iommu.msiAddress,
   };
 }
 
 /** The only function below a bridge of its own; a virtual bus has none. */
-const isAloneOnBus = (topology: Topology, f: PciFunction): boolean =>
+export const isAloneOnBus = (topology: Topology, f: PciFunction): boolean =>
   topology.onBus(f).length === 1 && topology.bridgeAbove(f)?.buses?.secondary === f.bus;
 
 /** Path below /sys of a function's own directory, e.g. `devices/pci0000:00/0000:00:06.0/0000:01:00.0`. */
@@ -142,5 +145,7 @@ export function devicePath(topology: Topology, f: PciFunction): string {
   const domain = f.bdf.slice(0, f.bdf.indexOf(':'));
   const bus = topology.rootBusOf(f).toString(16).padStart(2, '0');
   const bridges = topology.bridgesAbove(f).map((bridge) => bridge.bdf);
-  return ['devices', `pci${domain}:${bus}`, ...bridges.reverse(), f.bdf].join('/');
+  const host = topology.hostBridges.get(f.domain);
+  const parents = host === undefined ? [] : [host];
+  return ['devices', ...parents, `pci${domain}:${bus}`, ...bridges.reverse(), f.bdf].join('/');
 }

@@ -12,6 +12,10 @@ export interface IommuKindTraits {
   readonly translatesMsi?: boolean;
   /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
   readonly defaultDomain: string;
+  /** Interrupt controllers can add MSI-X vectors of a function that has some (semantics D5.1). */
+  readonly msixGrows: boolean;
+  /** Where functions write their messages to: the local APIC, or the ITS behind the software window (C2.2, C2.3). */
+  readonly msiAddress: bigint;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
   readonly unit?: { readonly name: string; readonly many: boolean; parent(name: string): string };
 }
@@ -20,11 +24,27 @@ const virtual = (name: string) => ({ name, many: true, parent: () => 'virtual' }
 /** The self-test registers its IOMMU where there is no other (a051). */
 const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: string) => `platform/${name}` };
 
-const X86: IommuKindTraits = { translates: true, isolatesMsi: true, defaultDomain: 'DMA-FQ' };
+const LOCAL_APIC = 0xfee00000n;
+const ITS_DOORBELL = 0x8000040n;
+
+const X86: IommuKindTraits = {
+  translates: true,
+  isolatesMsi: true,
+  defaultDomain: 'DMA-FQ',
+  msixGrows: true,
+  msiAddress: LOCAL_APIC,
+};
 
 const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
-const ARM: IommuKindTraits = { translates: true, translatesMsi: true, isolatesMsi: true, defaultDomain: 'DMA' };
+const ARM: IommuKindTraits = {
+  translates: true,
+  translatesMsi: true,
+  isolatesMsi: true,
+  defaultDomain: 'DMA',
+  msixGrows: false,
+  msiAddress: ITS_DOORBELL,
+};
 
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['intel-vtd', VTD],
@@ -39,6 +59,6 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-nested', ARM],
   ['arm-smmu-v3-canwbs', ARM],
   ['arm-smmu-v3-full', ARM],
-  ['virtio-iommu', { translates: true, isolatesMsi: false, defaultDomain: 'DMA-FQ' }],
-  ['none', { translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
+  ['virtio-iommu', { ...X86, isolatesMsi: false }],
+  ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -8,9 +8,10 @@ import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/co
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
 import { classTree } from './class-dirs.js';
-import { devicePath } from './host-topology.js';
+import { devicePath, isAloneOnBus } from './host-topology.js';
 import { deviceOfMinor, linkedDriver, type Device, type Host, type IommuGroup } from './host.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
+import { resetMethodText, resourceText } from './pci-attributes.js';
 import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
@@ -58,6 +59,11 @@ function deviceDir(host: Host, device: Device): DirNode {
     iommu_group: () =>
       device.group && link(`${up}kernel/iommu_groups/${device.group.id}`, () => groupDir(host, device.group!)),
     numa_node: () => text(() => String(facts.numaNode ?? -1)),
+    reset_method: () => {
+      const methods = resetMethodText(facts, isAloneOnBus(host.topology, facts));
+      return methods === undefined ? undefined : text(() => methods);
+    },
+    resource: () => text(() => resourceText(facts)),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
     subsystem: () => link(`${up}bus/pci`, () => pciBus(host)),
     subsystem_device: () => text(() => hex(ids.subdevice, 4)),

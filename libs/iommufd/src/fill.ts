@@ -87,11 +87,12 @@ function* pinSlots({ id, va, dmabuf }: Store, first: number, end: number): Op<Re
 /**
  * Fills an area into domains that do not have it yet; of a revoked dma-buf there is nothing to fill (semantics B8.3).
  * `begun`: slots that the store's creation pinned already.
- * EFAULT, EINVAL, ENOMEM; EOPNOTSUPP: a dma-buf of the self-test, which devices that are real cannot reach.
+ * EFAULT, EINVAL, ENOMEM; EOPNOTSUPP: a dma-buf of the self-test and a device that is real, or the other way round.
  */
 export function* fillArea(area: Area, store: Store, hwpts: readonly PagingHwpt[], begun?: Pinned): Op<Result<void>> {
   if (hwpts.length === 0 || store.revoked) return ok(undefined);
-  if (store.dmabuf && hwpts.some(({ mock }) => !mock)) return fail('EOPNOTSUPP');
+  const { dmabuf } = store;
+  if (dmabuf && hwpts.some(({ mock }) => mock !== dmabuf.mock)) return fail('EOPNOTSUPP');
   const { first, count } = slots(area);
   const end = first + count;
   let at = first;

@@ -11,6 +11,7 @@ import { Lock } from '@vfiolab/core';
 import type { Access } from './access.js';
 import type { PagingHwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
+import type { PeerMemory } from './peer-memory.js';
 import type { Dmabuf } from './selftest/dmabuf.js';
 import { holes, type IovaSpan, overlaps, SpanSet, U64_MAX } from './spans.js';
 
@@ -30,7 +31,7 @@ export interface Store {
   /** Requests under way that give up pins of it without releasing it. */
   unpinning: number;
   /** Whose memory it is when that is not the pages service's to pin. */
-  readonly dmabuf: Dmabuf | undefined;
+  readonly dmabuf: Dmabuf | PeerMemory | undefined;
   /** The dma-buf took its memory back: it is in no domain, and never will be. */
   revoked: boolean;
 }

@@ -6,6 +6,7 @@
  */
 import { fail, isKernelProfile, type KernelProfile, ok, refuseUnknown, type Result } from '@vfiolab/uapi';
 import {
+  type Address,
   answerIoctl,
   type ArgsOf,
   type ByteReader,
@@ -52,7 +53,9 @@ import { destroyObject } from './ioctl/destroy.js';
 import { iommufdTable } from './ioctl-table.js';
 import { type OpenFile, OpenFiles } from './open-files.js';
 import { attachPasid, detachPasid } from './pasid.js';
+import { isOf, PeerStores } from './peer-memory.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
+import { emptyEverywhere } from './revoke.js';
 import { Dmabufs } from './selftest/dmabuf.js';
 import { decodeContext, encodeContext } from './state.js';
 import { KnownStores } from './store-state.js';
@@ -75,6 +78,7 @@ export class IommufdCore implements Core {
   private readonly files = new OpenFiles();
   private readonly contexts = new Map<number, Context>();
   private readonly dmabufs = new Dmabufs();
+  private readonly peers = new PeerStores();
   private nextContext = 1;
   private flags: ProfileFlags;
   private surroundings!: Surroundings;
@@ -113,6 +117,7 @@ export class IommufdCore implements Core {
         pasidDetach: (_req, args) => this.pasidDetach(args, args.pasid),
         pageRequest: (_req, args) => takePageRequest(this.contexts.values(), args),
         guestEvents: (_req, { bdf, events }) => takeGuestEvents(this.contexts.values(), bdf, events),
+        dmabufRevoke: (req) => this.revoke(req.from),
       }),
     );
   }
@@ -172,8 +177,8 @@ export class IommufdCore implements Core {
     if (!file) return failed('EBADF');
     if (file.kind !== 'iommufd') return failed('ENOTTY');
     const { context } = file;
-    const { files, flags, contexts, dmabufs } = this;
-    const called = { context, files, flags, contexts, dmabufs };
+    const { files, flags, contexts, dmabufs, peers } = this;
+    const called = { context, files, flags, contexts, dmabufs, peers };
     const answer = answerPlain({ context, client: req.from }, args.cmd, args.arg);
     if (answer === undefined) return this.withStruct(called, req, args);
     return isOp(answer) ? holdingFile(context, answer as Op<IoctlReply>) : answer;
@@ -287,6 +292,14 @@ export class IommufdCore implements Core {
     if (found) yield* detach(found.context, found.device);
   }
 
+  /** A function takes back what it has lent (semantics B8.3). */
+  private *revoke(device: Address): Op<void> {
+    yield* lockWrite(this.peers.asking);
+    this.peers.revoke(device);
+    yield* unlock(this.peers.asking);
+    yield* emptyEverywhere(this.contexts.values(), (store) => isOf(store, device));
+  }
+
   private find({ context: contextId, device: id }: Bound): { context: Context; device: BoundDevice } | undefined {
     const context = this.contexts.get(contextId);
     const device = context?.objects.get(id);
@@ -296,6 +309,7 @@ export class IommufdCore implements Core {
   encode(w: ByteWriter, view: View): void {
     const contexts = [...this.contexts.values()].sort((a, b) => a.id - b.id);
     this.dmabufs.encode(w, view);
+    if (view === 'snapshot') w.num(this.peers.nextStore);
     w.list(contexts, (c) => encodeContext(w, c, view));
     if (view === 'meaning') return;
     w.str(this.flags.profile);
@@ -305,7 +319,8 @@ export class IommufdCore implements Core {
 
   decode(r: ByteReader): void {
     this.dmabufs.decode(r);
-    const stores = new KnownStores(this.dmabufs);
+    this.peers.nextStore = r.num();
+    const stores = new KnownStores(this.dmabufs, this.peers);
     for (const c of r.list(() => decodeContext(r, stores))) this.contexts.set(c.id, c);
     this.flags = flagsOf(r.str() as KernelProfile);
     this.nextContext = r.num();
@@ -313,7 +328,7 @@ export class IommufdCore implements Core {
   }
 
   check(): string[] {
-    return [...[...this.contexts.values()].flatMap(checkContext), ...this.dmabufs.check()];
+    return [...[...this.contexts.values()].flatMap(checkContext), ...this.dmabufs.check(), ...this.peers.check()];
   }
 
   /** What contexts hold of other services: see claims.ts. */
@@ -324,7 +339,13 @@ export class IommufdCore implements Core {
   figures(): Record<string, number> {
     const contexts = [...this.contexts.values()];
     const objects = contexts.reduce((n, c) => n + c.objects.size, 0);
-    return { contexts: contexts.length, objects, files: this.files.size, dmabufs: this.dmabufs.size };
+    return {
+      contexts: contexts.length,
+      objects,
+      files: this.files.size,
+      dmabufs: this.dmabufs.size,
+      peerStores: this.peers.stores.size,
+    };
   }
 
   describe(): string[] {

@@ -1,5 +1,13 @@
-import { clientAddress, MAX_FILES_PER_CLIENT, pagesApi } from '@vfiolab/core';
-import { MAX_EVENTFDS } from './eventfds.js';
+import {
+  ByteReader,
+  ByteWriter,
+  type CallEffect,
+  clientAddress,
+  isOp,
+  MAX_FILES_PER_CLIENT,
+  pagesApi,
+} from '@vfiolab/core';
+import { Eventfds, MAX_EVENTFDS } from './eventfds.js';
 import { Bench, errnoOf, type TestProcess, value } from './testing/harness.js';
 
 const MAX = 2n ** 64n - 1n;
@@ -133,5 +141,58 @@ describe('tokens and holds', () => {
       if (c < clients - 1) expect(errnoOf(p.call(pagesApi.eventfd, { init: 0n }))).toBe('EMFILE');
     }
     expect(errnoOf(bench.start('late').call(pagesApi.eventfd, { init: 0n }))).toBe('ENFILE');
+  });
+});
+
+describe('watches', () => {
+  const CLIENT = clientAddress('vm');
+  const made = () => {
+    const events = new Eventfds(() => undefined);
+    return { events, token: value(events.create(CLIENT, 2n, new Uint8Array(32).fill(7))) };
+  };
+  /** The devices that a write is told to, in order; the counter is read between the calls. */
+  const toldBy = (events: Eventfds, token: string): unknown[] => {
+    const op = events.write(CLIENT, token, 1n);
+    if (!isOp(op)) return [op];
+    const told: unknown[] = [];
+    for (let step = op.next(); !step.done; step = op.next(undefined))
+      told.push([(step.value as CallEffect).to, (step.value as CallEffect).args, events.read(CLIENT, token)]);
+    return told;
+  };
+
+  test('a write is told to every device once, and taken up', () => {
+    const { events, token } = made();
+    const { event, ready } = value(events.watch(CLIENT, token, DEVICE));
+    expect(ready).toBe(true);
+    events.watch(CLIENT, token, DEVICE);
+    events.watch(CLIENT, token, 'device:0000:01:00_0');
+    const empty = { ok: false, errno: 'EAGAIN' };
+    expect(toldBy(events, token)).toEqual([
+      ['device:0000:01:00_0', { event }, empty],
+      [DEVICE, { event }, empty],
+    ]);
+  });
+
+  test('the last one that goes leaves an eventfd like any other; a signal of a device is counted', () => {
+    const { events, token } = made();
+    const { event } = value(events.watch(CLIENT, token, DEVICE));
+    events.signal(event);
+    expect(value(events.read(CLIENT, token))).toBe(3n);
+    events.unwatch(event, DEVICE);
+    expect(toldBy(events, token)).toEqual([{ ok: true, value: undefined }]);
+    expect(value(events.read(CLIENT, token))).toBe(1n);
+    expect(() => events.unwatch(event, DEVICE)).toThrow('is not held');
+  });
+
+  test('a snapshot brings them back', () => {
+    const { events, token } = made();
+    const { event } = value(events.watch(CLIENT, token, DEVICE));
+    const w = new ByteWriter();
+    events.encode(w, 'snapshot');
+    const again = new Eventfds(() => undefined);
+    again.decode(new ByteReader(w.take()));
+    expect(toldBy(again, token)).toHaveLength(1);
+    again.unwatch(event, DEVICE);
+    expect(() => again.unwatch(event, DEVICE)).toThrow('is not held');
   });
 });

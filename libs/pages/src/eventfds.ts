@@ -2,11 +2,21 @@
  * Eventfds, as eventfd(2) made them with EFD_NONBLOCK.
  *
  * Words: a *token* is a client's fd, and several clients may have one each (grant, fork); a *hold* is a device's reference
- * to the counter behind it (an interrupt trigger).
+ * to the counter behind it (an interrupt trigger); a *watch* is a hold of a device that acts on writes (unmask, ioeventfd).
  * Rule: a counter lives as long as a token or a hold. A device's signal to one whose clients are gone is counted and read
- * by nobody, as in the kernel.
+ * by nobody, as in the kernel. A write to a watched counter is taken up at once: it reads 0 afterwards, as the kernel's
+ * virqfd leaves it. Only writes of clients are: devices that set each other off would never end.
  */
-import { type Address, type ByteReader, type ByteWriter, FileTable, type View } from '@vfiolab/core';
+import {
+  type Address,
+  type ByteReader,
+  type ByteWriter,
+  call,
+  deviceApi,
+  FileTable,
+  type Op,
+  type View,
+} from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 
 /** Eventfds of one host; one more is ENFILE. */
@@ -26,6 +36,8 @@ interface Eventfd {
   readonly tokens: Map<string, Address>;
   counter: bigint;
   holds: number;
+  /** How often each device watches it. */
+  readonly watchers: Map<Address, number>;
 }
 
 export class Eventfds {
@@ -40,7 +52,14 @@ export class Eventfds {
   create(client: Address, init: bigint, entropy: Uint8Array): Result<string> {
     if (init > INIT_MAX) return fail('EINVAL');
     if (this.counters.size >= MAX_EVENTFDS) return fail('ENFILE');
-    const event: Eventfd = { id: this.nextId, maker: client, tokens: new Map(), counter: init, holds: 0 };
+    const event: Eventfd = {
+      id: this.nextId,
+      maker: client,
+      tokens: new Map(),
+      counter: init,
+      holds: 0,
+      watchers: new Map(),
+    };
     const token = this.files.open(client, event, entropy);
     if (token === undefined) return fail('EMFILE');
     event.tokens.set(token, client);
@@ -73,12 +92,13 @@ export class Eventfds {
     return ok(counter);
   }
 
-  /** EBADF; EINVAL: 2^64 - 1; EAGAIN: the counter has no room for the value. */
-  write(client: Address, token: string, value: bigint): Result<void> {
+  /** EBADF; EINVAL: 2^64 - 1; EAGAIN: the counter has no room for the value. Ends when the devices that watch have acted. */
+  write(client: Address, token: string, value: bigint): Result<void> | Op<Result<void>> {
     const event = this.files.get(token, client);
     if (!event) return fail('EBADF');
     if (value > COUNTER_MAX) return fail('EINVAL');
     if (event.counter + value > COUNTER_MAX) return fail('EAGAIN');
+    if (event.watchers.size > 0) return tellWatchers(event);
     this.raise(event, event.counter + value);
     return ok(undefined);
   }
@@ -101,6 +121,24 @@ export class Eventfds {
     if (!event) return fail('EBADF');
     event.holds++;
     return ok(event.id);
+  }
+
+  /** A hold whose device hears of writes. EBADF. */
+  watch(client: Address, token: string, device: Address): Result<{ event: number; ready: boolean }> {
+    const held = this.hold(client, token);
+    if (!held.ok) return held;
+    const { id, counter, watchers } = this.held(held.value);
+    watchers.set(device, (watchers.get(device) ?? 0) + 1);
+    return ok({ event: id, ready: counter > 0n });
+  }
+
+  unwatch(id: number, device: Address): void {
+    const { watchers } = this.held(id);
+    const left = (watchers.get(device) ?? 0) - 1;
+    if (left < 0) throw new Error(`eventfd ${id} is not watched by ${device}`);
+    if (left > 0) watchers.set(device, left);
+    else watchers.delete(device);
+    this.drop(id);
   }
 
   drop(id: number): void {
@@ -148,6 +186,10 @@ export class Eventfds {
       w.str(event.maker);
       w.u64(event.counter);
       w.u32(event.holds);
+      w.list([...event.watchers].sort(), ([device, times]) => {
+        w.str(device);
+        w.u32(times);
+      });
       if (view === 'meaning') return w.list([...event.tokens.values()].sort(), (client) => w.str(client));
       w.num(event.id);
       w.list(event.tokens, ([token, client]) => {
@@ -161,10 +203,20 @@ export class Eventfds {
   decode(r: ByteReader): void {
     this.nextId = r.num();
     r.list(() => {
-      const [maker, counter, holds, id] = [r.str(), r.u64(), r.u32(), r.num()];
+      const [maker, counter, holds] = [r.str(), r.u64(), r.u32()];
+      const watchers = new Map(r.list(() => [r.str(), r.u32()] as const));
+      const id = r.num();
       const tokens = new Map(r.list(() => [r.token(), r.str()] as const));
-      this.counters.set(id, { id, maker, tokens, counter, holds });
+      this.counters.set(id, { id, maker, tokens, counter, holds, watchers });
     });
     this.files.decode(r, (id) => this.counters.get(id)!);
   }
+}
+
+/** The value is taken up: the counter is 0, and each device acts once. */
+function* tellWatchers(event: Eventfd): Op<Result<void>> {
+  event.counter = 0n;
+  for (const device of [...event.watchers.keys()].sort())
+    yield* call(device, deviceApi.eventfdFired, { event: event.id });
+  return ok(undefined);
 }

@@ -46,6 +46,8 @@ export const {
   eventfdHold,
   eventfdDrop,
   eventfdSignal,
+  eventfdWatch,
+  eventfdUnwatch,
   eventfdReady,
   ...otherMethods
 } = pagesApi;
@@ -66,7 +68,17 @@ export function fileMethods(parts: Parts): MethodRow[][] {
     },
   );
   const events = implement(
-    { eventfd, eventfdRead, eventfdWrite, eventfdClose, eventfdHold, eventfdDrop, eventfdSignal },
+    {
+      eventfd,
+      eventfdRead,
+      eventfdWrite,
+      eventfdClose,
+      eventfdHold,
+      eventfdDrop,
+      eventfdSignal,
+      eventfdWatch,
+      eventfdUnwatch,
+    },
     {
       eventfd: ({ from, entropy }, { init }) =>
         processes.of(from) ? eventfds.create(from, init, entropy) : fail('ESRCH'),
@@ -76,6 +88,8 @@ export function fileMethods(parts: Parts): MethodRow[][] {
       eventfdHold: (_req, { token, client }) => eventfds.hold(client, token),
       eventfdDrop: (_req, { event }) => eventfds.drop(event),
       eventfdSignal: (_req, { event }) => eventfds.signal(event),
+      eventfdWatch: ({ from }, { token, client }) => eventfds.watch(client, token, from),
+      eventfdUnwatch: ({ from }, { event }) => eventfds.unwatch(event, from),
     },
   );
   const { open, close, ioctl, ioctlFile, grant, pread, pwrite } = sysApi;

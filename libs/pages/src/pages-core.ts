@@ -34,6 +34,7 @@ import { fail, ok, type Result } from '@vfiolab/uapi';
 import { Accounting } from './accounting.js';
 import { audit } from './audit.js';
 import { describePages, pagesFigures } from './describe.js';
+import type { DeviceWindow } from './device-windows.js';
 import { Eventfds } from './eventfds.js';
 import { PAGE } from './frame-bytes.js';
 import { eventfdReady, fileMethods, otherMethods } from './file-methods.js';
@@ -87,6 +88,7 @@ export class PagesCore implements Core {
       storeCreate: (_req, args) => this.storeCreate(args),
       storeCreateFile: (_req, args) => this.storeCreateFile(args),
       mmapDevice: (req, args) => this.mmapDevice(req, args),
+      deviceFrames: ({ from }, args) => this.deviceFrames(from, args),
       deviceMemory: ({ from }, { bdf, on }) =>
         from === deviceAddress(bdf) ? this.frames.windows.switch(bdf, on) : undefined,
       deviceWindow: (_req, { frame }) => this.deviceWindow(frame),
@@ -153,13 +155,19 @@ export class PagesCore implements Core {
 
   /** EPERM: from another actor than the device's; ESRCH: the client is no process; ENOMEM; else as AddressSpace.mmap. */
   private mmapDevice({ from }: Request, args: ArgsOf<typeof served.mmapDevice>): Result<number> {
-    const { bdf, client, region, pages } = args;
+    const process = this.processes.of(args.client);
+    if (from === deviceAddress(args.bdf) && !process) return fail('ESRCH');
+    const window = this.deviceFrames(from, args);
+    return window.ok ? process!.space.mapDevice({ ...args, window: window.value }) : window;
+  }
+
+  private deviceFrames(
+    from: Address,
+    { bdf, region, pages }: ArgsOf<typeof served.deviceFrames>,
+  ): Result<DeviceWindow> {
     if (from !== deviceAddress(bdf)) return fail('EPERM');
-    const process = this.processes.of(client);
-    if (!process) return fail('ESRCH');
     if (this.frames.total > DEVICE_FRAMES) return fail('ENOMEM');
-    const window = this.frames.windows.of(bdf, region, pages);
-    return window.ok ? process.space.mapDevice({ ...args, window: window.value }) : window;
+    return this.frames.windows.of(bdf, region, pages);
   }
 
   private deviceWindow(frame: number): ReplyOf<typeof served.deviceWindow> {

@@ -74,7 +74,8 @@ const PORT_TYPES: Readonly<Record<number, PcieType>> = {
   10: 'rcec',
 };
 
-function standardCaps(bytes: Uint8Array): Capability[] {
+/** Capabilities of the first 256 bytes, in the order of their list. */
+export function standardCaps(bytes: Uint8Array): Capability[] {
   const hasList = (u16(bytes, 0x06) & 0x10) !== 0;
   const pointerAt = ((bytes[0x0e] ?? 0) & 0x7f) === 2 ? 0x14 : 0x34;
   const caps: Capability[] = [];

@@ -13,6 +13,7 @@ test('every field of a function arrives', () => {
       iommu: { type: 'intel-vtd' },
       quirks: { intel_rciep_acs: false },
       expect: { iommu_unit_order_from_ids: ['gfx'] },
+      host_bridges: [{ domain: 0, parent: 'platform/1.pcie' }],
     },
     {
       revision: '0x07',
@@ -33,10 +34,12 @@ test('every field of a function arrives', () => {
       caps: ['a0 Express (v2) Root Port', '140 Access Control Services'],
       ext_caps: ['0x000d'],
       config: '86800119'.padEnd(128, '0'),
+      model: 'dma-engine',
     },
   );
   const topology = importFixture(text);
   expect(topology).toMatchObject({ iommu: 'intel-vtd', intelRciepAcs: false, unitOrder: ['gfx'] });
+  expect(topology.hostBridges).toEqual(new Map([[0, 'platform/1.pcie']]));
   expect(topology.get('0000:00:01.0')).toEqual({
     bdf: '0000:00:01.0',
     domain: 0,
@@ -68,6 +71,7 @@ test('every field of a function arrives', () => {
       { offset: null, id: 0x0d, extended: true, name: null },
     ],
     config: Uint8Array.from({ length: 64 }, (_, at) => [0x86, 0x80, 0x01, 0x19][at] ?? 0),
+    model: 'dma-engine',
   });
 });
 

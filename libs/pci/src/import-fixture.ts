@@ -43,6 +43,7 @@ export function importFixture(text: string): Topology {
     iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
+    hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).map(readHostBridge)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
@@ -71,6 +72,13 @@ const readUnit = (unit: JsonReader): IommuUnitFacts => ({
   domainIds: unit.at('domain_ids').numberOrNull(1, 65536) ?? 0,
   snoopControl: unit.at('snoop_control').flagOr(true),
 });
+const SYSFS_PATH = /^[\w.:@-]+(\/[\w.:@-]+)*$/;
+
+function readHostBridge(bridge: JsonReader): [number, string] {
+  const parent = bridge.at('parent').text();
+  if (!SYSFS_PATH.test(parent)) throw bridge.at('parent').wrong('a path below /sys/devices');
+  return [bridge.at('domain').number(0, 0xffff), parent];
+}
 
 function readUnitOrder(expect: JsonReader): string[] {
   if (expect.absent) return [];
@@ -108,6 +116,7 @@ function readFunction(f: JsonReader): PciFunctionInit {
     bars: f.at('bars').list(LIMITS.bars).map(readBar),
     caps: [...f.at('caps').list(LIMITS.capabilities).map(readCap), ...extendedIds(f)],
     config: readConfig(f.at('config')),
+    model: f.at('model').textOrNull(),
   };
 }
 

@@ -96,6 +96,8 @@ export interface PciFunction extends PciAddress {
   readonly caps: readonly Capability[];
   /** Configuration space as dumped: 64, 128, 256 or 4,096 bytes. */
   readonly config: Uint8Array | null;
+  /** What answers behind its registers, by name; null: what the lab has for every function. */
+  readonly model: string | null;
 }
 
 export type PciFunctionInit = Partial<Omit<PciFunction, keyof PciAddress | 'bdf'>> & {
@@ -125,6 +127,7 @@ const UNKNOWN = {
   bars: [],
   caps: [],
   config: null,
+  model: null,
 } as const;
 
 /**

@@ -30,6 +30,8 @@ export interface TopologyInit {
   readonly intelRciepAcs?: boolean;
   /** IOMMU units in the order their kernel brought them up: `dddd:bb` (root bus) or `gfx` (integrated graphics). */
   readonly unitOrder?: readonly string[];
+  /** Host bridges by PCI domain, where they hang below another device: its path in /sys/devices. */
+  readonly hostBridges?: ReadonlyMap<number, string>;
   /** Lines of /proc/iomem, by kernel release. */
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** The first is that of all functions which no other names. */
@@ -53,6 +55,7 @@ export class Topology {
   readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
   readonly iommuUnits: readonly IommuUnitFacts[];
   readonly warnings: readonly string[];
+  readonly hostBridges: ReadonlyMap<number, string>;
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
   private readonly links = new Map<number, BusLink>();
@@ -77,6 +80,7 @@ export class Topology {
     this.memoryMaps = init.memoryMaps ?? new Map();
     this.iommuUnits = init.iommuUnits ?? [];
     this.warnings = init.warnings ?? [];
+    this.hostBridges = init.hostBridges ?? new Map();
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));
     this.linkVirtualBuses();

@@ -23,7 +23,7 @@ interface Chunk {
 const WIDTHS: readonly Width[] = [8, 4, 2, 1];
 
 /** The bytes of the MSI-X table in a BAR, as [first, end). */
-function hiddenRange(device: VfioDevice, bar: Bar): readonly [number, number] {
+export function hiddenRange(device: VfioDevice, bar: Bar): readonly [number, number] {
   const { msix } = device.layout.places;
   if (msix?.bar !== bar.index) return [0, 0];
   return [msix.table, msix.table + msix.vectors * pci.MSIX_ENTRY_SIZE];
@@ -65,7 +65,7 @@ export function* writeBar(device: VfioDevice, bar: Bar, offset: number, data: Ui
   for (const chunk of chunksOf(device, bar, offset, data.length)) {
     if (chunk.hidden) continue;
     if (!answers(device, bar)) return fail('EIO');
-    if (!reachesModel(device, bar, chunk.at)) continue;
+    if (!reachesModel(device, bar, chunk.at) || !device.responds) continue;
     yield* device.model.write(chunk.at, chunk.length as Width, readWord(data, chunk.at - offset, chunk.length));
   }
   return ok(data.length);

@@ -14,7 +14,7 @@ describe('before BIND everything but BIND is EINVAL (trace b010)', () => {
     ['RESET', () => c.plain(dev, uapi.VFIO_DEVICE_RESET.nr)],
     ['ATTACH', () => c.attach(dev)],
     ['DETACH', () => c.ioctl(dev, uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, {}).errno],
-    ['FEATURE', () => c.plain(dev, 0x3b75)],
+    ['FEATURE', () => c.plain(dev, 0x3b72)],
     ['an unknown ioctl', () => c.plain(dev, 0x3bff)],
     ['pread', () => c.pread(dev, CONFIG, 4)],
     ['pread of no bytes', () => c.pread(dev, CONFIG, 0)],
@@ -30,7 +30,7 @@ describe('before BIND everything but BIND is EINVAL (trace b010)', () => {
 
 test('an unknown ioctl of a bound file is ENOTTY', () => {
   const { c, dev } = boundBench(EDU);
-  expect([c.plain(dev, 0x3bff), c.plain(dev, 0x3b75)]).toEqual(['ENOTTY', 'ENOTTY']);
+  expect([c.plain(dev, 0x3bff), c.plain(dev, 0x3b72)]).toEqual(['ENOTTY', 'ENOTTY']);
 });
 
 describe('refusals of BIND (trace b011)', () => {
@@ -212,7 +212,7 @@ describe('release', () => {
     expect(c.close(dev)).toBeUndefined();
     expect(c.h.calls).toEqual(['pages.eventfdDrop', 'iommufd.detach', 'iommufd.unbind', 'groups.cdevRelease']);
     expect(c.h.world).toMatchObject({ claims: 0, bound: 0, holds: new Map() });
-    expect(c.h.core.figures()).toEqual({ files: 0, bound: 0, heldEventfds: 0 });
+    expect(c.h.core.figures()).toEqual({ files: 0, madeFiles: 0, bound: 0, heldEventfds: 0 });
   });
 
   test('of a file that was never bound asks nobody', () => {
@@ -285,7 +285,7 @@ describe('a client that is gone', () => {
     c.open();
     c.h.ask(sysApi.clientGone, { client: c.address }, LAB);
     expect(c.h.world).toMatchObject({ claims: 0, bound: 0 });
-    expect(c.h.core.figures()).toEqual({ files: 0, bound: 0, heldEventfds: 0 });
+    expect(c.h.core.figures()).toEqual({ files: 0, madeFiles: 0, bound: 0, heldEventfds: 0 });
   });
   test('is told of by the lab only', () => {
     const { c } = boundBench(EDU);

@@ -4,7 +4,7 @@
  * Rule (I16, I17): a file of the cdev gives access only while it is bound, and at most one of a function is. Files opened
  * through the group give access from the start, share what the first of them set up, and are never bound themselves.
  */
-import { Lock } from '@vfiolab/core';
+import { type ByteReader, type ByteWriter, Lock, type View } from '@vfiolab/core';
 
 /** Linux open flags: the access mode. */
 export const O_ACCMODE = 3;
@@ -44,4 +44,30 @@ export class CdevFile {
   get writable(): boolean {
     return this.accessMode === O_WRONLY || this.accessMode === O_RDWR;
   }
+}
+
+/** A context's number and a file's are ours alone; a client sees the ids of the device and of the HWPT. */
+export function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
+  if (view === 'snapshot') w.num(file.id);
+  w.u8(file.accessMode);
+  w.bool(file.viaGroup);
+  w.bool(file.binding !== undefined);
+  if (file.binding) {
+    if (view === 'snapshot') w.num(file.binding.context);
+    w.u32(file.binding.device);
+  }
+  w.bool(file.attached !== undefined);
+  if (file.attached !== undefined) w.u32(file.attached);
+  w.list(
+    [...file.pasids].sort((a, b) => a - b),
+    (pasid) => w.u32(pasid),
+  );
+}
+
+export function decodeFile(r: ByteReader): CdevFile {
+  const file = new CdevFile(r.num(), r.u8(), r.bool());
+  if (r.bool()) file.binding = { context: r.num(), device: r.u32() };
+  if (r.bool()) file.attached = r.u32();
+  r.list(() => file.pasids.add(r.u32()));
+  return file;
 }

@@ -154,18 +154,4 @@ function layExtended(d: Draft): void {
   if (shown === 0) write32(d.shadow, pci.CONFIG_SIZE, 0);
 }
 
-/** How the function can be reset on its own, in the order in which the methods are tried (semantics D6.1). */
-export function resetMethods(layout: ConfigLayout, facts: FunctionFacts): string[] {
-  const { places, hardware } = layout;
-  const { express, af, pm } = places;
-  const methods: string[] = [];
-  if (express !== undefined && read32(hardware, express + pci.EXPRESS_DEVICE_CAP) & pci.EXPRESS_CAP_FLR)
-    methods.push('flr');
-  if (af !== undefined && (hardware[af + pci.AF_CAPABILITIES]! & pci.AF_CAP_TP_FLR) === pci.AF_CAP_TP_FLR)
-    methods.push('af_flr');
-  if (pm !== undefined && !(read16(hardware, pm + pci.PM_CONTROL) & pci.PM_NO_SOFT_RESET)) methods.push('pm');
-  if (facts.busReset) methods.push('bus');
-  return methods;
-}
-
 export { barFlags };

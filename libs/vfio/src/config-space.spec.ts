@@ -1,6 +1,7 @@
+import { resetMethods } from '@vfiolab/pci';
 import type { FunctionFacts } from '@vfiolab/core';
 import { VFIO_DEVICE_RESET } from '@vfiolab/uapi';
-import { configLayout, resetMethods } from './config-layout.js';
+import { configLayout } from './config-layout.js';
 import { ConfigSpace } from './config-space.js';
 import { bench, boundBench, CONFIG } from './testing/client.js';
 import { E1000E, E1000E_CONFIG, EDU, NVME } from './testing/functions.js';
@@ -215,7 +216,7 @@ describe('functions whose config the machine does not give', () => {
     expect(hexOf(layout.hardware.subarray(0, 12))).toBe('8680d3100300100000000002');
     expect(layout.size).toBe(4096);
     expect(layout.places.msix).toMatchObject({ vectors: 8, bar: 3, table: 0x2000, pba: 0x3000 });
-    expect(resetMethods(layout, bare)).toEqual(['flr']);
+    expect(resetMethods(layout.hardware, bare.busReset)).toEqual(['flr']);
   });
 
   test('get MSI when no BAR can hold a table', () => {
@@ -252,7 +253,7 @@ describe('reset methods (semantics D6.1)', () => {
     ['e1000e: pm and bus (trace b060)', E1000E, ['pm', 'bus']],
     ['nvme: function level reset; its registers survive D3hot, so not pm', NVME, ['flr']],
   ])('%s', (_rule, facts, methods) => {
-    expect(resetMethods(configLayout(facts), facts)).toEqual(methods);
+    expect(resetMethods(configLayout(facts).hardware, facts.busReset)).toEqual(methods);
   });
 });
 

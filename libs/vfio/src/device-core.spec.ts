@@ -179,7 +179,7 @@ describe('state', () => {
     expect(c.bind(dev)).toBe('EINVAL');
     c.close(dev);
     expect(c.h.world).toMatchObject({ bound: 0, claims: 0, holds: new Map() });
-    expect(c.h.core.figures()).toEqual({ files: 1, bound: 0, heldEventfds: 0 });
+    expect(c.h.core.figures()).toEqual({ files: 1, madeFiles: 0, bound: 0, heldEventfds: 0 });
   });
 
   test('the meaning does not tell in which order files were opened, nor by which capability or number', () => {

@@ -34,6 +34,7 @@ import {
   type Op,
   type Request,
   Signal,
+  streamApi,
   type Surroundings,
   sysApi,
   unlock,
@@ -41,14 +42,22 @@ import {
   wait,
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
-import { CdevFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
+import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { cdevOnly, deviceIoctlRows } from './ioctl-table.js';
+import { writeMatches } from './ioctl/ioeventfd.js';
 import { reset } from './ioctl/reset.js';
 import { mapRegion, tellMemory } from './map-region.js';
 import { peerRead, peerWrite } from './peer-access.js';
+import type { DmabufFile } from './dmabuf.js';
+import { MadeFiles } from './made-files.js';
+import { whatIsWrong } from './facts-check.js';
+import { checkDevice, checkFiles, describeDevice, describeFile } from './inspect.js';
+import { load, store } from './mapped-access.js';
+import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
+import type { Session } from './migration/session.js';
 import { readRegion, writeRegion } from './region-access.js';
-import { VfioDevice, whatIsWrong } from './vfio-device.js';
+import { VfioDevice } from './vfio-device.js';
 
 type IoctlReply = ReturnType<typeof failed>;
 
@@ -64,6 +73,7 @@ export class DeviceCore implements Core {
   /** Files that are not released yet. */
   private readonly files = new Map<number, CdevFile>();
   private nextFile = 1;
+  private readonly made = new MadeFiles();
   private readonly released = new Signal();
   private surroundings: Surroundings | undefined;
 
@@ -76,6 +86,10 @@ export class DeviceCore implements Core {
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.device, region, offset, data),
       remove: () => this.remove(),
       pageResponse: (_req, { success }) => this.pageResponse(success),
+      eventfdFired: (_req, { event }) => this.eventfdFired(event),
+      dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
+      load: (req, { token, offset, length }) => this.mapped(req, token, (device) => load(device, offset, length)),
+      store: (req, { token, offset, data }) => this.mapped(req, token, (device) => store(device, offset, data)),
     }),
     implement(sysApi, {
       open: (req, { path, flags }) => this.open(req, path, flags),
@@ -87,6 +101,11 @@ export class DeviceCore implements Core {
       grant: (req, { token, to }) => this.grant(req, token, to),
       clientGone: (req, { client }) => this.clientGone(req, client),
     }),
+    implement(streamApi, {
+      read: (req, { token, length }) => this.onSession(req, token, (s) => readSession(this.device, s, length)),
+      write: (req, { token, data }) => this.onSession(req, token, (s) => writeSession(this.device, s, data)),
+      poll: (req, { token }) => this.onSession(req, token, () => ok(READY)),
+    }),
   );
 
   join(surroundings: Surroundings): void {
@@ -97,7 +116,7 @@ export class DeviceCore implements Core {
   private probe(facts: FunctionFacts): Result<void> {
     if (this.device) return fail('EBUSY');
     if (whatIsWrong(facts) !== undefined) return fail('EINVAL');
-    this.device = new VfioDevice(facts);
+    this.device = new VfioDevice(facts, this.made);
     return ok(undefined);
   }
 
@@ -118,6 +137,28 @@ export class DeviceCore implements Core {
     if (!device) return;
     yield* lockWrite(device.memory);
     if (device.model.pageResponse) yield* device.model.pageResponse(success);
+  }
+
+  /** A client has written to an eventfd that unmasks INTx or writes to registers. It may have been given back meanwhile. */
+  private *eventfdFired(event: number): Op<void> {
+    const { device } = this;
+    if (!device) return;
+    if (device.irqs.unmask === event) yield* device.irqs.unmaskIntx();
+    yield* writeMatches(device, event);
+  }
+
+  /** EBADF; EINVAL: the file is no stream. */
+  private onSession<T>(req: Request, token: string, act: (session: Session) => T): T | Result<never> {
+    const made = this.made.get(token, req.from);
+    if (made?.kind === 'migration') return act(made.session);
+    return fail((made ?? this.tokens.get(token, req.from)) ? 'EINVAL' : 'EBADF');
+  }
+
+  /** EBADF: no dma-buf; else as it answers. */
+  private dmabufOpen(token: string, client: Address, start: bigint, length: bigint): ReturnType<DmabufFile['open']> {
+    const file = this.made.get(token, client);
+    if (file?.kind !== 'dmabuf') return fail('EBADF');
+    return file.open(start, length, this.device?.lends ?? false);
   }
 
   /** Any number of opens; exclusive is only the bind (semantics A3.2). */
@@ -151,6 +192,8 @@ export class DeviceCore implements Core {
   }
 
   private grant(req: Request, token: string, to: Address): Result<NewFile> {
+    const made = this.made.grant(req, token, to);
+    if (made) return made;
     const file = this.tokens.get(token, req.from);
     if (!file) return fail('EBADF');
     const granted = this.tokens.open(to, file, req.entropy);
@@ -158,6 +201,7 @@ export class DeviceCore implements Core {
   }
 
   private *close(req: Request, token: string): Op<Result<void>> {
+    if (this.made.close(token, req.from)) return ok(undefined);
     const closed = this.tokens.close(token, req.from);
     if (!closed) return fail('EBADF');
     if (closed.last) yield* this.release(closed.file);
@@ -166,6 +210,7 @@ export class DeviceCore implements Core {
 
   private *clientGone(req: Request, client: Address): Op<void> {
     if (req.from !== LAB) return;
+    this.made.closeAll(client);
     const last: CdevFile[] = [];
     for (const token of this.tokens.of(client)) {
       const closed = this.tokens.close(token, client)!;
@@ -206,30 +251,47 @@ export class DeviceCore implements Core {
   }
 
   private *ioctl(req: Request, args: IoctlArgs): Op<IoctlReply> {
+    const made = this.made.get(args.token, req.from);
+    if (made?.kind === 'migration') return yield* ioctlOnSession(this.device, made.session, req, args);
     const file = this.tokens.get(args.token, req.from);
-    if (!file) return failed('EBADF');
+    if (!file) return failed(made ? 'ENOTTY' : 'EBADF');
     yield* lockRead(file.inUse);
     const device = this.device!;
-    if (!file.hasAccess && args.cmd !== VFIO_DEVICE_BIND_IOMMUFD.nr) return failed('EINVAL');
+    if (file.hasAccess) yield* device.wakeUp();
+    else if (args.cmd !== VFIO_DEVICE_BIND_IOMMUFD.nr) return failed('EINVAL');
     if (args.cmd === VFIO_DEVICE_RESET.nr) return plainReply(yield* reset(device));
     const found = deviceIoctlRows.get(args.cmd);
     if (!found || (file.viaGroup && cdevOnly.has(args.cmd))) return failed('ENOTTY');
-    const answer = answerIoctl(found, device.profile, { device, file }, req, args);
+    const answer = answerIoctl(found, device.flags.profile, { device, file, made: this.made }, req, args);
     return isOp(answer) ? yield* answer : answer;
   }
 
   private *pread(req: Request, token: string, offset: number, length: number): Op<Result<Uint8Array>> {
+    if (this.made.get(token, req.from)) return fail('ESPIPE');
     const file = this.tokens.get(token, req.from);
     if (!file?.readable) return fail('EBADF');
     yield* lockRead(file.inUse);
-    return file.hasAccess ? yield* readRegion(this.device!, offset, length) : fail('EINVAL');
+    if (!file.hasAccess) return fail('EINVAL');
+    yield* this.device!.wakeUp();
+    return yield* readRegion(this.device!, offset, length);
   }
 
   private *pwrite(req: Request, token: string, offset: number, data: Uint8Array): Op<Result<number>> {
+    if (this.made.get(token, req.from)) return fail('ESPIPE');
     const file = this.tokens.get(token, req.from);
     if (!file?.writable) return fail('EBADF');
     yield* lockRead(file.inUse);
-    return file.hasAccess ? yield* writeRegion(this.device!, offset, data) : fail('EINVAL');
+    if (!file.hasAccess) return fail('EINVAL');
+    yield* this.device!.wakeUp();
+    return yield* writeRegion(this.device!, offset, data);
+  }
+
+  /** What is mapped keeps its file open. EBADF; EIO: the file has no access any more. */
+  private *mapped<T>(req: Request, token: string, access: (device: VfioDevice) => Op<Result<T>>): Op<Result<T>> {
+    const file = this.tokens.get(token, req.from);
+    if (!file) return fail('EBADF');
+    yield* lockRead(file.inUse);
+    return file.hasAccess ? yield* access(this.device!) : fail('EIO');
   }
 
   private *mapRegion(req: Request, { token, ...wanted }: ArgsOf<typeof deviceApi.mapRegion>): Op<Result<number>> {
@@ -258,17 +320,20 @@ export class DeviceCore implements Core {
   }
 
   private encodeCounters(w: ByteWriter, view: View): void {
-    if (view === 'snapshot') w.num(this.nextFile);
+    if (view !== 'snapshot') return;
+    w.num(this.nextFile);
+    this.made.encode(w);
   }
 
   decode(r: ByteReader): void {
     if (r.bool()) {
-      this.device = new VfioDevice(functionFacts.read(r));
+      this.device = new VfioDevice(functionFacts.read(r), this.made);
       decodeShared(r, this.device);
       for (const file of r.list(() => decodeFile(r))) this.restore(this.device, file);
       this.device.decode(r);
     }
     this.nextFile = r.num();
+    this.made.decode(r, this.device?.migration?.session);
     if (this.device) this.tokens.decode(r, (id) => this.files.get(id)!);
   }
 
@@ -279,61 +344,27 @@ export class DeviceCore implements Core {
   }
 
   check(): string[] {
-    const broken = this.device?.check() ?? [];
-    const bound = [...this.files.values()].filter((f) => f.binding);
-    if (bound.length > 1) broken.push(`I16: ${bound.length} files of one function have access`);
-    const shared = [...this.files.values()].filter((f) => f.viaGroup).length;
-    if ((this.device?.shared?.files ?? 0) !== shared)
-      broken.push(`A3.6: ${shared} files are open through the group, ${this.device?.shared?.files ?? 0} are counted`);
-    if (shared > 0 && bound.length > 0) broken.push('A3.1: open through the group and bound through the cdev');
-    if (this.device?.bound !== bound[0])
-      broken.push('I16: the function is enabled for another file than the one with access');
-    for (const f of this.files.values())
-      if (f.attached !== undefined && !f.binding) broken.push(`I18: file ${f.id} is attached and not bound`);
-    if (this.tokens.size < this.files.size) broken.push('I27: a file is open that nobody holds');
+    const files = [...this.files.values()];
+    const broken = this.device ? [...checkDevice(this.device), ...checkFiles(this.device, files)] : [];
+    if (this.tokens.size < files.length) broken.push('I27: a file is open that nobody holds');
     return broken;
   }
 
   figures(): Record<string, number> {
     const { device, files } = this;
-    return { files: files.size, bound: device?.isOpen ? 1 : 0, heldEventfds: device?.irqs.heldEventfds ?? 0 };
+    return {
+      files: files.size,
+      madeFiles: this.made.size,
+      bound: device?.isOpen ? 1 : 0,
+      heldEventfds: device?.heldEventfds ?? 0,
+    };
   }
 
   describe(): string[] {
     if (!this.device) return ['no driver bound'];
-    const files = [...this.files.values()].map((f) => {
-      const state = f.viaGroup ? 'through the group' : f.binding ? `bound as device ${f.binding.device}` : 'not bound';
-      return `file ${f.id} ${state}${f.attached === undefined ? '' : ` attached to HWPT ${f.attached}`}`;
-    });
-    return [...this.device.describe(), ...files];
+    return [...describeDevice(this.device), ...[...this.files.values()].map(describeFile)];
   }
 }
 
 const plainReply = (r: Result<number>): IoctlReply =>
   r.ok ? { errno: 0, ret: r.value, writes: [], file: undefined } : failed(r.errno);
-
-/** A context's number and a file's are ours alone; a client sees the ids of the device and of the HWPT. */
-function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
-  if (view === 'snapshot') w.num(file.id);
-  w.u8(file.accessMode);
-  w.bool(file.viaGroup);
-  w.bool(file.binding !== undefined);
-  if (file.binding) {
-    if (view === 'snapshot') w.num(file.binding.context);
-    w.u32(file.binding.device);
-  }
-  w.bool(file.attached !== undefined);
-  if (file.attached !== undefined) w.u32(file.attached);
-  w.list(
-    [...file.pasids].sort((a, b) => a - b),
-    (pasid) => w.u32(pasid),
-  );
-}
-
-function decodeFile(r: ByteReader): CdevFile {
-  const file = new CdevFile(r.num(), r.u8(), r.bool());
-  if (r.bool()) file.binding = { context: r.num(), device: r.u32() };
-  if (r.bool()) file.attached = r.u32();
-  r.list(() => file.pasids.add(r.u32()));
-  return file;
-}

@@ -6,17 +6,27 @@
 import { call, type FunctionFacts, IOMMU, iommuApi, MAX_DMA, type Op } from '@vfiolab/core';
 import { type ModelBus, PENDING } from '@vfiolab/devices';
 import type { ConfigSpace } from './config-space.js';
+import type { DmaLog } from './dma-log.js';
 import type { Interrupts } from './interrupts.js';
 
 const NO_DATA = new Uint8Array(0);
 
+/** What the bus must know of the function. */
+export interface FunctionPart {
+  readonly config: ConfigSpace;
+  readonly irqs: Interrupts;
+  readonly facts: FunctionFacts;
+  readonly log: DmaLog;
+  readonly initiates: boolean;
+}
+
 export class FunctionBus implements ModelBus {
-  /** DMA requests dropped because bus master was off, since the function was opened. */
+  /** DMA requests dropped because bus master was off, or migration had stopped the function, since the function was opened. */
   refused = 0;
 
   constructor(
     private readonly bdf: string,
-    private readonly owner: { readonly config: ConfigSpace; readonly irqs: Interrupts; readonly facts: FunctionFacts },
+    private readonly owner: FunctionPart,
   ) {}
 
   *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
@@ -38,23 +48,25 @@ export class FunctionBus implements ModelBus {
     const { bdf } = this;
     const { length } = data;
     const reply = yield* call(IOMMU, iommuApi.dma, { bdf, iova, write: true, length, data, pasid });
-    return reply.pending ? PENDING : !reply.fault;
+    if (reply.pending) return PENDING;
+    if (!reply.fault) this.owner.log.mark(iova, length);
+    return !reply.fault;
   }
 
   private mayStart(length: number): boolean {
     if (length > MAX_DMA) throw new Error(`a model asked for a DMA of ${length} bytes, ${MAX_DMA} is the most`);
-    if (this.owner.config.busMaster) return true;
+    if (this.owner.config.busMaster && this.owner.initiates) return true;
     this.refused++;
     return false;
   }
 
   /** A message that the IOMMU does not let through is lost. */
   *raise(vector: number): Op<void> {
-    const { config } = this.owner;
+    const { config, facts, initiates, irqs } = this.owner;
+    if (!initiates) return;
     const isMessage = (config.msiEnabled || config.msixEnabled) && config.busMaster;
-    const translated = this.owner.facts.msiTranslated && isMessage;
-    if (translated && !(yield* call(IOMMU, iommuApi.msi, { bdf: this.bdf }))) return;
-    yield* this.owner.irqs.raise(vector);
+    if (facts.msiTranslated && isMessage && !(yield* call(IOMMU, iommuApi.msi, { bdf: this.bdf }))) return;
+    yield* irqs.raise(vector);
   }
 
   lower(): void {

@@ -34,6 +34,8 @@ export class Interrupts {
   readonly triggers = new Map<number, number>();
   masked = false;
   line = false;
+  /** INTx: the watched eventfd whose writes unmask. */
+  unmask: number | undefined;
   readonly single: Record<SingleTrigger, number | undefined> = { err: undefined, req: undefined };
   /** Held by SET_IRQS (the kernel's igate). */
   readonly gate = new Lock();
@@ -60,7 +62,14 @@ export class Interrupts {
     this.allocated = 0;
     this.masked = false;
     this.config.msiAllowed = false;
+    yield* this.dropUnmask();
     for (const vector of [...this.triggers.keys()].sort((a, b) => a - b)) yield* this.setTrigger(vector, undefined);
+  }
+
+  *dropUnmask(): Op<void> {
+    const event = this.unmask;
+    this.unmask = undefined;
+    if (event !== undefined) yield* call(PAGES, pagesApi.eventfdUnwatch, { event });
   }
 
   /** Everything off, ERR and REQ included. */
@@ -147,7 +156,7 @@ export class Interrupts {
 
   get heldEventfds(): number {
     const { err, req } = this.single;
-    return this.triggers.size + (err === undefined ? 0 : 1) + (req === undefined ? 0 : 1);
+    return this.triggers.size + [err, req, this.unmask].filter((event) => event !== undefined).length;
   }
 
   encode(w: ByteWriter, view: View): void {
@@ -168,6 +177,7 @@ export class Interrupts {
     );
     event(this.single.err);
     event(this.single.req);
+    event(this.unmask);
   }
 
   decode(r: ByteReader): void {
@@ -179,6 +189,7 @@ export class Interrupts {
     for (const [vector, e] of r.list(() => [r.u32(), event()] as const)) this.triggers.set(vector, e!);
     this.single.err = event();
     this.single.req = event();
+    this.unmask = event();
   }
 
   check(vectors: Readonly<Record<InterruptKind, number>>): string[] {
@@ -193,6 +204,7 @@ export class Interrupts {
         broken.push(`I40: vector ${vector} has a trigger, and ${kind} has ${vectors[kind]} vectors`);
     if (this.allocated > vectors[kind])
       broken.push(`I40: ${this.allocated} vectors of ${kind} allocated, there are ${vectors[kind]}`);
+    if (kind !== 'intx' && this.unmask !== undefined) broken.push('I40: an eventfd unmasks INTx, which is off');
     return broken;
   }
 

@@ -10,10 +10,17 @@ import type { OpenDevice } from './device-call.js';
 import { attachIommufdPt } from './ioctl/attach-iommufd-pt.js';
 import { bindIommufd } from './ioctl/bind-iommufd.js';
 import { detachIommufdPt } from './ioctl/detach-iommufd-pt.js';
+import { deviceFeature } from './ioctl/feature.js';
 import { getInfo } from './ioctl/get-info.js';
 import { getIrqInfo } from './ioctl/get-irq-info.js';
 import { getRegionInfo } from './ioctl/get-region-info.js';
+import { ioeventfd } from './ioctl/ioeventfd.js';
+import { type MigrationFd, precopyInfo } from './ioctl/precopy-info.js';
 import { setIrqs } from './ioctl/set-irqs.js';
+
+export const migrationIoctlRows = frontDoor<MigrationFd>({
+  VFIO_MIG_GET_PRECOPY_INFO: row(uapi.VFIO_MIG_GET_PRECOPY_INFO, precopyInfo),
+});
 
 /** The only ioctl that a file without access takes is BIND. */
 export const deviceIoctlRows = frontDoor<OpenDevice>({
@@ -23,6 +30,8 @@ export const deviceIoctlRows = frontDoor<OpenDevice>({
   VFIO_DEVICE_GET_INFO: row(uapi.VFIO_DEVICE_GET_INFO, getInfo),
   VFIO_DEVICE_GET_REGION_INFO: row(uapi.VFIO_DEVICE_GET_REGION_INFO, getRegionInfo),
   VFIO_DEVICE_GET_IRQ_INFO: row(uapi.VFIO_DEVICE_GET_IRQ_INFO, getIrqInfo),
+  VFIO_DEVICE_IOEVENTFD: row(uapi.VFIO_DEVICE_IOEVENTFD, ioeventfd),
+  VFIO_DEVICE_FEATURE: row(uapi.VFIO_DEVICE_FEATURE, deviceFeature),
   VFIO_DEVICE_SET_IRQS: row(uapi.VFIO_DEVICE_SET_IRQS, setIrqs),
 });
 

@@ -5,28 +5,45 @@
  * b042). An access of more than MAX_ACCESS bytes to a BAR is done in part, as read(2) and write(2) may: messages are bounded.
  */
 import { lockRead, lockWrite, MAX_DMA, type Op, unlock } from '@vfiolab/core';
-import { fail, ok, type Result, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '@vfiolab/uapi';
+import {
+  fail,
+  ok,
+  type Result,
+  VFIO_PCI_BAR5_REGION_INDEX,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_ROM_REGION_INDEX,
+} from '@vfiolab/uapi';
 import { insideBar, readBar, writeBar } from './bar-access.js';
 import { tellMemory } from './map-region.js';
 import { placeOf, type RegionPlace } from './regions.js';
+import { readRom } from './rom.js';
 import type { VfioDevice } from './vfio-device.js';
 
 /** Bytes of one access to a BAR. */
 export const MAX_ACCESS = MAX_DMA;
 
-/** The ROM has no contents and VGA and device specific regions do not exist: EINVAL (trace b042). */
+/** The ROM cannot be written, and VGA and device specific regions do not exist: EINVAL (trace b042). */
 const isBar = ({ index }: RegionPlace): boolean => index <= VFIO_PCI_BAR5_REGION_INDEX;
 
 export function* readRegion(device: VfioDevice, fileOffset: number, length: number): Op<Result<Uint8Array>> {
   if (length === 0) return ok(new Uint8Array(0));
   const place = placeOf(fileOffset);
   if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return device.config.read(place.offset, length);
+  if (place.index === VFIO_PCI_ROM_REGION_INDEX) return yield* readRomRegion(device, place.offset, length);
   if (!isBar(place)) return fail('EINVAL');
   const bar = device.bar(place.index);
   const inside = insideBar(bar, place.offset, length);
   if (!inside.ok) return inside;
   yield* lockRead(device.memory);
   return readBar(device, bar!, place.offset, Math.min(inside.value, MAX_ACCESS));
+}
+
+function* readRomRegion(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
+  const inside = insideBar(device.rom, offset, length);
+  if (!inside.ok) return inside;
+  yield* lockRead(device.memory);
+  if (!device.config.memoryEnabled) return fail('EIO');
+  return ok(readRom(device.facts, offset, Math.min(inside.value, MAX_ACCESS)));
 }
 
 export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8Array): Op<Result<number>> {

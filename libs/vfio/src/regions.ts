@@ -43,8 +43,8 @@ const READ_WRITE = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 /** Undefined: no such region, VGA included. A BAR without a window, and the ROM, are there with size 0. */
 export function regionSize(device: VfioDevice, index: number): RegionSize | undefined {
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { ...ABSENT, size: device.layout.size, flags: READ_WRITE };
-  // The machine's description has no ROM contents; an unreadable ROM has size 0 (semantics D2.4).
-  if (index === VFIO_PCI_ROM_REGION_INDEX) return ABSENT;
+  if (index === VFIO_PCI_ROM_REGION_INDEX)
+    return device.rom ? { ...ABSENT, size: device.rom.size, flags: VFIO_REGION_INFO_FLAG_READ } : ABSENT;
   if (index > VFIO_PCI_BAR5_REGION_INDEX) return undefined;
   const bar = device.bar(index);
   if (!bar) return ABSENT;

@@ -1,4 +1,4 @@
-import { pagesApi } from '@vfiolab/core';
+import { deviceApi, pagesApi } from '@vfiolab/core';
 import * as uapi from '@vfiolab/uapi';
 import { boundBench, CONFIG, type Client, eventFd } from './testing/client.js';
 import { E1000E, EDU } from './testing/functions.js';
@@ -7,6 +7,7 @@ const [INTX, MSI, MSIX, ERR, REQ] = [0, 1, 2, 3, 4];
 const TRIGGER_NONE = 33;
 const TRIGGER_BOOL = 34;
 const UNMASK_NONE = 17;
+const UNMASK_EVENTFD = 20;
 const MASK_NONE = 9;
 const RAISE = 0x60;
 const ACK = 0x64;
@@ -110,12 +111,35 @@ describe('INTx (trace b050, in its order)', () => {
     irq(TRIGGER_NONE, INTX, 0, 1);
     expect(got()).toBe(2);
   });
-  test('masking by eventfd is ENOTTY; unmasking by eventfd is not there', () => {
-    expect([c.setEventfds(dev, INTX, 0, [11], 12), c.setEventfds(dev, INTX, 0, [11], 20)]).toEqual([
-      'ENOTTY',
-      'ENOTTY',
-    ]);
-    expect(c.setEventfds(dev, INTX, 0, [-1], 20)).toBeUndefined();
+  test('masking by eventfd is ENOTTY', () => {
+    expect(c.setEventfds(dev, INTX, 0, [11], 12)).toBe('ENOTTY');
+  });
+  test('an eventfd unmasks when it is written to, one at a time', () => {
+    expect(c.setEventfds(dev, INTX, 0, [11], UNMASK_EVENTFD)).toBeUndefined();
+    expect(c.setEventfds(dev, INTX, 0, [12], UNMASK_EVENTFD)).toBe('EBUSY');
+    c.poke(dev, RAISE, 1n);
+    expect(got()).toBe(1);
+    c.h.ask(deviceApi.eventfdFired, { event: c.h.world.eventOf('e11') });
+    expect(got()).toBe(1);
+    c.poke(dev, ACK, 1n);
+    c.h.ask(deviceApi.eventfdFired, { event: c.h.world.eventOf('e11') });
+    c.poke(dev, RAISE, 1n);
+    expect(got()).toBe(1);
+    c.poke(dev, ACK, 1n);
+    irq(UNMASK_NONE, INTX, 0, 1);
+    expect(c.setEventfds(dev, INTX, 0, [-1], UNMASK_EVENTFD)).toBeUndefined();
+    expect(c.h.core.figures()).toMatchObject({ heldEventfds: 1 });
+  });
+  test('an eventfd that can be read already unmasks at once', () => {
+    irq(MASK_NONE, INTX, 0, 1);
+    c.poke(dev, RAISE, 1n);
+    expect(got()).toBe(0);
+    c.h.world.counters.set('e12', 1);
+    expect(c.setEventfds(dev, INTX, 0, [12], UNMASK_EVENTFD)).toBeUndefined();
+    expect(got()).toBe(1);
+    expect(c.setEventfds(dev, INTX, 0, [-1], UNMASK_EVENTFD)).toBeUndefined();
+    c.poke(dev, ACK, 1n);
+    irq(UNMASK_NONE, INTX, 0, 1);
   });
   test('INTx disable in the command register masks and mutes; enabling unmasks', () => {
     c.pwrite(dev, CONFIG + 4, '0604');

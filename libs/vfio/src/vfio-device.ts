@@ -9,44 +9,66 @@
 import {
   type ByteReader,
   type ByteWriter,
+  call,
   type FunctionFacts,
+  IOMMUFD,
+  iommufdApi,
   Lock,
   lockWrite,
   type Op,
+  PAGES,
+  pagesApi,
   unlock,
   type View,
 } from '@vfiolab/core';
-import { type DeviceModel, makeModel, modelNames } from '@vfiolab/devices';
+import { type DeviceModel, isMigratable, makeModel } from '@vfiolab/devices';
+import { resetMethods } from '@vfiolab/pci';
 import {
-  isKernelProfile,
   type KernelProfile,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_REQ_IRQ_INDEX,
+  VFIO_PCI_ROM_REGION_INDEX,
 } from '@vfiolab/uapi';
 import type { Binding, CdevFile } from './cdev-file.js';
-import { type ConfigLayout, configLayout, resetMethods } from './config-layout.js';
+import { type ConfigLayout, configLayout } from './config-layout.js';
 import { type ConfigEffect, ConfigSpace } from './config-space.js';
+import { DmaLog } from './dma-log.js';
 import { FunctionBus } from './function-bus.js';
 import type { Bar } from './function-image.js';
 import { Interrupts } from './interrupts.js';
+import { Ioeventfds } from './ioeventfds.js';
 import { read16 } from './little-endian.js';
+import { LowPower } from './low-power.js';
+import type { MadeFiles } from './made-files.js';
+import { initiates, responds } from './migration/arcs.js';
+import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
+import { flagsOf, type ProfileFlags } from './profile-flags.js';
 
 export class VfioDevice {
   /** Held by bind, attach, detach and the release of a bound file (the kernel's device set lock). */
   readonly set = new Lock();
   /** Held for reading by accesses to BARs, for writing by resets and by writes of the command register. */
   readonly memory = new Lock();
-  readonly profile: KernelProfile;
+  readonly flags: ProfileFlags;
   readonly layout: ConfigLayout;
   readonly resets: readonly string[];
   readonly bus: FunctionBus;
   readonly model: DeviceModel;
   config: ConfigSpace;
   irqs: Interrupts;
+  readonly power = new LowPower();
+  readonly ioeventfds = new Ioeventfds();
+  /** BARs of which dma-bufs were exported: the first of the frames that stand for each. */
+  readonly lent = new Map<number, number>();
+  /** Both are there when the model can be taken to another host. */
+  readonly migration: Migration | undefined;
+  readonly log = new DmaLog();
+  /** Of a PF: what it and its VFs are opened with; undefined: nobody has set one. */
+  vfToken: Uint8Array | undefined;
   /** The file of the cdev that has access. */
   bound: CdevFile | undefined;
   /** The function is open through its group: by how many files, and bound to which iommufd, if to one. */
@@ -57,14 +79,18 @@ export class VfioDevice {
   memoryTold = false;
 
   /** `facts` have been looked at by {@link whatIsWrong}. */
-  constructor(readonly facts: FunctionFacts) {
-    this.profile = facts.profile as KernelProfile;
+  constructor(
+    readonly facts: FunctionFacts,
+    private readonly made: MadeFiles,
+  ) {
+    this.flags = flagsOf(facts.profile as KernelProfile);
     this.layout = configLayout(facts);
-    this.resets = resetMethods(this.layout, facts);
+    this.resets = resetMethods(this.layout.hardware, facts.busReset);
     this.config = new ConfigSpace(this.layout);
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
     this.model = makeModel(facts.model, this.bus)!;
+    if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
 
   get isOpen(): boolean {
@@ -81,8 +107,15 @@ export class VfioDevice {
 
   /** Last close: no more DMA, none under way, no interrupts, no client's values left (semantics D1.2, E9). */
   *disable(): Op<void> {
+    yield* this.ioeventfds.removeAll();
     yield* lockWrite(this.memory);
+    yield* this.leaveLowPower();
     this.config.clearBusMaster();
+    yield* this.revoke();
+    this.lent.clear();
+    this.made.killDmabufs();
+    this.log.stop();
+    this.migration?.close();
     this.model.reset();
     yield* unlock(this.memory);
     yield* lockWrite(this.irqs.gate);
@@ -91,27 +124,69 @@ export class VfioDevice {
     this.enable();
   }
 
+  /** The caller holds `memory` for writing, and the function is not in low power. */
+  *enterLowPower(wake: number | undefined): Op<void> {
+    this.power.enter(wake);
+    yield* this.revoke();
+  }
+
+  /** Do BARs answer to others than the client's own calls? */
+  get lends(): boolean {
+    return this.config.memoryEnabled && !this.power.engaged;
+  }
+
+  /** Importers of its dma-bufs lose them (semantics B8.3). */
+  *revoke(): Op<void> {
+    if (this.lent.size > 0) yield* call(IOMMUFD, iommufdApi.dmabufRevoke, undefined);
+  }
+
+  *leaveLowPower(): Op<void> {
+    const event = this.power.leave();
+    if (event !== undefined) yield* call(PAGES, pagesApi.eventfdDrop, { event });
+  }
+
+  /** A call has come: a function that asked to be told wakes up for good (semantics D7.2). */
+  *wakeUp(): Op<void> {
+    if (this.power.wake === undefined) return;
+    const event = this.power.leave()!;
+    yield* call(PAGES, pagesApi.eventfdSignal, { event });
+    yield* call(PAGES, pagesApi.eventfdDrop, { event });
+  }
+
   /**
    * Resets the function. The caller holds `memory` for writing, so no DMA is under way. The host puts config space back
    * as it was, so enables, bus master and vectors stay as they were (semantics D6.2, trace b060).
    */
-  resetFunction(): void {
+  *resetFunction(): Op<void> {
+    yield* this.revoke();
     this.config.wake();
     this.resetModel();
   }
 
+  /** Does the function start requests of its own? Not while migration has stopped it (semantics D9.5). */
+  get initiates(): boolean {
+    return this.migration === undefined || initiates(this.migration.state);
+  }
+
+  /** Do writes to its registers change it? */
+  get responds(): boolean {
+    return this.migration === undefined || responds(this.migration.state);
+  }
+
   private resetModel(): void {
+    this.migration?.restart();
     this.model.reset();
     this.irqs.setLine(false);
   }
 
-  /** What a write to config space set off. The caller holds `memory` for writing. */
+  /** What a write to config space set off, dma-bufs included. The caller holds `memory` for writing. */
   *carryOut(effects: readonly ConfigEffect[]): Op<void> {
+    if (!this.lends) yield* this.revoke();
     for (const effect of effects) {
       if (effect === 'intx-disable') this.irqs.maskIntx();
       else if (effect === 'intx-enable') yield* this.irqs.unmaskIntx();
       else if (effect === 'soft-reset') this.resetModel();
-      else this.resetFunction();
+      else yield* this.resetFunction();
     }
   }
 
@@ -138,11 +213,25 @@ export class VfioDevice {
 
   /** Only functions with PCI Express have the ERR index, up to 7.2 (semantics F). */
   get hasErrorIndex(): boolean {
-    return this.facts.pcie || this.profile === '7.3';
+    return this.facts.pcie || this.flags.errForAll;
+  }
+
+  /** MSI-X vectors can be added while it is on (semantics D5.1; not on Arm: trace b053 there). */
+  get msixGrows(): boolean {
+    return this.layout.places.msix !== undefined && this.facts.msixGrows;
+  }
+
+  get heldEventfds(): number {
+    return this.irqs.heldEventfds + this.ioeventfds.size + (this.power.wake === undefined ? 0 : 1);
   }
 
   bar(index: number): Bar | undefined {
     return this.facts.bars.find((b) => b.index === index && index < 6);
+  }
+
+  /** The expansion ROM. */
+  get rom(): Bar | undefined {
+    return this.facts.bars.find(({ index }) => index === VFIO_PCI_ROM_REGION_INDEX);
   }
 
   /** The BAR behind which the model answers: the first memory BAR. */
@@ -154,6 +243,12 @@ export class VfioDevice {
     this.config.encode(w);
     this.irqs.encode(w, view);
     this.model.encode(w);
+    this.power.encode(w, view);
+    this.ioeventfds.encode(w, view);
+    this.migration?.encode(w);
+    this.log.encode(w);
+    if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
+    w.bytes(this.vfToken ?? NO_TOKEN);
     if (view === 'meaning') return;
     w.num(this.bus.refused);
     w.bool(this.mapped);
@@ -164,61 +259,17 @@ export class VfioDevice {
     this.config.decode(r);
     this.irqs.decode(r);
     this.model.decode(r);
+    this.power.decode(r);
+    this.ioeventfds.decode(r);
+    this.migration?.decode(r);
+    this.log.decode(r);
+    r.list(() => this.lent.set(r.u8(), r.num()));
+    const token = r.bytes();
+    this.vfToken = token.length > 0 ? token.slice() : undefined;
     this.bus.refused = r.num();
     this.mapped = r.bool();
     this.memoryTold = r.bool();
   }
-
-  check(): string[] {
-    const broken = [...this.config.check(), ...this.model.check()];
-    const vectors = {
-      none: 0,
-      intx: 1,
-      msi: this.irqCount(VFIO_PCI_MSI_IRQ_INDEX),
-      msix: this.irqCount(VFIO_PCI_MSIX_IRQ_INDEX),
-    };
-    broken.push(...this.irqs.check(vectors));
-    if (!this.isOpen && this.config.busMaster) broken.push('I42: bus master is on and nobody has the function open');
-    if (
-      !this.isOpen &&
-      (this.irqs.kind !== 'none' || this.irqs.single.err !== undefined || this.irqs.single.req !== undefined)
-    )
-      broken.push('I17: interrupts are on and nobody has the function open');
-    return broken;
-  }
-
-  describe(): string[] {
-    const { config, facts } = this;
-    const command = config.command.toString(16).padStart(4, '0');
-    return [
-      `function ${facts.bdf} vfio${facts.minor} command 0x${command} D${config.powerState} resets [${this.resets.join(' ')}] refused DMA ${this.bus.refused}`,
-      this.irqs.describe(),
-      this.model.describe(),
-    ];
-  }
 }
 
-const MAX_MINOR = 1 << 20;
-
-/** Why a function cannot be driven, in words; undefined when it can. */
-export function whatIsWrong(facts: FunctionFacts): string | undefined {
-  const { config, bars } = facts;
-  if (![0, 64, 256, 4096].includes(config.length)) return `config: ${config.length} bytes; give 0, 64, 256 or 4096`;
-  if ((config[pci.HEADER_TYPE] ?? 0) & 0x7f)
-    return 'config: header type is not 0; only endpoints can be passed through';
-  if (!isKernelProfile(facts.profile)) return `profile: there is no '${facts.profile}'`;
-  if (facts.minor >= MAX_MINOR) return `minor: ${facts.minor} is not below ${MAX_MINOR}`;
-  const used = new Set<number>();
-  for (const bar of bars) {
-    const power = Number.isInteger(Math.log2(bar.size)) && bar.size >= 4;
-    if (!power) return `bar ${bar.index}: size ${bar.size} is not a power of two of at least 4`;
-    if (bar.index > 6) return `bar ${bar.index}: there are BARs 0 to 5, and 6 is the expansion ROM`;
-    if (bar.wide && (bar.io || bar.index > 4)) return `bar ${bar.index}: cannot be 64 bits wide`;
-    for (const index of bar.wide ? [bar.index, bar.index + 1] : [bar.index]) {
-      if (used.has(index)) return `bar ${index}: given twice`;
-      used.add(index);
-    }
-  }
-  if (facts.model !== '' && !modelNames.includes(facts.model)) return `model: there is no '${facts.model}'`;
-  return undefined;
-}
+const NO_TOKEN = new Uint8Array(0);

@@ -1,20 +1,21 @@
 /** What `groups` asks of a device's actor, besides the system calls that clients make (`sys`). */
 import {
   api,
+  bool,
   bytes,
+  list,
   message,
   method,
   nothing,
+  num,
   optional,
   result,
   str,
   token,
   u32,
+  u64,
   u8,
   type ValueOf,
-  list,
-  num,
-  bool,
 } from '../codec.js';
 import { newFile } from './sys.js';
 
@@ -37,6 +38,12 @@ export const functionFacts = message({
   busReset: bool,
   /** Messages of the function go through the IOMMU, and are lost where it does not let them through. */
   msiTranslated: optional(bool),
+  /** The function is a PF: it has virtual functions, enabled or not. */
+  sriov: bool,
+  /** MSI-X vectors can be added while it is on. */
+  msixGrows: bool,
+  /** Where its message interrupts are written to. */
+  msiAddress: u64,
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
@@ -64,4 +71,22 @@ export const deviceApi = api('device', {
   remove: method(33, nothing, nothing),
   /** From iommu: the page request that a DMA waits for was answered. Answers when the device has gone on. */
   pageResponse: method(48, message({ success: bool }), nothing),
+  /** From pages: a client has written to an eventfd that this function watches. Answers when what follows from it is done. */
+  eventfdFired: method(54, message({ event: num }), nothing),
+  /**
+   * From iommufd: memory [start, start + length) of a dma-buf that the function exported, named by `client`'s token; it may be
+   * mapped until the function revokes it. `frame`: where the dma-buf begins. EBADF: no dma-buf; EINVAL: not all inside;
+   * ENODEV: revoked; EOPNOTSUPP: more than one range (semantics B8.2).
+   */
+  dmabufOpen: method(
+    49,
+    message({ token, client: str, start: u64, length: u64 }),
+    result(message({ frame: num, pages: num })),
+  ),
+  /**
+   * A load or store of a process in a window of a device file that it has mapped; `offset` is that in the file. EBADF; EIO: the
+   * device does not answer there (SIGBUS).
+   */
+  load: method(52, message({ token, offset: num, length: u32 }), result(bytes), { clients: true }),
+  store: method(53, message({ token, offset: num, data: bytes }), result(u32), { clients: true }),
 });

@@ -56,6 +56,11 @@ export const iommufdApi = api('iommufd', {
   /** The same for a device without an IOMMU, which is bound to nothing. EPERM: `client` may not, or there is an IOAS. */
   compatNoiommu: method(39, message({ context: num, client: str }), result(nothing)),
   /**
+   * From device: the function takes back what it lent by dma-bufs. Answers when no domain has a PTE to it any more; areas that
+   * showed it stay and never get it back (semantics B8.3).
+   */
+  dmabufRevoke: method(49, nothing, nothing),
+  /**
    * mmap(2) of /dev/iommu: bytes [offset, offset + length), `prot`: PROT_*. Answers a file that stands for the mapping: pread and
    * pwrite of it, from offset 0 on, are loads and stores, and it is closed to unmap. EBADF; ENODEV: before 7.2, or another
    * kind of file; EINVAL: not shared; EPERM: executable; ENXIO: not exactly a vIOMMU's window; ENOMEM: too many.

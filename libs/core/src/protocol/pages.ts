@@ -183,6 +183,8 @@ export const pagesApi = api('pages', {
     message({ bdf: str, client: str, region: u32, pages: num, page: num, va: num, length: num, prot: u32 }),
     result(num),
   ),
+  /** From a device: the frames of one of its regions, for dma-bufs; always the same. EPERM: another device's; ENOMEM. */
+  deviceFrames: method(92, message({ bdf: str, region: u32, pages: num }), result(message({ frame: num }))),
   /** From a device that is mapped: do its memory regions answer? */
   deviceMemory: method(83, message({ bdf: str, on: bool }), nothing),
   /** From iommu: the device behind a frame of device memory, and where in it. */
@@ -221,6 +223,12 @@ export const pagesApi = api('pages', {
   eventfdDrop: method(61, message({ event: num }), nothing),
   /** From device: add 1. */
   eventfdSignal: method(62, message({ event: num }), nothing),
+  /**
+   * From device: holds the eventfd behind a client's token and wants to hear of every write to it. `ready`: its counter is not
+   * 0 now. EBADF. One hold may be a watch or not; a watch is given back by `eventfdUnwatch`.
+   */
+  eventfdWatch: method(90, message({ token, client: str }), result(message({ event: num, ready: bool }))),
+  eventfdUnwatch: method(91, message({ event: num }), nothing),
   /** Event to a client: an eventfd of yours may be readable. */
   eventfdReady: method(63, message({ token }), nothing),
 });

@@ -4,6 +4,7 @@ import type { IoctlCall } from '@vfiolab/core';
 import type { Context } from '../context.js';
 import type { OpenFiles } from '../open-files.js';
 import type { ProfileFlags } from '../profile-flags.js';
+import type { PeerStores } from '../peer-memory.js';
 import type { Dmabufs } from '../selftest/dmabuf.js';
 
 export interface IommufdFile {
@@ -13,6 +14,7 @@ export interface IommufdFile {
   /** All of the host, for what concerns more than one. */
   readonly contexts: ReadonlyMap<number, Context>;
   readonly dmabufs: Dmabufs;
+  readonly peers: PeerStores;
 }
 
 export type Call<S extends AnyStruct> = IoctlCall<IommufdFile, S>;

@@ -1,11 +1,20 @@
 /** IOMMU_IOAS_MAP_FILE: map pages of a file, whoever has them mapped (semantics B8.1), or memory of a dma-buf (B8.2). */
 import { fail, type iommu_ioas_map_file, ok, PAGE_SIZE, type Result, type StructOf } from '@vfiolab/uapi';
-import { call as ask, type FdArgument, type IoctlResult, type Op, PAGES, pagesApi } from '@vfiolab/core';
+import {
+  call as ask,
+  deviceOf,
+  type FdArgument,
+  type IoctlResult,
+  lockRead,
+  type Op,
+  PAGES,
+  pagesApi,
+  unlock,
+} from '@vfiolab/core';
 import { isIoas } from '../context.js';
-import type { Ioas } from '../ioas.js';
+import type { Ioas, Store } from '../ioas.js';
 import { judgeRange, mapSlices, mapUser } from '../map.js';
 import { hold } from '../objects.js';
-import type { Dmabuf } from '../selftest/dmabuf.js';
 import { dmabufBehind } from '../selftest/dmabuf-ops.js';
 import { U64_MAX } from '../spans.js';
 import { putStore } from '../stores.js';
@@ -28,16 +37,16 @@ export function* ioasMapFile(
   const ioas = yield* hold(call.file.context.objects, cmd.ioas_id, isIoas);
   if (!ioas.ok) return ioas;
   const file = call.fds.find(({ fd }) => fd === cmd.fd);
-  const dmabuf = file && dmabufBehind(call.file.files, file, call.client);
-  const iova = dmabuf
-    ? yield* mapDmabuf(call.client, ioas.value, dmabuf, cmd)
-    : yield* mapPages(call, ioas.value, cmd, file);
+  const lent = file && (yield* storeOf(call, cmd, file));
+  if (lent && !lent.ok) return lent;
+  const iova = lent ? yield* mapStore(ioas.value, lent.value, cmd) : yield* mapPages(call, ioas.value, cmd, file);
   if (!iova.ok) return iova;
   const told = call.respond({ iova: iova.value });
   return told.ok ? ok(0) : told;
 }
 
 type Cmd = StructOf<typeof iommu_ioas_map_file>;
+type MapFileCall = Call<typeof iommu_ioas_map_file>;
 
 const placeOf = ({ flags, iova }: Cmd): bigint | undefined => (flags & FIXED ? iova : undefined);
 
@@ -74,14 +83,25 @@ function* foreignDmabuf(client: string, { owner, token }: FdArgument): Op<number
 
 const isWithin = ({ start, length }: Cmd, bytes: number): boolean => length > 0n && start + length <= BigInt(bytes);
 
-/** The store is there before its place is looked for: a dma-buf that is revoked meanwhile takes it along (B8.3). */
-function* mapDmabuf(client: string, ioas: Ioas, dmabuf: Dmabuf, cmd: Cmd): Op<Result<bigint>> {
+/** A store over a dma-buf of the self-test or of a device, with a reference that is the caller's; undefined: no dma-buf. */
+function* storeOf(call: MapFileCall, cmd: Cmd, file: FdArgument): Op<Result<Store> | undefined> {
   const { start, length, flags } = cmd;
   const writable = (flags & WRITEABLE) !== 0;
-  const store = dmabuf.open(client, start, length, writable);
-  if (!store.ok) return store;
-  const slice = { store: store.value, startByte: start % BigInt(PAGE_SIZE), length };
-  const iova = yield* mapSlices(ioas, [slice], protOf(flags), writable, placeOf(cmd));
-  yield* putStore(store.value);
+  const mock = dmabufBehind(call.file.files, file, call.client);
+  if (mock) return mock.open(call.client, start, length, writable);
+  if (deviceOf(file.owner) === undefined) return undefined;
+  const { peers } = call.file;
+  yield* lockRead(peers.asking);
+  const opened = yield* peers.open(file, call.client, start, length, writable);
+  yield* unlock(peers.asking);
+  return !opened.ok && opened.errno === 'EBADF' ? undefined : opened;
+}
+
+/** The store is there before its place is looked for: an owner that takes its memory back meanwhile takes it along (B8.3). */
+function* mapStore(ioas: Ioas, store: Store, cmd: Cmd): Op<Result<bigint>> {
+  const { start, length, flags } = cmd;
+  const slice = { store, startByte: start % BigInt(PAGE_SIZE), length };
+  const iova = yield* mapSlices(ioas, [slice], protOf(flags), (flags & WRITEABLE) !== 0, placeOf(cmd));
+  yield* putStore(store);
   return iova;
 }

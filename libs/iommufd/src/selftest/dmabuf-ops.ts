@@ -8,11 +8,9 @@ import {
   type Result,
   type StructOf,
 } from '@vfiolab/uapi';
-import { type FdArgument, type IoctlResult, lockWrite, type Op, unlock } from '@vfiolab/core';
-import { type Context, isIoas } from '../context.js';
-import { clear } from '../fill.js';
-import type { Ioas } from '../ioas.js';
+import { type FdArgument, type IoctlResult, type Op } from '@vfiolab/core';
 import type { OpenFiles } from '../open-files.js';
+import { emptyEverywhere } from '../revoke.js';
 import { done, type TestCall } from './call.js';
 import { type Dmabuf, MAX_DMABUF_PAGES } from './dmabuf.js';
 
@@ -52,8 +50,11 @@ export function* dmabufRevoke(
 ): Op<IoctlResult> {
   const dmabuf = dmabufOf(call, dmabuf_fd);
   if (!dmabuf.ok) return dmabuf;
-  if (revoked) yield* revoke(call.file.contexts.values(), dmabuf.value);
-  else dmabuf.value.revoked = false;
+  const { value } = dmabuf;
+  if (revoked) {
+    value.revoke();
+    yield* emptyEverywhere(call.file.contexts.values(), (store) => store.dmabuf === value);
+  } else value.revoked = false;
   return done;
 }
 
@@ -62,23 +63,4 @@ function dmabufOf(call: TestCall, fd: number): Result<Dmabuf> {
   if (!named) return fail('EBADF');
   const dmabuf = dmabufBehind(call.file.files, named, call.client);
   return dmabuf ? ok(dmabuf) : fail('EINVAL');
-}
-
-/** Answers when no domain has a PTE to its memory any more. Fills that begin from now on skip its stores. */
-function* revoke(contexts: Iterable<Context>, dmabuf: Dmabuf): Op<void> {
-  dmabuf.revoke();
-  const all = [...contexts].flatMap((context) => context.objects.all().filter(isIoas));
-  for (const ioas of all.filter((each) => mayShow(each, dmabuf))) yield* emptyIn(ioas, dmabuf);
-}
-
-/** An area that is being built does not tell yet. */
-const mayShow = (ioas: Ioas, dmabuf: Dmabuf): boolean =>
-  [...ioas.areas].some(({ store }) => !store || store.dmabuf === dmabuf);
-
-/** Held for writing, the lock waits for fills on their way, of areas and of domains, so that none writes PTEs later. */
-function* emptyIn(ioas: Ioas, dmabuf: Dmabuf): Op<void> {
-  yield* lockWrite(ioas.domainsLock);
-  const areas = [...ioas.areas].filter(({ store }) => store?.dmabuf === dmabuf);
-  if (areas.length > 0) yield* clear(areas, ioas.hwpts);
-  yield* unlock(ioas.domainsLock);
 }

@@ -20,6 +20,9 @@ export const MAX_DMABUF_STORES = 1 << 16;
 const FIRST_FRAME = 2 ** 31 - MAX_DMABUFS * MAX_DMABUF_PAGES;
 
 export class Dmabuf {
+  readonly kind = 'mock';
+  /** Only mock devices reach it. */
+  readonly mock = true;
   revoked = false;
   fileOpen = true;
   readonly stores = new Map<number, Store>();

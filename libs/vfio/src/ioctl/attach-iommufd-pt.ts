@@ -13,7 +13,7 @@ type Attach = typeof vfio_device_attach_iommufd_pt;
 
 export function* attachIommufdPt(c: DeviceCall<Attach>, cmd: StructOf<Attach>): Op<IoctlResult> {
   const { device, file } = c.file;
-  const byPasid = hasPasidFlag(device.profile, cmd.flags, VFIO_DEVICE_ATTACH_PASID);
+  const byPasid = hasPasidFlag(device.flags, cmd.flags, VFIO_DEVICE_ATTACH_PASID);
   if (cmd.flags !== 0 && !byPasid) return fail('EINVAL');
   yield* lockWrite(device.set);
   if (byPasid) return yield* byPasidFlag(c, cmd);

@@ -2,8 +2,8 @@
  * VFIO_DEVICE_BIND_IOMMUFD: claims DMA ownership inside an iommufd, enables the function, unlocks the file.
  *
  * Rule: checks in the kernel's order, and what a failed call did is undone in reverse (semantics A3.2; traces b011, b012):
- * flags and sign of the fd, not a cdev's file, group node open (EBUSY), this file bound already, the fd itself (EBADF,
- * EBADFD), another file has access, ownership (EPERM), write-back (EFAULT).
+ * flags and sign of the fd, not a cdev's file, group node open (EBUSY), this file bound already, the VF token (EFAULT,
+ * EINVAL), the fd itself (EBADF, EBADFD), another file has access, ownership (EPERM), write-back (EFAULT).
  * The claim on the group is taken once a function, under the set lock: while any file is bound the group node cannot be
  * open, so asking again could not be refused.
  */
@@ -19,31 +19,50 @@ import {
   lockWrite,
   type Op,
 } from '@vfiolab/core';
-import { fail, type Result, ok, type StructOf, type vfio_device_bind_iommufd } from '@vfiolab/uapi';
+import {
+  copyIn,
+  fail,
+  type Result,
+  ok,
+  type StructOf,
+  VFIO_DEVICE_BIND_FLAG_TOKEN,
+  VFIO_TOKEN_UUID_LENGTH,
+  type vfio_device_bind_iommufd,
+} from '@vfiolab/uapi';
 import type { DeviceCall } from '../device-call.js';
 
 type Bind = typeof vfio_device_bind_iommufd;
 
 export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
-  // From 7.2 on a flag announces a VF token; a function without VFs takes none, so it is EINVAL there too.
-  if (cmd.flags !== 0 || cmd.iommufd < 0) return fail('EINVAL');
   const { device } = c.file;
+  const known = device.flags.bindTakesToken ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0;
+  if (cmd.flags & ~known || cmd.iommufd < 0) return fail('EINVAL');
   if (c.file.file.viaGroup) return fail('EINVAL');
   const { bdf } = device.facts;
   yield* lockWrite(device.set);
-  if (device.bound) return refuseSecond(c, cmd.iommufd);
+  if (device.bound) return refuseSecond(c, cmd);
   const claimed = yield* call(GROUPS, groupsApi.cdevClaim, { bdf });
   if (!claimed.ok) return claimed;
-  const bound = yield* bindClaimed(c, cmd.iommufd);
+  const bound = yield* bindClaimed(c, cmd);
   if (!bound.ok) yield* call(GROUPS, groupsApi.cdevRelease, { bdf });
   return bound;
 }
 
 /** The function has access already, through this file or another one. */
-function refuseSecond(c: DeviceCall<Bind>, fd: number): IoctlResult {
+function refuseSecond(c: DeviceCall<Bind>, cmd: StructOf<Bind>): IoctlResult {
   if (c.file.file.binding) return fail('EINVAL');
-  const iommufd = iommufdOf(c.fds, fd);
+  const token = tokenOf(c, cmd);
+  if (!token.ok) return token;
+  const iommufd = iommufdOf(c.fds, cmd.iommufd);
   return iommufd.ok ? fail('EINVAL') : iommufd;
+}
+
+/** The VF token that comes with the call: a PF without VFs takes it as its new one (semantics A3.7). */
+function tokenOf(c: DeviceCall<Bind>, { flags, token_uuid_ptr }: StructOf<Bind>): Result<Uint8Array | undefined> {
+  if (!(flags & VFIO_DEVICE_BIND_FLAG_TOKEN)) return ok(undefined);
+  const token = copyIn(c.user, token_uuid_ptr, VFIO_TOKEN_UUID_LENGTH);
+  if (!token.ok) return token;
+  return c.file.device.facts.sriov ? ok(token.value.slice()) : fail('EINVAL');
 }
 
 function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
@@ -52,8 +71,10 @@ function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
   return passed.owner === IOMMUFD ? ok(passed) : fail('EBADFD');
 }
 
-function* bindClaimed(c: DeviceCall<Bind>, fd: number): Op<IoctlResult> {
-  const iommufd = iommufdOf(c.fds, fd);
+function* bindClaimed(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
+  const token = tokenOf(c, cmd);
+  if (!token.ok) return token;
+  const iommufd = iommufdOf(c.fds, cmd.iommufd);
   if (!iommufd.ok) return iommufd;
   const { device, file } = c.file;
   if (device.shared) return fail('EINVAL');
@@ -65,6 +86,7 @@ function* bindClaimed(c: DeviceCall<Bind>, fd: number): Op<IoctlResult> {
     yield* call(IOMMUFD, iommufdApi.unbind, bound.value);
     return written;
   }
+  device.vfToken = token.value ?? device.vfToken;
   device.enable();
   device.bound = file;
   file.binding = bound.value;

@@ -12,7 +12,7 @@ type Detach = typeof vfio_device_detach_iommufd_pt;
 
 export function* detachIommufdPt(c: DeviceCall<Detach>, cmd: StructOf<Detach>): Op<IoctlResult> {
   const { device, file } = c.file;
-  const byPasid = hasPasidFlag(device.profile, cmd.flags, VFIO_DEVICE_DETACH_PASID);
+  const byPasid = hasPasidFlag(device.flags, cmd.flags, VFIO_DEVICE_DETACH_PASID);
   if (cmd.flags !== 0 && !byPasid) return fail('EINVAL');
   yield* lockWrite(device.set);
   if (byPasid) {

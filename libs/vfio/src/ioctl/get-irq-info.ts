@@ -30,8 +30,8 @@ export function getIrqInfo(c: DeviceCall<IrqInfo>, cmd: StructOf<IrqInfo>): Ioct
   return written.ok ? ok(0) : written;
 }
 
-/** MSI-X vectors can be added while it is on; a function without MSI-X says NORESIZE (semantics D5.1). */
+/** MSI-X vectors may be added while it is on; a function without MSI-X says NORESIZE (semantics D5.1). */
 function abilities(device: VfioDevice, index: number): number {
   if (index === VFIO_PCI_INTX_IRQ_INDEX) return VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-  return index === VFIO_PCI_MSIX_IRQ_INDEX && device.layout.places.msix ? 0 : VFIO_IRQ_INFO_NORESIZE;
+  return index === VFIO_PCI_MSIX_IRQ_INDEX && device.msixGrows ? 0 : VFIO_IRQ_INFO_NORESIZE;
 }

@@ -5,15 +5,16 @@
  * PASID, but counts as one of these.
  */
 import { call, IOMMUFD, iommufdApi, type Op } from '@vfiolab/core';
-import { fail, type KernelProfile, type Result } from '@vfiolab/uapi';
+import { fail, type Result } from '@vfiolab/uapi';
 import type { CdevFile } from '../cdev-file.js';
+import type { ProfileFlags } from '../profile-flags.js';
 
 /** A PASID is a positive int. */
 const PASID_LIMIT = 2 ** 31;
 
 /** 6.12 knows no flags; later kernels know this one. */
-export const hasPasidFlag = (profile: KernelProfile, flags: number, flag: number): boolean =>
-  profile !== '6.12' && flags === flag;
+export const hasPasidFlag = ({ knowsPasid }: ProfileFlags, flags: number, flag: number): boolean =>
+  knowsPasid && flags === flag;
 
 /** Answers the HWPT in use. ENOSPC: no such PASID; else as iommufd attaches. */
 export function* attachPasid(file: CdevFile, pasid: number, pt: number): Op<Result<{ pt: number }>> {

@@ -6,6 +6,6 @@ import type { VfioDevice } from '../vfio-device.js';
 export function* reset(device: VfioDevice): Op<IoctlResult> {
   if (device.resets.length === 0) return fail('EINVAL');
   yield* lockWrite(device.memory);
-  device.resetFunction();
+  yield* device.resetFunction();
   return DONE;
 }

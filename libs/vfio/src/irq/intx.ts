@@ -3,9 +3,10 @@
  *
  * Rule: INTx has one vector, so but for disabling (count 0, no data) start is 0 and count 1.
  */
-import { DONE, type IoctlResult, type Op } from '@vfiolab/core';
+import { call, DONE, type IoctlResult, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { fail, VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE } from '@vfiolab/uapi';
-import { fdNumber, holdEventfd } from '../eventfds.js';
+import { fdNumber, holdEventfd, watchEventfd } from '../eventfds.js';
+import type { Interrupts } from '../interrupts.js';
 import type { VfioDevice } from '../vfio-device.js';
 import type { IrqRequest } from './irq-request.js';
 
@@ -21,14 +22,29 @@ export function* maskIntx({ irqs }: VfioDevice, r: IrqRequest): Op<IoctlResult> 
   return DONE;
 }
 
-/**
- * An eventfd that unmasks when it is written to would have to wake us; nothing does yet, so it is refused as the kernel
- * refuses the one that masks. Taking one away (-1) is success: there is none.
- */
+/** With an eventfd: every write to it unmasks. One at a time (EBUSY); a negative fd takes it away (trace b050). */
 export function* unmaskIntx({ irqs }: VfioDevice, r: IrqRequest): Op<IoctlResult> {
   if (irqs.kind !== 'intx' || !isOne(r)) return fail('EINVAL');
-  if (r.dataType === VFIO_IRQ_SET_DATA_EVENTFD) return fdNumber(r.data) < 0 ? DONE : fail('ENOTTY');
+  if (r.dataType === VFIO_IRQ_SET_DATA_EVENTFD) return yield* setUnmask(irqs, r);
   if (asked(r)) yield* irqs.unmaskIntx();
+  return DONE;
+}
+
+function* setUnmask(irqs: Interrupts, r: IrqRequest): Op<IoctlResult> {
+  const fd = fdNumber(r.data);
+  if (fd < 0) {
+    yield* irqs.dropUnmask();
+    return DONE;
+  }
+  const watched = yield* watchEventfd(r.fds, fd);
+  if (!watched.ok) return watched;
+  const { event, ready } = watched.value;
+  if (irqs.unmask !== undefined) {
+    yield* call(PAGES, pagesApi.eventfdUnwatch, { event });
+    return fail('EBUSY');
+  }
+  irqs.unmask = event;
+  if (ready) yield* irqs.unmaskIntx();
   return DONE;
 }
 

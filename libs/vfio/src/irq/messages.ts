@@ -1,7 +1,8 @@
 /**
  * SET_IRQS on the MSI and MSI-X indexes (semantics D5, traces b051 to b053).
  *
- * Rule: the first eventfds enable the index with start + count vectors. MSI cannot grow after that; MSI-X can. A vector
+ * Rule: the first eventfds enable the index with start + count vectors. MSI cannot grow after that; MSI-X can
+ * where the host's interrupt controller lets it. A vector
  * that fails takes the triggers of all vectors of the call before it away, and its own; when the call was the enabling
  * one the index is off again.
  */
@@ -57,13 +58,13 @@ function* setVectors(device: VfioDevice, r: IrqRequest): Op<IoctlResult> {
 }
 
 /** The old trigger goes first, whatever becomes of the new one; any negative fd is none (trace b052). */
-function* setVector({ irqs }: VfioDevice, r: IrqRequest, i: number): Op<IoctlResult> {
+function* setVector({ irqs, msixGrows }: VfioDevice, r: IrqRequest, i: number): Op<IoctlResult> {
   const vector = r.start + i;
   yield* irqs.setTrigger(vector, undefined);
   const fd = fdNumber(r.data, i);
   if (fd < 0) return DONE;
   if (vector >= irqs.allocated) {
-    if (irqs.kind !== 'msix') return fail('EINVAL');
+    if (irqs.kind !== 'msix' || !msixGrows) return fail('EINVAL');
     irqs.allocated = vector + 1;
   }
   const held = yield* holdEventfd(r.fds, fd);

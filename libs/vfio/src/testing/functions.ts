@@ -50,6 +50,9 @@ export const EDU: FunctionFacts = {
   bars: [{ index: 0, size: 0x100000, io: false, wide: false, prefetchable: false }],
   profile: '6.12',
   busReset: false,
+  sriov: false,
+  msixGrows: true,
+  msiAddress: 0xfee00000n,
 };
 
 export const E1000E: FunctionFacts = {

@@ -1,6 +1,6 @@
 /** The other services as far as a device asks them: eventfds that count, memory behind an IOMMU, and scripted refusals. */
 import { type AnyMethod, groupsApi, iommuApi, iommufdApi, pagesApi } from '@vfiolab/core';
-import { type Errno, fail, ok } from '@vfiolab/uapi';
+import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
 
 type Answer = (args: any) => unknown;
 
@@ -18,6 +18,8 @@ export class World {
   /** Claims on the group that were not given back. */
   claims = 0;
   bound = 0;
+  /** How often dma-bufs were revoked. */
+  revokes = 0;
   private nextHold = 100;
   private nextDevice = 1;
 
@@ -35,6 +37,10 @@ export class World {
     [pagesApi.eventfdHold.name, ({ token }) => this.holdEvent(token.trimEnd())],
     [pagesApi.eventfdDrop.name, ({ event }) => this.dropEvent(event)],
     [pagesApi.eventfdSignal.name, ({ event }) => this.signal(event)],
+    [pagesApi.eventfdWatch.name, ({ token }) => this.watchEvent(token.trimEnd())],
+    [pagesApi.eventfdUnwatch.name, ({ event }) => this.dropEvent(event)],
+    [iommufdApi.dmabufRevoke.name, () => void this.revokes++],
+    [pagesApi.deviceFrames.name, ({ region }) => ok({ frame: 1000 * (region + 1) })],
     [iommuApi.dma.name, (args) => this.dma(args)],
   ]);
 
@@ -49,6 +55,11 @@ export class World {
     return token;
   }
 
+  /** The number under which an eventfd is held. */
+  eventOf(token: string): number {
+    return [...this.holds].find(([, each]) => each === token)![0];
+  }
+
   /** Reads and clears a counter. */
   take(token: string): number {
     const n = this.counters.get(token)!;
@@ -60,6 +71,11 @@ export class World {
     if (!this.counters.has(token)) return fail('EINVAL');
     this.holds.set(this.nextHold, token);
     return ok(this.nextHold++);
+  }
+
+  private watchEvent(token: string): unknown {
+    const held = this.holdEvent(token) as Result<number>;
+    return held.ok ? ok({ event: held.value, ready: this.counters.get(token)! > 0 }) : held;
   }
 
   private dropEvent(event: number): void {

@@ -1,0 +1,32 @@
+/**
+ * What one feature of VFIO_DEVICE_FEATURE is to the ioctl.
+ *
+ * Words: the *payload* is what follows the ioctl's header of 8 bytes.
+ * Rule: a feature acts only after its operation and the payload's length were judged.
+ */
+import type { IoctlResult, Op } from '@vfiolab/core';
+import { type AnyStruct, copyIn, copyOut, decode, encode, type Result, type StructOf, ok } from '@vfiolab/uapi';
+import { type vfio_device_feature, vfio_device_feature as header } from '@vfiolab/uapi';
+import type { DeviceCall } from '../device-call.js';
+
+export type FeatureCall = DeviceCall<typeof vfio_device_feature>;
+
+export interface Feature {
+  /** VFIO_DEVICE_FEATURE_GET, _SET or both. */
+  readonly operations: number;
+  /** Bytes of payload at least. */
+  readonly size: number;
+  act(call: FeatureCall, operation: number): IoctlResult | Op<IoctlResult>;
+}
+
+const payloadAt = (call: FeatureCall): bigint => call.arg + BigInt(header.size);
+
+/** EFAULT. */
+export function readPayload<S extends AnyStruct>(call: FeatureCall, struct: S): Result<StructOf<S>> {
+  const bytes = copyIn(call.user, payloadAt(call), struct.size);
+  return bytes.ok ? ok(decode(struct, bytes.value) as StructOf<S>) : bytes;
+}
+
+/** EFAULT. */
+export const writePayload = <S extends AnyStruct>(call: FeatureCall, struct: S, value: StructOf<S>): Result<void> =>
+  copyOut(call.user, payloadAt(call), encode(struct, value as never));

@@ -1,0 +1,61 @@
+/**
+ * The state of a function and its files looked at from outside: broken invariants, and lines for people.
+ *
+ * Rule: it only reads. Numbers are those of the project's invariants.
+ */
+import { VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from '@vfiolab/uapi';
+import type { CdevFile } from './cdev-file.js';
+import type { VfioDevice } from './vfio-device.js';
+
+export function checkDevice(device: VfioDevice): string[] {
+  const { config, irqs, isOpen } = device;
+  const broken = [
+    ...config.check(),
+    ...device.model.check(),
+    ...device.power.check(),
+    ...device.ioeventfds.check(),
+    ...device.log.check(),
+    ...(device.migration?.check() ?? []),
+  ];
+  const vectors = {
+    none: 0,
+    intx: 1,
+    msi: device.irqCount(VFIO_PCI_MSI_IRQ_INDEX),
+    msix: device.irqCount(VFIO_PCI_MSIX_IRQ_INDEX),
+  };
+  broken.push(...irqs.check(vectors));
+  if (!isOpen && config.busMaster) broken.push('I42: bus master is on and nobody has the function open');
+  if (!isOpen && (irqs.kind !== 'none' || irqs.single.err !== undefined || irqs.single.req !== undefined))
+    broken.push('I17: interrupts are on and nobody has the function open');
+  if (!isOpen && device.lent.size > 0) broken.push('B8.3: BARs are lent out and nobody has the function open');
+  return broken;
+}
+
+export function checkFiles(device: VfioDevice, files: readonly CdevFile[]): string[] {
+  const broken: string[] = [];
+  const bound = files.filter((f) => f.binding);
+  const shared = files.filter((f) => f.viaGroup).length;
+  const counted = device.shared?.files ?? 0;
+  if (bound.length > 1) broken.push(`I16: ${bound.length} files of one function have access`);
+  if (counted !== shared) broken.push(`A3.6: ${shared} files are open through the group, ${counted} are counted`);
+  if (shared > 0 && bound.length > 0) broken.push('A3.1: open through the group and bound through the cdev');
+  if (device.bound !== bound[0]) broken.push('I16: the function is enabled for another file than the one with access');
+  for (const f of files)
+    if (f.attached !== undefined && !f.binding) broken.push(`I18: file ${f.id} is attached and not bound`);
+  return broken;
+}
+
+export function describeDevice({ config, facts, power, resets, bus, irqs, model }: VfioDevice): string[] {
+  const command = config.command.toString(16).padStart(4, '0');
+  const state = `D${config.powerState}${power.engaged ? ' low power' : ''}`;
+  return [
+    `function ${facts.bdf} vfio${facts.minor} command 0x${command} ${state} resets [${resets.join(' ')}] refused DMA ${bus.refused}`,
+    irqs.describe(),
+    model.describe(),
+  ];
+}
+
+export function describeFile(f: CdevFile): string {
+  const state = f.viaGroup ? 'through the group' : f.binding ? `bound as device ${f.binding.device}` : 'not bound';
+  return `file ${f.id} ${state}${f.attached === undefined ? '' : ` attached to HWPT ${f.attached}`}`;
+}
