@@ -136,8 +136,8 @@ describe('with groups that cannot share a domain', () => {
     const { bench, join, asked } = setup();
     expect(join(ALONE)).toEqual(ok(undefined));
     expect(asked().filter(([name]) => name === 'map')).toEqual([
-      ['map', { domains: [2], iova: 256, runs: [{ frame: 700, count: 3 }], prot: 1 }],
-      ['map', { domains: [2], iova: 259, runs: [{ frame: 700, count: 2 }], prot: 1 }],
+      ['map', { domains: [2], iova: 256, runs: [{ frame: 700, count: 3 }], prot: 1, small: false }],
+      ['map', { domains: [2], iova: 259, runs: [{ frame: 700, count: 2 }], prot: 1, small: false }],
     ]);
     expect(asked().some(([name]) => name === 'storeCreate' || name === 'pin')).toBe(false);
     expect(bench.core.check()).toEqual([]);
