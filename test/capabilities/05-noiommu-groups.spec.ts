@@ -93,7 +93,7 @@ describe.each([
       b.host.broken(),
       b.host.figures('groups')['files'],
       b.host.figures(`device:${BDF.replace('.', '_')}`),
-    ]).toEqual([[], 0, { files: 0, bound: 0, heldEventfds: 0 }]);
+    ]).toEqual([[], 0, { files: 0, madeFiles: 0, bound: 0, heldEventfds: 0 }]);
   });
 
   it('EPERM without CAP_SYS_RAWIO, whatever the mode of the node (b081)', async () => {

@@ -1,6 +1,6 @@
 import { record } from '../../libs/sim/src/hunt/histories.js';
 import { linearise } from '../../libs/sim/src/hunt/linearise.js';
-import { boot } from '../../libs/sim/src/hunt/testing/machine.js';
+import { boot } from '../../libs/sim/src/hunt/machine.js';
 import { Lab, NOTHING } from './support/lab.js';
 import { APERTURE, PAGE } from './support/program.js';
 

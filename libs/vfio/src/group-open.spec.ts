@@ -29,7 +29,7 @@ describe('opening through the group (semantics A3.6)', () => {
       c.close(file);
     }
     expect(c.h.calls.slice(1)).toEqual(['groups.groupUnuse']);
-    expect([c.h.world.claims, c.h.core.figures()]).toEqual([0, { files: 0, bound: 0, heldEventfds: 0 }]);
+    expect([c.h.world.claims, c.h.core.figures()]).toEqual([0, { files: 0, madeFiles: 0, bound: 0, heldEventfds: 0 }]);
   });
 
   test('with an iommufd the first binds and attaches, the last unbinds before it tells the group', () => {
