@@ -20,6 +20,7 @@ import {
   type ByteReader,
   type ByteWriter,
   type Core,
+  type Dependent,
   type HostSetup,
   type IoctlArgs,
   type IoctlReply,
@@ -37,6 +38,7 @@ import { deviceNode, listNames, ownerOf, readFile, readLink, statOf, writeFile }
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
 import type { Device, Host, VfioPart } from './host.js';
+import { dependentsOf, hotReset, type WantedReset } from './hot-reset.js';
 import { answerGroupIoctl } from './ioctl-table.js';
 import { configurationOf } from './endpoints.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
@@ -86,6 +88,8 @@ export class GroupsCore implements Core {
         groupUnuse: ({ from }, { bdf }) => this.groupUnuse(from, bdf),
         claimDma: (req, { bdf, context }) => this.claimDma(req, bdf, context),
         releaseDma: (req, { bdf, context }) => this.releaseDma(req, bdf, context),
+        resetReach: ({ from }, { bdf }) => this.resetReach(from, bdf),
+        hotReset: ({ from }, { bdf, ...wanted }) => this.hotReset(from, bdf, wanted),
         vfioDevices: () => this.vfioDevices(),
       }),
       implement(sysApi, {
@@ -219,6 +223,18 @@ export class GroupsCore implements Core {
   private *releaseDma({ from }: Request, bdf: string, context: number): Op<void> {
     const group = from === IOMMUFD ? this.host?.devices.get(bdf)?.group : undefined;
     if (group) yield* releaseFromContext(group, context);
+  }
+
+  /** EPERM: not the function itself, or it is not vfio-pci's. */
+  private resetReach(from: Address, bdf: string): Result<Dependent[]> {
+    const { host } = this;
+    return host && this.ofActor(from, bdf) ? dependentsOf(host, host.devices.get(bdf)!) : fail('EPERM');
+  }
+
+  private *hotReset(from: Address, bdf: string, wanted: WantedReset): Op<Result<void>> {
+    const { host } = this;
+    if (!host || !this.ofActor(from, bdf)) return fail('EPERM');
+    return yield* hotReset(host, this.files, host.devices.get(bdf)!, wanted);
   }
 
   /** Also those that are being probed or removed: a client that is gone may be what the remove waits for. */

@@ -92,6 +92,7 @@ const newDevice = (facts: PciFunction, group: IommuGroup | undefined): Device =>
   vfio: undefined,
   cdevClaims: 0,
   lock: new Lock(),
+  resetting: new Lock(),
 });
 
 /** The driver that the boot found for a function: the recorded one, or pcieport for a port of unknown driver. */

@@ -53,6 +53,8 @@ export interface Device {
   /** Opened cdevs that were granted a BIND (A3.2); a group node must not be opened while any is. */
   cdevClaims: number;
   readonly lock: Lock;
+  /** Of a bridge: hot resets of what is below it, one at a time. Taken before any device's lock. */
+  readonly resetting: Lock;
 }
 
 export interface Host {

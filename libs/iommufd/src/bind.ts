@@ -6,7 +6,7 @@
 import { ok, type Result } from '@vfiolab/uapi';
 import { call, GROUPS, groupsApi, IOMMU, iommuApi, lockWrite, type Op } from '@vfiolab/core';
 import { detach } from './attach.js';
-import { BoundDevice, type Context } from './context.js';
+import { BoundDevice, type Context, isDevice } from './context.js';
 import { detachAllPasids } from './pasid.js';
 import { buryVdevice } from './viommu.js';
 
@@ -18,6 +18,15 @@ export function* bindDevice(context: Context, bdf: string): Op<Result<BoundDevic
   const bound = addDevice(context, new BoundDevice(bdf, context.igroup(group, members)));
   if (!bound.ok) yield* call(GROUPS, groupsApi.releaseDma, { bdf, context: context.id });
   return bound;
+}
+
+/** Ids of functions in the context; 0: of the group of one that is in it; -1: neither (semantics D6.3). */
+export function deviceIds(context: Context | undefined, bdfs: readonly string[]): number[] {
+  const groups = [...(context?.igroups.values() ?? [])];
+  return bdfs.map((bdf) => {
+    const own = context?.objects.all().find((o) => isDevice(o) && !o.mock && o.bdf === bdf);
+    return own?.id ?? (groups.some(({ members }) => members.includes(bdf)) ? 0 : -1);
+  });
 }
 
 /** A new mock device. EINVAL: unknown flags, or an IOMMU is active (SURPRISES 49); ENOMEM. */

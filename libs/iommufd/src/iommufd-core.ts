@@ -38,7 +38,7 @@ import {
 } from '@vfiolab/core';
 import { destroyAccess } from './access.js';
 import { changePt, detach } from './attach.js';
-import { bindDevice, unbindDevice } from './bind.js';
+import { bindDevice, deviceIds, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
 import { type Claims, claimsOf } from './claims.js';
 import { bindForGroup, holdForGroup, openNoiommu } from './compat/group.js';
@@ -117,6 +117,7 @@ export class IommufdCore implements Core {
         pasidDetach: (_req, args) => this.pasidDetach(args, args.pasid),
         pageRequest: (_req, args) => takePageRequest(this.contexts.values(), args),
         guestEvents: (_req, { bdf, events }) => takeGuestEvents(this.contexts.values(), bdf, events),
+        deviceIds: (_req, { context, bdfs }) => deviceIds(this.contexts.get(context), bdfs),
         dmabufRevoke: (req) => this.revoke(req.from),
       }),
     );

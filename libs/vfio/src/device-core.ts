@@ -15,6 +15,7 @@ import {
   call,
   type Core,
   deviceApi,
+  deviceOf,
   failed,
   FileTable,
   type FunctionFacts,
@@ -44,6 +45,7 @@ import {
 import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
 import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
+import { joinHotReset } from './hot-reset.js';
 import { cdevOnly, deviceIoctlRows } from './ioctl-table.js';
 import { writeMatches } from './ioctl/ioeventfd.js';
 import { reset } from './ioctl/reset.js';
@@ -85,6 +87,7 @@ export class DeviceCore implements Core {
       peerRead: (_req, { region, offset, length }) => peerRead(this.device, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.device, region, offset, data),
       remove: () => this.remove(),
+      hotReset: (req, { rest }) => this.hotReset(req.from, rest),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
@@ -129,6 +132,12 @@ export class DeviceCore implements Core {
     while (this.files.size > 0) yield* wait(this.released);
     this.removing = false;
     this.device = undefined;
+  }
+
+  /** EPERM: only groups begins a hot reset, and functions hand it on. */
+  private *hotReset(from: Address, rest: readonly string[]): Op<Result<void>> {
+    if (from !== GROUPS && deviceOf(from) === undefined) return fail('EPERM');
+    return this.device ? yield* joinHotReset(this.device, rest) : fail('ENODEV');
   }
 
   /** A page that the model waits for has come, or will not. The DMA that asked has ended its register write by then. */

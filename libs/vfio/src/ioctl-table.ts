@@ -13,9 +13,11 @@ import { detachIommufdPt } from './ioctl/detach-iommufd-pt.js';
 import { deviceFeature } from './ioctl/feature.js';
 import { getInfo } from './ioctl/get-info.js';
 import { getIrqInfo } from './ioctl/get-irq-info.js';
+import { getPciHotResetInfo } from './ioctl/get-pci-hot-reset-info.js';
 import { getRegionInfo } from './ioctl/get-region-info.js';
 import { ioeventfd } from './ioctl/ioeventfd.js';
 import { type MigrationFd, precopyInfo } from './ioctl/precopy-info.js';
+import { pciHotReset } from './ioctl/pci-hot-reset.js';
 import { setIrqs } from './ioctl/set-irqs.js';
 
 export const migrationIoctlRows = frontDoor<MigrationFd>({
@@ -32,6 +34,8 @@ export const deviceIoctlRows = frontDoor<OpenDevice>({
   VFIO_DEVICE_GET_IRQ_INFO: row(uapi.VFIO_DEVICE_GET_IRQ_INFO, getIrqInfo),
   VFIO_DEVICE_IOEVENTFD: row(uapi.VFIO_DEVICE_IOEVENTFD, ioeventfd),
   VFIO_DEVICE_FEATURE: row(uapi.VFIO_DEVICE_FEATURE, deviceFeature),
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: row(uapi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, getPciHotResetInfo),
+  VFIO_DEVICE_PCI_HOT_RESET: row(uapi.VFIO_DEVICE_PCI_HOT_RESET, pciHotReset),
   VFIO_DEVICE_SET_IRQS: row(uapi.VFIO_DEVICE_SET_IRQS, setIrqs),
 });
 

@@ -69,6 +69,11 @@ export const deviceApi = api('device', {
   peerWrite: method(37, message({ region: u32, offset: num, data: bytes }), nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
+  /**
+   * From groups, or from another function of the same reset: this one is part of it, and so are `rest`, which it asks in turn.
+   * All are stopped before the first is reset. EBUSY: one is in use this moment, and none was reset.
+   */
+  hotReset: method(57, message({ rest: list(str) }), result(nothing)),
   /** From iommu: the page request that a DMA waits for was answered. Answers when the device has gone on. */
   pageResponse: method(48, message({ success: bool }), nothing),
   /** From pages: a client has written to an eventfd that this function watches. Answers when what follows from it is done. */

@@ -1,5 +1,20 @@
 /** What others may ask of `groups`: topology, driver binding, DMA ownership, device nodes. */
-import { api, list, message, method, nothing, num, oneOf, result, str, u32, type ValueOf } from '../codec.js';
+import {
+  api,
+  bool,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  oneOf,
+  optional,
+  result,
+  str,
+  token,
+  u32,
+  type ValueOf,
+} from '../codec.js';
 
 /** Who serves /dev/vfio/vfio: VFIO's own containers, or iommufd in their place (a choice of the kernel's configuration). */
 export const vfioContainer = oneOf('vfio', 'iommufd');
@@ -17,6 +32,10 @@ export type HostSetup = ValueOf<typeof hostSetup>;
 
 export const fileStatus = message({ kind: oneOf('chr', 'dir', 'reg'), mode: u32, major: u32, minor: u32 });
 export type FileStatus = ValueOf<typeof fileStatus>;
+
+/** A function that a hot reset hits. `inSet`: bound to vfio-pci, in the device set of who asks (semantics A3.10). */
+const dependent = message({ bdf: str, group: optional(u32), inSet: bool });
+export type Dependent = ValueOf<typeof dependent>;
 
 export const groupsApi = api('groups', {
   /** A piece of the machine's description (lspci text or fixture), in order. */
@@ -46,6 +65,22 @@ export const groupsApi = api('groups', {
   /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
   claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),
+  /**
+   * From a device: the functions that a reset of its slot or bus hits, in the order of the bus; `group`: undefined without an
+   * IOMMU. ENODEV: neither can be reset.
+   */
+  resetReach: method(51, message({ bdf: str }), result(list(dependent))),
+  /**
+   * From a device: resets all of them, when all are in its device set and belong to the caller: their groups are among the
+   * files that `client` names, or, without `client`, they are of the iommufd `context`. ENODEV: as above; EBADF: a file;
+   * EINVAL: not all in the set, or not all the caller's; EBUSY: a function is in use this moment; EAGAIN: one is being bound
+   * or unbound.
+   */
+  hotReset: method(
+    52,
+    message({ bdf: str, client: str, files: list(token), context: num }),
+    result(nothing),
+  ),
   /** Devices that vfio-pci is bound to, is probing, or is leaving: a leaving one may wait for a client to close. */
   vfioDevices: method(44, nothing, list(str)),
 });

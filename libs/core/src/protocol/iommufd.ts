@@ -3,6 +3,7 @@ import {
   api,
   bool,
   bytes,
+  i32,
   list,
   message,
   method,
@@ -78,6 +79,11 @@ export const iommufdApi = api('iommufd', {
   pasidAttach: method(56, message({ ...bound, pasid: u32, pt: u32, replace: bool }), result(message({ pt: u32 }))),
   /** Detaching what is not attached is nothing. */
   pasidDetach: method(57, message({ ...bound, pasid: u32 }), nothing),
+  /**
+   * From groups and devices: whose are these functions? For each the id of its object in the context; 0: it has none, but
+   * another member of its group has one; -1: not the context's.
+   */
+  deviceIds: method(60, message({ context: num, bdfs: list(str) }), list(i32)),
   /**
    * From iommu: a device waits for a page of the domain. False: nobody answers page requests of it. `perm`: 1 read, 2 write;
    * `pasid` 0: none.
