@@ -24,6 +24,7 @@ import { fail, ok, type Result } from '@vfiolab/uapi';
 import { PCIEPORT } from './drivers.js';
 import type { GroupFiles } from './group-files.js';
 import type { Device, Host } from './host.js';
+import type { VfioGroup } from './vfio-group.js';
 
 /** By the group files of a client, or by an iommufd context when there is no client. */
 export interface WantedReset {
@@ -56,17 +57,14 @@ function dependent(host: Host, set: string, { bdf }: PciFunction): Dependent {
 }
 
 /** ENODEV, EBADF, EINVAL, EAGAIN, EBUSY, in this order. */
-export function* hotReset(
-  host: Host,
-  files: GroupFiles,
-  device: Device,
-  wanted: WantedReset,
-): Op<Result<void>> {
+export function* hotReset(host: Host, files: GroupFiles, device: Device, wanted: WantedReset): Op<Result<void>> {
   const reach = reachOf(host, device);
   if (!reach) return fail('ENODEV');
+  const groups: VfioGroup[] = [];
   for (const token of wanted.files) {
     const file = files.get(token, wanted.client);
     if (!file) return fail('EBADF');
+    groups.push(file.group);
     yield* lockRead(file.inUse);
   }
   const bridge = host.devices.get(reach.bridge.bdf)!;
@@ -74,19 +72,16 @@ export function* hotReset(
   const set = setOf(host, device);
   if (!reach.functions.every((f) => dependent(host, set, f).inSet)) return fail('EINVAL');
   const hit = reach.functions.map(({ bdf }) => host.devices.get(bdf)!);
-  if (!(yield* allOwned(files, hit, wanted))) return fail('EINVAL');
+  if (!(yield* allOwned(hit, groups, wanted))) return fail('EINVAL');
   if ([bridge, ...hit].some(({ lock }) => !lock.idle)) return fail('EAGAIN');
   for (const { lock } of [bridge, ...hit]) yield* lockWrite(lock);
   const [first, ...rest] = hit.map(({ bdf }) => bdf);
   return yield* call(deviceAddress(first!), deviceApi.hotReset, { rest });
 }
 
-function* allOwned(files: GroupFiles, hit: readonly Device[], wanted: WantedReset): Op<boolean> {
+function* allOwned(hit: readonly Device[], groups: readonly VfioGroup[], wanted: WantedReset): Op<boolean> {
   const { client, context } = wanted;
-  if (client === '') {
-    const ids = yield* call(IOMMUFD, iommufdApi.deviceIds, { context, bdfs: hit.map(({ bdf }) => bdf) });
-    return ids.every((id) => id >= 0);
-  }
-  const groups = wanted.files.map((token) => files.get(token, client)?.group);
-  return hit.every(({ vfio }) => vfio !== undefined && groups.includes(vfio.group));
+  if (client !== '') return hit.every(({ vfio }) => vfio !== undefined && groups.includes(vfio.group));
+  const ids = yield* call(IOMMUFD, iommufdApi.deviceIds, { context, bdfs: hit.map(({ bdf }) => bdf) });
+  return ids.every((id) => id >= 0);
 }

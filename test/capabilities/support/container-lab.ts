@@ -43,6 +43,8 @@ export const NOTHING = { broken: [], held: {} };
 
 export interface ContainerLabOptions {
   readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39';
+  /** Another machine than the recorded one, behind its IOMMU. */
+  readonly description?: string;
   readonly profile?: string;
   readonly seed?: number;
   /** What goes wrong on the way. */
@@ -54,13 +56,14 @@ export class ContainerLab {
 
   static async boot({
     machine: name = 'B-type1',
+    description,
     profile = '7.2',
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
     const { topology, iommu, frames, vfioContainer } = machineNamed(name);
     return new ContainerLab(
-      await TestHost.boot({ machine: topology, iommu, profile, frames, vfioContainer, seed, options }),
+      await TestHost.boot({ machine: description ?? topology, iommu, profile, frames, vfioContainer, seed, options }),
     );
   }
 

@@ -76,11 +76,7 @@ export const groupsApi = api('groups', {
    * EINVAL: not all in the set, or not all the caller's; EBUSY: a function is in use this moment; EAGAIN: one is being bound
    * or unbound.
    */
-  hotReset: method(
-    52,
-    message({ bdf: str, client: str, files: list(token), context: num }),
-    result(nothing),
-  ),
+  hotReset: method(52, message({ bdf: str, client: str, files: list(token), context: num }), result(nothing)),
   /** Devices that vfio-pci is bound to, is probing, or is leaving: a leaving one may wait for a client to close. */
   vfioDevices: method(44, nothing, list(str)),
 });

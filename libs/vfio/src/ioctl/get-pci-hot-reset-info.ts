@@ -5,7 +5,17 @@
  * owned through its group, -1 when it is not owned, and the flags say whether all are owned (trace b062). ENODEV: neither
  * slot nor bus can be reset; ENOSPC: no room, and the count is written all the same; EPERM: one has no group (trace b061).
  */
-import { call, type Dependent, DONE, GROUPS, groupsApi, IOMMUFD, iommufdApi, type IoctlResult, type Op } from '@vfiolab/core';
+import {
+  call,
+  type Dependent,
+  DONE,
+  GROUPS,
+  groupsApi,
+  IOMMUFD,
+  iommufdApi,
+  type IoctlResult,
+  type Op,
+} from '@vfiolab/core';
 import { devfnOf, parseBdf } from '@vfiolab/pci';
 import {
   copyOut,

@@ -17,7 +17,7 @@ const FD = 4;
 export function* pciHotReset(c: DeviceCall<HotReset>, cmd: StructOf<HotReset>): Op<IoctlResult> {
   const { device, file } = c.file;
   const { binding } = file;
-  if (cmd.flags !== 0 || (cmd.count > 0) === (binding !== undefined)) return fail('EINVAL');
+  if (cmd.flags !== 0 || cmd.count > 0 === (binding !== undefined)) return fail('EINVAL');
   const { bdf } = device.facts;
   const found = yield* call(GROUPS, groupsApi.resetReach, { bdf });
   if (!found.ok) return found;

@@ -1,5 +1,5 @@
 /** The other services as far as a device asks them: eventfds that count, memory behind an IOMMU, and scripted refusals. */
-import { type AnyMethod, groupsApi, iommuApi, iommufdApi, pagesApi } from '@vfiolab/core';
+import { type AnyMethod, type Dependent, deviceApi, groupsApi, iommuApi, iommufdApi, pagesApi } from '@vfiolab/core';
 import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
 
 type Answer = (args: any) => unknown;
@@ -18,6 +18,11 @@ export class World {
   /** Claims on the group that were not given back. */
   claims = 0;
   bound = 0;
+  /** What a hot reset hits, and whose it is in every context. */
+  reach: Dependent[] = [];
+  readonly ids = new Map<string, number>();
+  /** Arguments of the hot resets that groups and other functions were asked for. */
+  readonly hotResets: unknown[] = [];
   /** How often dma-bufs were revoked. */
   revokes = 0;
   private nextHold = 100;
@@ -28,6 +33,10 @@ export class World {
     [groupsApi.cdevRelease.name, () => void this.claims--],
     [groupsApi.groupUse.name, () => (this.claims++, ok(undefined))],
     [groupsApi.groupUnuse.name, () => void this.claims--],
+    [groupsApi.resetReach.name, () => ok(this.reach)],
+    [groupsApi.hotReset.name, (args) => (this.hotResets.push(args), ok(undefined))],
+    [deviceApi.hotReset.name, (args) => (this.hotResets.push(args), ok(undefined))],
+    [iommufdApi.deviceIds.name, ({ bdfs }) => bdfs.map((bdf: string) => this.ids.get(bdf) ?? -1)],
     [iommufdApi.compatBind.name, ({ context }) => (this.bound++, ok({ context, device: this.nextDevice++ }))],
     [iommufdApi.bind.name, () => (this.bound++, ok({ context: 7, device: this.nextDevice++ }))],
     [iommufdApi.unbind.name, () => void this.bound--],
