@@ -6,7 +6,10 @@
 import { Lock, type FunctionFacts, type HostSetup } from '@vfiolab/core';
 import {
   computeGroups,
+  diesOfBusReset,
   importTopology,
+  inIommuScope,
+  inStreamScope,
   TopologyError,
   translationCaps,
   type Group,
@@ -30,7 +33,7 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   const iommu = IOMMU_KINDS.get(setup.iommu);
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
   try {
-    const { topology, partition } = readDescription(text, profile);
+    const { topology, partition } = readDescription(text, profile, iommu.separatesStreams === true);
     const groups = iommu.translates ? groupsOf(partition) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
     const fixed = { setup, profile, iommu, topology, memoryMap: topology.memoryMaps.get(profile) };
@@ -47,6 +50,7 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
 interface Description {
   readonly text: string;
   readonly profile: KernelProfile;
+  readonly streams: boolean;
   readonly topology: Topology;
   readonly partition: readonly Group[];
 }
@@ -54,10 +58,11 @@ interface Description {
 /** The description read last. A host that recovers reads its own again; remembering it changes nothing but the time. */
 let newest: Description | undefined;
 
-function readDescription(text: string, profile: KernelProfile): Description {
-  if (newest?.text === text && newest.profile === profile) return newest;
+function readDescription(text: string, profile: KernelProfile, streams: boolean): Description {
+  if (newest?.text === text && newest.profile === profile && newest.streams === streams) return newest;
   const topology = importTopology(text);
-  return (newest = { text, profile, topology, partition: computeGroups(topology, { profile }) });
+  const scope = streams ? inStreamScope(topology) : inIommuScope(topology);
+  return (newest = { text, profile, streams, topology, partition: computeGroups(topology, { profile, scope }) });
 }
 
 const unknown = (field: string, value: string, known: readonly string[]): string =>
@@ -137,9 +142,9 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
   };
 }
 
-/** The only function below a bridge of its own; a virtual bus has none. */
+/** The only function below a bridge of its own, and one that comes back from a reset; a virtual bus has no bridge. */
 export const isAloneOnBus = (topology: Topology, f: PciFunction): boolean =>
-  topology.onBus(f).length === 1 && topology.bridgeAbove(f)?.buses?.secondary === f.bus;
+  topology.onBus(f).length === 1 && topology.bridgeAbove(f)?.buses?.secondary === f.bus && !diesOfBusReset(f);
 
 /** Path below /sys of a function's own directory, e.g. `devices/pci0000:00/0000:00:06.0/0000:01:00.0`. */
 export function devicePath(topology: Topology, f: PciFunction): string {

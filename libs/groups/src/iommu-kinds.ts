@@ -10,6 +10,8 @@ export interface IommuKindTraits {
   readonly isolatesMsi: boolean;
   /** Messages are writes that the IOMMU translates (semantics C2.3). */
   readonly translatesMsi?: boolean;
+  /** A function whose requests look like another's is not behind it: they have a stream each. */
+  readonly separatesStreams?: boolean;
   /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
   readonly defaultDomain: string;
   /** Interrupt controllers can add MSI-X vectors of a function that has some (semantics D5.1). */
@@ -38,6 +40,7 @@ const X86: IommuKindTraits = {
 const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
+  separatesStreams: true,
   translates: true,
   translatesMsi: true,
   isolatesMsi: true,

@@ -24,5 +24,6 @@ export { dmaAliases, realDmaDevice } from './dma-alias.js';
 export { type ResetReach, diesOfBusReset, resetReach } from './hot-reset.js';
 export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';
+export { inStreamScope } from './streams.js';
 export { unitProbeOrder } from './probe-order.js';
 export { type ComputeOptions, type Group, type GroupingOptions, GroupTable, computeGroups } from './grouping.js';
