@@ -214,6 +214,7 @@ describe('binding drivers through sysfs', () => {
       busReset: true,
       sriov: false,
       msixGrows: true,
+      exportsBars: true,
       msiAddress: 0xfee00000n,
     });
   });

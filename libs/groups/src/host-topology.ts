@@ -134,10 +134,11 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
         : [{ index, size, io: kind === 'io', wide: bits === 64, prefetchable: prefetchable === true }],
     ),
     profile: setup.profile,
-    busReset: isAloneOnBus(topology, f),
+    busReset: isAloneOnBus(topology, f) && !topology.bridgeAbove(f)?.losesLink,
     msiTranslated: iommu.translatesMsi,
     sriov: f.sriov !== null,
     msixGrows: iommu.msixGrows,
+    exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
   };
 }

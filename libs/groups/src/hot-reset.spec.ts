@@ -3,7 +3,7 @@ import { groupsApi, IOMMUFD } from '@vfiolab/core';
 import { fail, ok } from '@vfiolab/uapi';
 import { HOLD } from '../../core/src/testing/bench.js';
 import { type GroupBench, groupBench } from './testing/group-client.js';
-import { CLIENT, files } from './testing/machines.js';
+import { CLIENT, files, sealedBench, SETUP, SMALL_MACHINE } from './testing/machines.js';
 
 const [A, B] = ['0000:02:01.0', '0000:02:02.0'];
 const ACTOR = 'device:0000:02:01_0';
@@ -104,6 +104,24 @@ describe('a hot reset by groups', () => {
     b.bench.answer('device.hotReset', ok(undefined));
     expect([reset.value, unbound.done, byGroups(b, [token]).value]).toEqual([ok(undefined), true, fail('EINVAL')]);
   });
+});
+
+it('ENOTTY: all are reset, but the link of the port does not come up again (trace d012)', () => {
+  const machine = SMALL_MACHINE.replace('"secondary_bus":1,', '"secondary_bus":1,"loses_link":true,');
+  const asked: unknown[] = [];
+  const bench = sealedBench(
+    { device: { hotReset: (args) => (asked.push(args), ok(undefined)) }, iommufd: { deviceIds: () => [2] } },
+    SETUP,
+    machine,
+  );
+  const fs = files(bench);
+  fs.write(`/sys/bus/pci/devices/${CARD}/driver/unbind`, CARD);
+  fs.write(`/sys/bus/pci/devices/${CARD}/driver_override`, 'vfio-pci');
+  fs.write(BIND, CARD);
+  const wanted = { bdf: CARD, client: '', files: [], context: 1 };
+  expect(bench.get('device:0000:01:00_0', groupsApi.hotReset, wanted)).toEqual(fail('ENOTTY'));
+  expect(asked).toEqual([{ rest: [] }]);
+  expect(bench.heard.find(({ method }) => method === 'device.probe')).toMatchObject({ args: { busReset: false } });
 });
 
 describe('a hot reset by an iommufd', () => {

@@ -56,7 +56,7 @@ function dependent(host: Host, set: string, { bdf }: PciFunction): Dependent {
   return { bdf, group: each.group?.id, inSet: each.vfio !== undefined && setOf(host, each) === set };
 }
 
-/** ENODEV, EBADF, EINVAL, EAGAIN, EBUSY, in this order. */
+/** ENODEV, EBADF, EINVAL, EAGAIN, EBUSY, in this order; ENOTTY: done, but the link did not come up again (trace d012). */
 export function* hotReset(host: Host, files: GroupFiles, device: Device, wanted: WantedReset): Op<Result<void>> {
   const reach = reachOf(host, device);
   if (!reach) return fail('ENODEV');
@@ -76,7 +76,8 @@ export function* hotReset(host: Host, files: GroupFiles, device: Device, wanted:
   if ([bridge, ...hit].some(({ lock }) => !lock.idle)) return fail('EAGAIN');
   for (const { lock } of [bridge, ...hit]) yield* lockWrite(lock);
   const [first, ...rest] = hit.map(({ bdf }) => bdf);
-  return yield* call(deviceAddress(first!), deviceApi.hotReset, { rest });
+  const reset = yield* call(deviceAddress(first!), deviceApi.hotReset, { rest });
+  return reset.ok && reach.bridge.losesLink ? fail('ENOTTY') : reset;
 }
 
 function* allOwned(hit: readonly Device[], groups: readonly VfioGroup[], wanted: WantedReset): Op<boolean> {

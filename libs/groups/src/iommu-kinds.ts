@@ -16,6 +16,8 @@ export interface IommuKindTraits {
   readonly defaultDomain: string;
   /** Interrupt controllers can add MSI-X vectors of a function that has some (semantics D5.1). */
   readonly msixGrows: boolean;
+  /** Kernels of its machines were built to export BARs as dma-bufs (trace b064: not on Arm). */
+  readonly exportsBars: boolean;
   /** Where functions write their messages to: the local APIC, or the ITS behind the software window (C2.2, C2.3). */
   readonly msiAddress: bigint;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
@@ -34,6 +36,7 @@ const X86: IommuKindTraits = {
   isolatesMsi: true,
   defaultDomain: 'DMA-FQ',
   msixGrows: true,
+  exportsBars: true,
   msiAddress: LOCAL_APIC,
 };
 
@@ -46,6 +49,7 @@ const ARM: IommuKindTraits = {
   isolatesMsi: true,
   defaultDomain: 'DMA',
   msixGrows: false,
+  exportsBars: false,
   msiAddress: ITS_DOORBELL,
 };
 

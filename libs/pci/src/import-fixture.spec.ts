@@ -35,6 +35,7 @@ test('every field of a function arrives', () => {
       ext_caps: ['0x000d'],
       config: '86800119'.padEnd(128, '0'),
       model: 'dma-engine',
+      loses_link: true,
     },
   );
   const topology = importFixture(text);
@@ -72,6 +73,7 @@ test('every field of a function arrives', () => {
     ],
     config: Uint8Array.from({ length: 64 }, (_, at) => [0x86, 0x80, 0x01, 0x19][at] ?? 0),
     model: 'dma-engine',
+    losesLink: true,
   });
 });
 

@@ -117,6 +117,7 @@ function readFunction(f: JsonReader): PciFunctionInit {
     caps: [...f.at('caps').list(LIMITS.capabilities).map(readCap), ...extendedIds(f)],
     config: readConfig(f.at('config')),
     model: f.at('model').textOrNull(),
+    losesLink: f.at('loses_link').flagOr(false),
   };
 }
 

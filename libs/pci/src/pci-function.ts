@@ -98,6 +98,8 @@ export interface PciFunction extends PciAddress {
   readonly config: Uint8Array | null;
   /** What answers behind its registers, by name; null: what the lab has for every function. */
   readonly model: string | null;
+  /** Of a port: its link does not come up again after a reset of the bus below. */
+  readonly losesLink: boolean;
 }
 
 export type PciFunctionInit = Partial<Omit<PciFunction, keyof PciAddress | 'bdf'>> & {
@@ -128,6 +130,7 @@ const UNKNOWN = {
   caps: [],
   config: null,
   model: null,
+  losesLink: false,
 } as const;
 
 /**

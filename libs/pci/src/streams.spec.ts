@@ -24,7 +24,11 @@ test('a conventional bridge puts its own address in, which is taken', () => {
   expect(served([bridge('00:09.0', 7, {}), ...twins])).toEqual(['00:09.0']);
 });
 test('Express ports pass addresses through', () => {
-  expect(served([bridge('00:09.0', 7, { pcieType: 'root_port' }), ...twins])).toEqual(['00:09.0', '07:01.0', '07:02.0']);
+  expect(served([bridge('00:09.0', 7, { pcieType: 'root_port' }), ...twins])).toEqual([
+    '00:09.0',
+    '07:01.0',
+    '07:02.0',
+  ]);
 });
 test('PCI domains have streams of their own', () => {
   expect(served([{ bdf: '00:01.0' }, { bdf: '0001:00:01.0' }])).toHaveLength(2);

@@ -51,6 +51,11 @@ describe('what kernels have', () => {
   });
 });
 
+test('a kernel that was built without it exports no BARs (trace b064 on Arm)', () => {
+  const { c, dev } = boundBench({ ...EDU, profile: '7.2', exportsBars: false });
+  expect([feature(c, dev, PROBE | DMA_BUF), feature(c, dev, GET | DMA_BUF, 32)]).toEqual(['ENOTTY', 'ENOTTY']);
+});
+
 describe('the VF token', () => {
   const pf = { ...EDU, sriov: true, profile: '7.2' };
   const bindWith = (c: Client, dev: string, flags: number, tokenAt: bigint): string | undefined =>

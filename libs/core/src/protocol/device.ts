@@ -42,6 +42,8 @@ export const functionFacts = message({
   sriov: bool,
   /** MSI-X vectors can be added while it is on. */
   msixGrows: bool,
+  /** The kernel was built to export BARs as dma-bufs, where its release can. */
+  exportsBars: bool,
   /** Where its message interrupts are written to. */
   msiAddress: u64,
 });

@@ -74,7 +74,7 @@ export const groupsApi = api('groups', {
    * From a device: resets all of them, when all are in its device set and belong to the caller: their groups are among the
    * files that `client` names, or, without `client`, they are of the iommufd `context`. ENODEV: as above; EBADF: a file;
    * EINVAL: not all in the set, or not all the caller's; EBUSY: a function is in use this moment; EAGAIN: one is being bound
-   * or unbound.
+   * or unbound; ENOTTY: reset, but the link has not come up again.
    */
   hotReset: method(52, message({ bdf: str, client: str, files: list(token), context: num }), result(nothing)),
   /** Devices that vfio-pci is bound to, is probing, or is leaving: a leaving one may wait for a client to close. */

@@ -46,7 +46,7 @@ function present(device: VfioDevice, number: number): Feature | undefined {
     case uapi.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
       return device.migration && dmaLoggingReport;
     case uapi.VFIO_DEVICE_FEATURE_DMA_BUF:
-      return device.flags.exportsDmabufs ? dmaBuf : undefined;
+      return device.flags.exportsDmabufs && device.facts.exportsBars ? dmaBuf : undefined;
     default:
       return undefined;
   }

@@ -4,7 +4,7 @@
  * Rule: a file of the group comes with the groups of all that is hit, a cdev with none: its iommufd says what is its own
  * (traces b061, b062). EINVAL: flags, the wrong one of the two forms, more groups than functions, a file that is no group,
  * a function that is not the caller's or not vfio-pci's; ENODEV: neither slot nor bus can be reset; EFAULT; EBADF; EBUSY:
- * a function is in use this moment; EAGAIN: one is being bound or unbound.
+ * a function is in use this moment; EAGAIN: one is being bound or unbound; ENOTTY: reset, but the link has not come up again (trace d012).
  */
 import { call, DONE, GROUPS, groupsApi, type IoctlResult, type Op } from '@vfiolab/core';
 import { copyIn, fail, ok, type Result, type StructOf, vfio_pci_hot_reset } from '@vfiolab/uapi';

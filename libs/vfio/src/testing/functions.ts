@@ -52,6 +52,7 @@ export const EDU: FunctionFacts = {
   busReset: false,
   sriov: false,
   msixGrows: true,
+  exportsBars: true,
   msiAddress: 0xfee00000n,
 };
 
