@@ -245,6 +245,8 @@ describe('machines', () => {
       )!.driver;
     expect([driverOf('B-type1', '0000:02:00.0'), driverOf('C-amd', '0000:02:00.0')]).toEqual(['nvme', undefined]);
     expect(machineNamed('D-vtd-q11').topology).toContain('0000:08:00.0');
+    const masked = (machine: string) => machineNamed(machine).configs.get('0000:01:00.0')!.slice(0x100, 0x110);
+    expect(masked('C-smmuv3-72')).toEqual(masked('C-smmuv3').with(10, 0x40).with(11, 0x02));
   });
 
   it('describe config space as the traces read it', () => {

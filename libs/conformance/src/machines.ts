@@ -2,8 +2,8 @@
  * The machines on which traces were recorded: test/conformance/machines/NAME.json.
  *
  * Words: a machine names its *topology* (a file of the form of test/machines, but with config space by offset), its IOMMU,
- * who serves containers (`type1` or `iommufd`), its memory and its memory map by kernel release, functions beyond those of the topology, and the drivers that
- * functions have when a program starts, where the topology says otherwise (null: none).
+ * who serves containers (`type1` or `iommufd`), its memory and its memory map by kernel release, functions beyond those of the topology, and where the
+ * topology says otherwise the drivers that functions have when a program starts (null: none) and bytes of their config space.
  * Rule: the kernel release is the trace's, not the machine's.
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -52,6 +52,8 @@ interface MachineFile {
   readonly memory_map?: Readonly<Record<string, readonly string[]>>;
   readonly drivers?: Readonly<Record<string, string | null>>;
   readonly functions?: readonly FunctionFile[];
+  /** By BDF, then by offset. */
+  readonly config?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 const cache = new Map<string, Machine>();
@@ -68,7 +70,7 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
   const base = JSON.parse(readFileSync(join(folder, 'topologies', `${file.topology}.json`), 'utf8')) as TopologyFile;
   const functions = [...base.functions, ...(file.functions ?? [])]
     .sort((a, b) => (a.bdf < b.bdf ? -1 : 1))
-    .map((each) => withDriver(each, file.drivers ?? {}));
+    .map((each) => withConfig(withDriver(each, file.drivers ?? {}), file.config?.[each.bdf]));
   const configs = new Map(
     functions.flatMap((each) => (each.config ? [[each.bdf, configOf(each.config)] as const] : [])),
   );
@@ -93,6 +95,10 @@ function withDriver(each: FunctionFile, drivers: Readonly<Record<string, string 
   if (driver === undefined) return each;
   const { driver: _, ...rest } = each;
   return driver === null ? rest : { ...rest, driver };
+}
+
+function withConfig(each: FunctionFile, at: Readonly<Record<string, string>> | undefined): FunctionFile {
+  return each.config && at ? { ...each, config: { ...each.config, at: { ...each.config.at, ...at } } } : each;
 }
 
 function configOf({ size, at }: NonNullable<FunctionFile['config']>): Uint8Array {
