@@ -1,5 +1,5 @@
 import { type Errno, VFIO_DEVICE_SET_IRQS } from '@vfiolab/uapi';
-import { type Device, Passthrough, PAGE, PLAIN } from './passthrough.js';
+import { type Device, Passthrough, PAGE, PLAIN } from './support/iommu-host.js';
 
 const DOORBELL = 0x8000000n;
 const MSI = 1;

@@ -1,6 +1,6 @@
 import { type Arguments } from '@vfiolab/client';
 import { IOMMU_GET_HW_INFO } from '@vfiolab/uapi';
-import { Passthrough, PLAIN, RICH } from './passthrough.js';
+import { Passthrough, PLAIN, RICH } from './support/iommu-host.js';
 
 const INPUT_TYPE = 1;
 const [VTD, SMMU, AMD] = [1, 2, 4];

@@ -1,4 +1,4 @@
-import { OTHER_RICH, Passthrough, PAGE, PLAIN, RICH, text } from './passthrough.js';
+import { OTHER_RICH, Passthrough, PAGE, PLAIN, RICH, text } from './support/iommu-host.js';
 
 const PASID = 8;
 const SHARED = 0x100000n;

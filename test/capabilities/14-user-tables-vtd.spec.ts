@@ -1,6 +1,6 @@
 import { IOMMU_DESTROY } from '@vfiolab/uapi';
 import { CALM } from '@vfiolab/sim';
-import { PAGE, text } from './passthrough.js';
+import { PAGE, text } from './support/iommu-host.js';
 import {
   IPA,
   ipaOf as at,
@@ -11,7 +11,7 @@ import {
   VA,
   vtdGuest as guest,
   VTD_S1,
-} from './vtd-guest.js';
+} from './support/vtd-guest.js';
 
 describe('14: a guest’s VT-d table on top of a parent: DMA goes where both stages together say', () => {
   it('reads and writes through both', async () => {

@@ -7,7 +7,7 @@ import {
   IOMMU_VEVENTQ_ALLOC,
   IOMMU_VIOMMU_ALLOC,
 } from '@vfiolab/uapi';
-import { bytesOf, type Device, OTHER_RICH, Passthrough, PAGE, text } from './passthrough.js';
+import { bytesOf, type Device, Passthrough, PAGE, text } from './support/iommu-host.js';
 
 const NEST_PARENT = 1;
 const SMMU = 1;
@@ -243,19 +243,4 @@ describe('15: where a virtual IOMMU is not on offer', () => {
       expect(await t.errno(IOMMU_VIOMMU_ALLOC, { type: SMMU, dev_id: id, hwpt_id: 99 })).toBe('EOPNOTSUPP');
     },
   );
-
-  it('a device behind another SMMU has no place in it', async () => {
-    const units = [{ functions: ['0000:00:03'] }, { functions: ['0000:00:04'] }];
-    const t = await Passthrough.boot({ iommu: 'arm-smmu-v3-canwbs', units });
-    const [device, other] = [await t.device(), await t.device(OTHER_RICH)];
-    const parent = await t.hwpt(device, await t.ioas(), { flags: NEST_PARENT });
-    const alloc = { type: SMMU, hwpt_id: parent };
-    expect(await t.errno(IOMMU_VIOMMU_ALLOC, { ...alloc, dev_id: other.id })).toBe('EINVAL');
-    const { out_viommu_id } = await t.sure(IOMMU_VIOMMU_ALLOC, { ...alloc, dev_id: device.id });
-    const named = { viommu_id: out_viommu_id, dev_id: other.id, virt_id: 1n };
-    expect(await t.errno(IOMMU_VDEVICE_ALLOC, named)).toBe('EINVAL');
-    const data = { data_type: STE_DATA, data_len: 16, data_uptr: bytesOf(BYPASS, 0n) };
-    await expect(t.hwpt(other, out_viommu_id, data)).rejects.toThrow('EINVAL');
-    expect(await t.attach(other, parent)).toBe('EINVAL');
-  });
 });

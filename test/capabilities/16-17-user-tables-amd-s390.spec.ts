@@ -1,5 +1,5 @@
 import { IOMMU_HWPT_DATA_AMD_GUEST } from '@vfiolab/uapi';
-import { Passthrough } from './passthrough.js';
+import { Passthrough } from './support/iommu-host.js';
 
 const NEST_PARENT = 1;
 /** What a header after 7.3 may call the tables of s390. */

@@ -4,8 +4,8 @@ import {
   IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR,
   IOMMU_HWPT_SET_DIRTY_TRACKING,
 } from '@vfiolab/uapi';
-import { IPA, VA, vtdGuest } from './vtd-guest.js';
-import { type Device, Passthrough, PAGE, PLAIN } from './passthrough.js';
+import { IPA, VA, vtdGuest } from './support/vtd-guest.js';
+import { type Device, Passthrough, PAGE, PLAIN } from './support/iommu-host.js';
 
 const DIRTY_TRACKING = 2;
 const BASE = 0x100000n;

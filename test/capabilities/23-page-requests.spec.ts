@@ -1,6 +1,6 @@
 import { IOMMU_DESTROY, iommu_hwpt_page_response, encode } from '@vfiolab/uapi';
-import { Passthrough, PAGE, PLAIN, RICH, text } from './passthrough.js';
-import { type Guest, ipaOf, pageOf, READ_WRITE, VA, vtdGuest } from './vtd-guest.js';
+import { Passthrough, PAGE, PLAIN, RICH, text } from './support/iommu-host.js';
+import { type Guest, ipaOf, pageOf, READ_WRITE, VA, vtdGuest } from './support/vtd-guest.js';
 
 const FAULT_ID_VALID = 4;
 const [SUCCESS, INVALID] = [0, 1];

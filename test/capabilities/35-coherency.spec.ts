@@ -1,5 +1,5 @@
 import { VFIO_CHECK_EXTENSION, VFIO_DMA_CC_IOMMU, IOMMU_VFIO_IOAS } from '@vfiolab/uapi';
-import { OTHER_RICH, Passthrough, RICH } from './passthrough.js';
+import { OTHER_RICH, Passthrough, RICH } from './support/iommu-host.js';
 
 /** The second device is behind an IOMMU that cannot enforce coherency. */
 const UNITS = [

@@ -1,5 +1,5 @@
 import { IOMMU_DESTROY } from '@vfiolab/uapi';
-import { OTHER_RICH, Passthrough, PLAIN, RICH } from './passthrough.js';
+import { OTHER_RICH, Passthrough, PLAIN, RICH } from './support/iommu-host.js';
 
 const PASID = 8;
 const limited = (...limits: number[]) => ({

@@ -5,7 +5,7 @@
  */
 import type { Arguments } from '@vfiolab/client';
 import type { IOMMU_HWPT_ALLOC } from '@vfiolab/uapi';
-import { bytesOf, type Device, type MachineOptions, PAGE, Passthrough, RICH } from './passthrough.js';
+import { bytesOf, type Device, type MachineOptions, PAGE, Passthrough, RICH } from './iommu-host.js';
 
 const NEST_PARENT = 1;
 export const VTD_S1 = 1;
