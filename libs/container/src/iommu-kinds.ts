@@ -21,6 +21,7 @@ const KINDS: ReadonlyMap<string, IommuTraits> = new Map([
   ['arm-smmu-v3-s2', ARM],
   ['arm-smmu-v3-nested', ARM],
   ['arm-smmu-v3-canwbs', ARM],
+  ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...PLAIN, isolatesMsi: false }],
 ]);

@@ -65,6 +65,7 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-s2', ARM],
   ['arm-smmu-v3-nested', ARM],
   ['arm-smmu-v3-canwbs', ARM],
+  ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...X86, isolatesMsi: false }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],

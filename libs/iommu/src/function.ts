@@ -74,14 +74,15 @@ export const makesRequests = ({ mock, endpoint }: IommuFunction, driver: Kind | 
 const DIRTY_TRACKING = 1n;
 const ATS_NOT_SUPPORTED = 8n;
 
-/** What IOMMU_GET_HW_INFO tells of the function and its IOMMU. */
-export function infoOf(device: IommuFunction, driver: Kind | undefined): HardwareInfo {
+/** What IOMMU_GET_HW_INFO tells of the function and its IOMMU; `type`: of which there may be more than one. */
+export function infoOf(device: IommuFunction, driver: Kind | undefined, type: number): HardwareInfo {
   if (device.mock) return mockInfo(device.mock.flags);
   const end = pasidEnd(device, driver);
   const capabilities =
     (driver?.dirty ? DIRTY_TRACKING : 0n) |
     (end > 0 ? BigInt(device.endpoint.pasidCaps) : 0n) |
     (device.endpoint.ats ? 0n : ATS_NOT_SUPPORTED);
-  const info = driver?.info ?? { type: 0, data: new Uint8Array(0) };
+  const more = driver?.moreInfo?.find((each) => each.type === type);
+  const info = more ?? driver?.info ?? { type: 0, data: new Uint8Array(0) };
   return { ...info, capabilities, maxPasidLog2: end > 0 ? Math.log2(end) : 0 };
 }

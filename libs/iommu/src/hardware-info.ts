@@ -3,6 +3,7 @@
  *
  * Rule: registers and abilities of a kind agree (semantics C3.3): a bit is set exactly when the lab does what it promises.
  */
+import { CMDQV } from '@vfiolab/core';
 
 export interface Info {
   readonly type: number;
@@ -73,4 +74,10 @@ export function smmuInfo({ s1, s2, full = false }: { s1: boolean; s2: boolean; f
   view.setUint32(28, IDR5, true);
   view.setUint32(36, AIDR, true);
   return { type: 2, data };
+}
+
+/** {u32 flags, u8 version, u8 log2 of queues, u8 log2 of stream ids, u8 0}: what a guest may use of a CMDQV. */
+export function cmdqvInfo(): Info {
+  const data = Uint8Array.of(0, 0, 0, 0, CMDQV.version, CMDQV.log2Vcmdqs, CMDQV.log2Vsids, 0);
+  return { type: 3, data };
 }

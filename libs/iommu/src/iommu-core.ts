@@ -63,7 +63,7 @@ export class IommuCore implements Core {
       unmap: (_req, { domains, spans }) => this.unmap(domains, spans),
       dma: (_req, args) => this.dma.start(args),
       faults: (_req, { bdf }) => [...(this.unit.functions.get(bdf)?.faults ?? [])],
-      hardwareInfo: (_req, { bdf }) => this.users.hardwareInfo(bdf),
+      hardwareInfo: (_req, { bdf, type }) => this.users.hardwareInfo(bdf, type),
       lookup: (_req, args) => this.users.lookup(args),
       dirtyTracking: (_req, { domain, enable }) => this.users.dirtyTracking(domain, enable),
       dirtyRead: (_req, args) => this.users.dirtyRead(args),

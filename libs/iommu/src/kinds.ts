@@ -4,13 +4,13 @@
  * Words: a *kind* names the IOMMU of a host, as an operator does; a *table* pairs a format with the flags of
  * IOMMU_HWPT_ALLOC under which the driver makes it; a *guest table* is one that a guest writes itself.
  * Rule: facts are those of recorded kernels (b091, c007, n001 to n012, d002, d019) and of semantics C3; kinds that nobody
- * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`) are the same drivers on hardware with every bit set. What
- * differs between releases is named in `profile-flags.ts`.
+ * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`) are the same drivers on hardware with every bit set, and
+ * `arm-smmu-v3-cmdqv` is Tegra241's. What differs between releases is named in `profile-flags.ts`.
  */
 import { DOMAIN_DIRTY_TRACKING, DOMAIN_NEST_PARENT, DOMAIN_PASID, type ReservedRegion } from '@vfiolab/core';
 import * as formats from './formats.js';
 import type { Format } from './formats.js';
-import { amdInfo, type Info, NO_INFO, smmuInfo, vtdInfo } from './hardware-info.js';
+import { amdInfo, cmdqvInfo, type Info, NO_INFO, smmuInfo, vtdInfo } from './hardware-info.js';
 import type { DriverFlags } from './profile-flags.js';
 
 export interface Table {
@@ -28,6 +28,8 @@ export interface Kind {
   readonly tables: readonly Table[];
   readonly reserved: readonly ReservedRegion[];
   readonly info: Info;
+  /** Told only to those who ask for its type. */
+  readonly moreInfo?: readonly Info[];
   readonly guestTable?: GuestTable;
   /** The driver has an operation for guest tables on a HWPT, whether or not the hardware can. */
   readonly nestsOnHwpt: boolean;
@@ -100,7 +102,7 @@ const smmu = (name: string, stages: { s1: boolean; s2: boolean }, f: DriverFlags
   };
 };
 
-const ARM_VIOMMU = 1;
+const [ARM_VIOMMU, CMDQV_VIOMMU] = [1, 2];
 
 /** What the kernel of a profile makes of the IOMMUs of these names. */
 const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
@@ -149,6 +151,10 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
   'arm-smmu-v3-s2': (f) => smmu('arm-smmu-v3-s2', { s1: false, s2: true }, f),
   'arm-smmu-v3-nested': (f) => smmu('arm-smmu-v3-nested', { s1: true, s2: true }, f),
   'arm-smmu-v3-canwbs': (f) => smmu('arm-smmu-v3-canwbs', { s1: true, s2: true }, f, { ...arm(f), snoopControl: true }),
+  'arm-smmu-v3-cmdqv': (f) => {
+    const base = smmu('arm-smmu-v3-cmdqv', { s1: true, s2: true }, f, { ...arm(f), snoopControl: true });
+    return f.smmuMakesTables ? { ...base, viommus: [ARM_VIOMMU, CMDQV_VIOMMU], moreInfo: [cmdqvInfo()] } : base;
+  },
   'arm-smmu-v3-full': (f) => {
     const base = smmu('arm-smmu-v3-full', { s1: true, s2: true }, f);
     const tables = base.tables.map((t) =>

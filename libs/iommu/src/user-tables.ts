@@ -70,9 +70,9 @@ export class UserTables {
     return nested.guest ? landedAll([domain!], told) : outcomeOf(told);
   }
 
-  hardwareInfo(bdf: string): HardwareInfo {
+  hardwareInfo(bdf: string, type: number): HardwareInfo {
     const device = this.unit.functions.get(bdf);
-    return device ? infoOf(device, this.unit.driver) : { ...NO_INFO, capabilities: 0n, maxPasidLog2: 0 };
+    return device ? infoOf(device, this.unit.driver, type) : { ...NO_INFO, capabilities: 0n, maxPasidLog2: 0 };
   }
 
   deviceIommu(bdf: string): ReplyOf<typeof iommuApi.deviceIommu> {

@@ -4,9 +4,10 @@
  * Rule: a kind of file that a call does not fit refuses it as the VFS does; /dev/iommu itself is neither read nor written.
  */
 import type { Op } from '@vfiolab/core';
-import { fail, type Result } from '@vfiolab/uapi';
+import { fail, IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, type Result } from '@vfiolab/uapi';
 import type { FaultQueue } from './fault-queue.js';
-import type { OpenFile } from './open-files.js';
+import type { OpenFile, WindowFile } from './open-files.js';
+import { storeVintf } from './vcmdq.js';
 import type { VeventQueue } from './vevent-queue.js';
 import { readWindow, writeWindow } from './window.js';
 
@@ -16,8 +17,13 @@ type Answer<T> = Result<T> | Op<Result<T>>;
 export const readAt = (file: OpenFile | undefined, offset: number, length: number): Result<Uint8Array> =>
   file?.kind === 'iommufd-window' ? readWindow(file.object, offset, length) : seekOn(file);
 
-export const writeAt = (file: OpenFile | undefined, offset: number, data: Uint8Array): Result<number> =>
-  file?.kind === 'iommufd-window' ? writeWindow(file.object, offset, data) : seekOn(file);
+export const writeAt = (file: OpenFile | undefined, offset: number, data: Uint8Array): Answer<number> =>
+  file?.kind === 'iommufd-window' ? store(file, offset, data) : seekOn(file);
+
+const store = ({ context, object }: WindowFile, offset: number, data: Uint8Array): Answer<number> =>
+  object.kind === IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV
+    ? storeVintf(context, object, offset, data)
+    : writeWindow(object, offset, data);
 
 /** Reading and writing at an offset: ESPIPE for streams, EINVAL for files that are neither read nor written. */
 function seekOn(file: OpenFile | undefined): Result<never> {

@@ -6,6 +6,7 @@
  * Rule: the memory is pinned and its areas are locked: nobody is asked to let go, UNMAP is EBUSY. Queues are made in the
  * order of their indexes, and each holds the one before it.
  */
+import { IOMMU_VIOMMU_TYPE_SELFTEST } from '@vfiolab/uapi';
 import { Lock } from '@vfiolab/core';
 import type { Access, PinnedSlice } from './access.js';
 import type { Context } from './context.js';
@@ -17,6 +18,8 @@ export class HwQueue implements IommufdObject {
   id = 0;
   users = 1;
   readonly shortTerm = new Lock();
+  /** In bytes: the address in memory, where it is all in one piece, and the length. */
+  memory = { base: 0, length: 0 };
   /** Id of the queue before it, which it holds; 0: none. */
   before = 0;
 
@@ -51,8 +54,8 @@ export function lockAreas({ slices }: HwQueue): void {
  * be made next to a living one, and a slot other than 0 stays taken for good (r8-0098). Slot 0 never names a queue that is
  * gone, so what a queue holds is always there.
  */
-export function unlinkQueue({ objects }: Context, { viommu, before, slices }: HwQueue): void {
-  viommu.slots.delete(0);
+export function unlinkQueue({ objects }: Context, { viommu, index, before, slices }: HwQueue): void {
+  viommu.slots.delete(viommu.kind === IOMMU_VIOMMU_TYPE_SELFTEST ? 0 : index);
   viommu.users--;
   const held = objects.get(before);
   if (held) held.users--;

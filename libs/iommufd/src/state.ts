@@ -95,7 +95,7 @@ function encodeObject(w: ByteWriter, o: IommufdObject, view: View): void {
   else if (isViommu(o)) encodeViommu(w, o);
   else if (isVdevice(o)) encodeVdevice(w, o);
   else if (isVeventQueue(o)) encodeVeventQueue(w, o);
-  else if (isHwQueue(o)) encodeHwQueue(w, o);
+  else if (isHwQueue(o)) encodeHwQueue(w, o, view);
 }
 
 /** With the way that its events take. */

@@ -1,5 +1,5 @@
 /** vIOMMUs and what stands on them as bytes. What they refer to is there already when they are read back. */
-import type { ByteReader, ByteWriter } from '@vfiolab/core';
+import type { ByteReader, ByteWriter, View } from '@vfiolab/core';
 import type { Access } from './access.js';
 import type { BoundDevice, Context } from './context.js';
 import { HwQueue, lockAreas } from './hw-queue.js';
@@ -10,9 +10,10 @@ import { Window } from './window.js';
 
 const byIndex = ([a]: [number, number], [b]: [number, number]): number => a - b;
 
-export function encodeViommu(w: ByteWriter, { hwpt, unit, window, slots }: Viommu): void {
+export function encodeViommu(w: ByteWriter, { hwpt, unit, kind, window, slots }: Viommu): void {
   w.u32(hwpt.id);
   w.u32(unit);
+  w.u32(kind);
   w.list([...slots].sort(byIndex), ([index, queue]) => (w.u32(index), w.u32(queue)));
   w.bool(window !== undefined);
   if (!window) return;
@@ -22,7 +23,7 @@ export function encodeViommu(w: ByteWriter, { hwpt, unit, window, slots }: Viomm
 }
 
 export function decodeViommu(r: ByteReader, c: Context): Viommu {
-  const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt, r.u32());
+  const viommu = new Viommu(c.objects.get(r.u32()) as PagingHwpt, r.u32(), r.u32());
   r.list(() => viommu.slots.set(r.u32(), r.u32()));
   if (r.bool()) viommu.window = decodeWindow(r);
   return viommu;
@@ -75,16 +76,21 @@ export function decodeVeventQueue(r: ByteReader, c: Context): VeventQueue {
   return queue;
 }
 
-export function encodeHwQueue(w: ByteWriter, { viommu, index, access, before }: HwQueue): void {
+/** Where its memory lies nobody can tell. */
+export function encodeHwQueue(w: ByteWriter, { viommu, index, access, before, memory }: HwQueue, view: View): void {
   w.u32(viommu.id);
   w.u32(index);
   w.u32(access.id);
+  w.num(memory.length);
+  if (view === 'snapshot') w.num(memory.base);
   w.u32(before);
 }
 
 export function decodeHwQueue(r: ByteReader, c: Context): HwQueue {
   const viommu = c.objects.get(r.u32()) as Viommu;
-  const queue = new HwQueue(viommu, r.u32(), c.objects.get(r.u32()) as Access);
+  const [index, access, length] = [r.u32(), c.objects.get(r.u32()) as Access, r.num()];
+  const queue = new HwQueue(viommu, index, access);
+  queue.memory = { length, base: r.num() };
   queue.before = r.u32();
   lockAreas(queue);
   return queue;

@@ -5,6 +5,7 @@
  * Rule: whatever stands on a vIOMMU holds it (semantics E1). A device that goes takes its vDEVICE along and leaves a
  * *tombstone*: the id is never used again (SURPRISES 56).
  */
+import { IOMMU_VIOMMU_TYPE_SELFTEST } from '@vfiolab/uapi';
 import { call, IOMMU, iommuApi, Lock, type Op } from '@vfiolab/core';
 import type { BoundDevice, Context } from './context.js';
 import type { PagingHwpt } from './hwpt.js';
@@ -29,6 +30,8 @@ export class Viommu implements IommufdObject {
     readonly hwpt: PagingHwpt,
     /** The IOMMU that it stands for: devices behind another have no place in it. */
     readonly unit: number,
+    /** IOMMU_VIOMMU_TYPE_*. */
+    readonly kind: number = IOMMU_VIOMMU_TYPE_SELFTEST,
   ) {}
 }
 

@@ -90,6 +90,11 @@ export type Endpoint = ValueOf<typeof endpoint>;
 
 /** What the IOMMU of a device can be made to do: its unit, and the types of virtual IOMMU it offers. */
 export const deviceIommu = message({ unit: u32, viommus: list(u32) });
+/**
+ * A Tegra241 CMDQV, as its driver finds it: log2 of its VINTFs (the first is the kernel's own), of the command queues and of
+ * the stream ids of each, and of the commands that fit in one queue.
+ */
+export const CMDQV = { version: 1, log2Vintfs: 6, log2Vcmdqs: 1, log2Vsids: 4, log2Commands: 19 } as const;
 /** The unit of the self-test's devices. */
 export const MOCK_UNIT = 0xffffffff;
 
@@ -131,7 +136,8 @@ export const iommuApi = api('iommu', {
   ),
   /** The newest recorded faults of a device, oldest first. */
   faults: method(40, message({ bdf: str }), list(faultRecord), { clients: true }),
-  hardwareInfo: method(41, message({ bdf: str }), hardwareInfo),
+  /** `type`: the blob that is asked for, 0: the driver's own; the driver's own too when it has no such. */
+  hardwareInfo: method(41, message({ bdf: str, type: u32 }), hardwareInfo),
   /** Frames (in granules) of consecutive granules, up to the first that is not mapped. */
   lookup: method(42, message({ domain: u32, iova: num, count: num }), list(run)),
   /** Dirty tracking on or off; on clears every dirty bit. EOPNOTSUPP: the domain was made without. */

@@ -195,7 +195,7 @@ export const pagesApi = api('pages', {
   unpin: method(50, unpinning, nothing),
   /** The same for many stores, in order. */
   unpinMany: method(66, message({ stores: list(unpinning) }), nothing),
-  /** From iommu: bytes of pinned frames. */
+  /** From iommu, and from iommufd for queues that the hardware reads: bytes of pinned frames. */
   dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
   dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
   /**

@@ -1,5 +1,5 @@
 /** IOMMU_DESTROY: remove one object by id. */
-import { fail, type iommu_destroy, ok, type StructOf } from '@vfiolab/uapi';
+import { fail, type iommu_destroy, IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, ok, type StructOf } from '@vfiolab/uapi';
 import { type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import type { Context } from '../context.js';
 import { isHwpt, isHwQueue, isIoas, isMockObject, isNested, isVdevice, isVeventQueue, isViommu } from '../context.js';
@@ -10,6 +10,7 @@ import type { IommufdObject } from '../objects.js';
 import { destroyMock } from '../selftest/mock-domain.js';
 import { removeAll } from '../unmap.js';
 import type { VeventQueue } from '../vevent-queue.js';
+import { resetVcmdq } from '../vcmdq-registers.js';
 import { unlinkVdevice } from '../viommu.js';
 import type { Call } from './call.js';
 
@@ -47,5 +48,6 @@ function unlinkEvents({ viommu, kind }: VeventQueue): void {
 /** Its memory can be unmapped again. */
 function* destroyHwQueue(context: Context, queue: HwQueue): Op<void> {
   unlinkQueue(context, queue);
+  if (queue.viommu.kind === IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV) resetVcmdq(queue);
   yield* destroyAccess(context, queue.access);
 }

@@ -17,8 +17,8 @@ export function* getHwInfo(call: Call<typeof iommu_hw_info>, cmd: StructOf<typeo
   if (cmd.flags & ~known || cmd.__reserved.some((byte) => byte !== 0)) return fail('EOPNOTSUPP');
   const device = yield* hold(context.objects, cmd.dev_id, isDevice);
   if (!device.ok) return device;
-  const info = yield* ask(IOMMU, iommuApi.hardwareInfo, { bdf: device.value.bdf });
   const asked = cmd.flags & INPUT_TYPE ? cmd.in_data_type : 0;
+  const info = yield* ask(IOMMU, iommuApi.hardwareInfo, { bdf: device.value.bdf, type: asked });
   if (asked !== 0 && asked !== info.type) return fail('EOPNOTSUPP');
   if (!fillBuffer(call, cmd, info.data)) return fail('EFAULT');
   const told = call.respond({

@@ -3,10 +3,11 @@ import { fail, type iommu_vdevice_alloc, ok, type StructOf } from '@vfiolab/uapi
 import type { IoctlResult, Op } from '@vfiolab/core';
 import { isDevice, isViommu } from '../context.js';
 import { hold } from '../objects.js';
+import { roomForStream } from '../vintf.js';
 import { linkVdevice, unitOf, Vdevice } from '../viommu.js';
 import type { Call } from './call.js';
 
-/** ENOENT: vIOMMU, device; EINVAL: behind another IOMMU; EEXIST: the device has an id already, or the id is taken. */
+/** ENOENT: vIOMMU, device; EINVAL: behind another IOMMU; EEXIST: the device has an id already, or the id is taken; EINVAL, ENOSPC: the CMDQV. */
 export function* vdeviceAlloc(
   call: Call<typeof iommu_vdevice_alloc>,
   cmd: StructOf<typeof iommu_vdevice_alloc>,
@@ -19,6 +20,8 @@ export function* vdeviceAlloc(
   if (device.value.leaving) return fail('ENOENT');
   if ((yield* unitOf(device.value)) !== viommu.value.unit) return fail('EINVAL');
   if (device.value.vdevice || viommu.value.devices.has(cmd.virt_id)) return fail('EEXIST');
+  const room = roomForStream(viommu.value, cmd.virt_id);
+  if (!room.ok) return room;
   const vdevice = new Vdevice(viommu.value, device.value, cmd.virt_id);
   const id = objects.reserve(vdevice);
   if (!id.ok) return id;

@@ -5,7 +5,9 @@ import {
   fail,
   type iommu_viommu_alloc,
   iommu_viommu_selftest,
+  iommu_viommu_tegra241_cmdqv,
   IOMMU_VIOMMU_TYPE_SELFTEST,
+  IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
   ok,
   type Result,
   type StructOf,
@@ -14,6 +16,7 @@ import { call as ask, IOMMU, iommuApi, type IoctlResult, type Op } from '@vfiola
 import { isDevice, isHwpt } from '../context.js';
 import { NEST_PARENT } from '../hwpt-flags.js';
 import { hold } from '../objects.js';
+import { USER_VINTFS, VINTF_BYTES, vintfsInUse } from '../vintf.js';
 import { Viommu } from '../viommu.js';
 import { freeWindow } from '../window.js';
 import type { Call } from './call.js';
@@ -40,15 +43,14 @@ export function* viommuAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   if (!hwpt.ok) return hwpt;
   if ((hwpt.value.flags & NEST_PARENT) === 0) return fail('EINVAL');
   if (hwpt.value.domain.unit !== unit) return fail('EINVAL');
-  return publish(call, cmd, new Viommu(hwpt.value, unit));
+  return publish(call, cmd, new Viommu(hwpt.value, unit, cmd.type));
 }
 
 function publish(call: AllocCall, cmd: Cmd, viommu: Viommu): IoctlResult {
   const { objects } = call.file.context;
   const id = objects.reserve(viommu);
   if (!id.ok) return id;
-  const answered =
-    cmd.type === IOMMU_VIOMMU_TYPE_SELFTEST && cmd.data_len > 0 ? answerData(call, cmd, viommu) : ok(undefined);
+  const answered = answerDriver(call, cmd, viommu);
   const told = answered.ok ? call.respond({ out_viommu_id: id.value }) : answered;
   if (!told.ok) {
     objects.abort(viommu);
@@ -57,6 +59,23 @@ function publish(call: AllocCall, cmd: Cmd, viommu: Viommu): IoctlResult {
   viommu.hwpt.users++;
   objects.finalize(viommu);
   return ok(0);
+}
+
+function answerDriver(call: AllocCall, cmd: Cmd, viommu: Viommu): Result<void> {
+  if (cmd.type === IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV) return takeVintf(call, cmd, viommu);
+  return cmd.type === IOMMU_VIOMMU_TYPE_SELFTEST && cmd.data_len > 0 ? answerData(call, cmd, viommu) : ok(undefined);
+}
+
+/** The CMDQV's: a VINTF of its own, and where its window is. EINVAL: the length; EFAULT; ENOSPC: all VINTFs are taken. */
+function takeVintf({ user, file }: AllocCall, { data_len, data_uptr }: Cmd, viommu: Viommu): Result<void> {
+  if (data_len !== iommu_viommu_tegra241_cmdqv.size) return fail('EINVAL');
+  if (!user.read(data_uptr, data_len)) return fail('EFAULT');
+  if (vintfsInUse(file.contexts.values(), viommu.unit) >= USER_VINTFS) return fail('ENOSPC');
+  const window = freeWindow(file.context, VINTF_BYTES);
+  viommu.window = window;
+  const [out_vintf_mmap_offset, out_vintf_mmap_length] = [BigInt(window.start), BigInt(window.length)];
+  const out = encode(iommu_viommu_tegra241_cmdqv, { out_vintf_mmap_offset, out_vintf_mmap_length });
+  return user.write(data_uptr, out) ? ok(undefined) : fail('EFAULT');
 }
 
 /** The mock's data: a word that comes back, and a window of two pages that begins with that word. */
