@@ -47,9 +47,14 @@ export interface Bench {
   lockedKb(): Promise<number>;
 }
 
-/** `frames`: host memory in 4 KiB. */
-export async function bench(credentials?: Credentials, frames = 1 << 24, profile = '6.12'): Promise<Bench> {
-  const host = await TestHost.boot({ machine, frames, profile });
+/** `frames`: host memory in 4 KiB; `iommu`: its kind, the machine's own when left out. */
+export async function bench(
+  credentials?: Credentials,
+  frames = 1 << 24,
+  profile = '6.12',
+  iommu?: string,
+): Promise<Bench> {
+  const host = await TestHost.boot({ machine, frames, profile, ...(iommu !== undefined && { iommu }) });
   const p = await host.process('program', credentials);
   const run = <T>(work: Promise<T>): Promise<T> => host.run(work);
   const must = async <T>(what: Promise<Result<T>>): Promise<T> => {

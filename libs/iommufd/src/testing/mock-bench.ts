@@ -22,10 +22,10 @@ import {
   type Result,
   type StructOf,
 } from '@vfiolab/uapi';
-import { ByteReader, ByteWriter, IOMMUFD, iommufdApi, LAB } from '@vfiolab/core';
+import { IOMMUFD, iommufdApi, LAB } from '@vfiolab/core';
 import type { Arguments, Credentials, IoctlAnswer, Process } from '@vfiolab/client';
 import { TestHost } from '@vfiolab/sim';
-import { IommufdCore } from '../iommufd-core.js';
+import { rereads } from './reread.js';
 
 const machine = readFileSync(new URL('../../../../test/machines/imac-cometlake.json', import.meta.url), 'utf8');
 
@@ -136,15 +136,7 @@ export class MockBench {
 
   /** The state of iommufd, written and read back: both views must be the same as before. */
   async reread(): Promise<boolean> {
-    const { core } = this.host.host.actor(IOMMUFD)!.machine;
-    const snapshot = bytesOf(core, 'snapshot');
-    const again = new IommufdCore();
-    const r = new ByteReader(snapshot);
-    again.decode(r);
-    r.done();
-    const same = (view: 'snapshot' | 'meaning'): boolean =>
-      Buffer.from(bytesOf(again, view)).equals(Buffer.from(bytesOf(core, view)));
-    return same('snapshot') && same('meaning') && again.check().length === 0;
+    return rereads(this.host);
   }
 
   /** Everything that is wrong or left over when the program has gone. */
@@ -158,10 +150,4 @@ export class MockBench {
     );
     return [...this.host.broken(), ...left.map(([name, n]) => `${n} ${name} left`)];
   }
-}
-
-function bytesOf(core: { encode(w: ByteWriter, view: 'snapshot' | 'meaning'): void }, view: 'snapshot' | 'meaning') {
-  const w = new ByteWriter();
-  core.encode(w, view);
-  return w.take();
 }
