@@ -24,6 +24,10 @@ export interface Machine {
   readonly vfioContainer: VfioContainer;
   /** Host memory in 4 KiB frames. */
   readonly frames: number;
+  /** log2 of the kernel's page in bytes. */
+  readonly pageShift: number;
+  /** Devices may be opened through iommufd though their interrupts are not isolated. */
+  readonly allowUnsafeInterrupts: number;
   /** The description as the lab reads it. */
   readonly topology: string;
   /** Config space by BDF, as far as it is known. */
@@ -49,6 +53,9 @@ interface MachineFile {
   readonly iommu: string;
   readonly container: string;
   readonly memory_mib: number;
+  /** 12 when left out. */
+  readonly page_shift?: number;
+  readonly allow_unsafe_interrupts?: boolean;
   readonly memory_map?: Readonly<Record<string, readonly string[]>>;
   readonly drivers?: Readonly<Record<string, string | null>>;
   readonly functions?: readonly FunctionFile[];
@@ -83,6 +90,8 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
     iommu: file.iommu,
     vfioContainer: file.container === 'iommufd' ? 'iommufd' : 'vfio',
     frames: file.memory_mib * FRAMES_PER_MIB,
+    pageShift: file.page_shift ?? 12,
+    allowUnsafeInterrupts: file.allow_unsafe_interrupts ? 1 : 0,
     topology: JSON.stringify({ ...base, functions: described, memory_map: file.memory_map }),
     configs,
   };

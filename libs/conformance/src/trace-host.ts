@@ -23,8 +23,8 @@ function planFor(trace: Trace): { machine: Machine; profile: string } {
 /** A fresh host in virtual time; throws, in words, when the lab cannot make one. */
 export async function bootFor(trace: Trace): Promise<TestHost> {
   const { machine, profile } = planFor(trace);
-  const { topology, iommu, frames, vfioContainer } = machine;
-  return TestHost.boot({ machine: topology, iommu, profile, frames, vfioContainer });
+  const { topology, ...rest } = machine;
+  return TestHost.boot({ ...rest, machine: topology, profile });
 }
 
 /** Makes the trace's host in an environment that has none yet, live or simulated. Throws as `bootFor`. */
@@ -36,8 +36,8 @@ export async function makeHost(trace: Trace, env: Environment): Promise<void> {
     const loaded = await operator.call(LAB, labApi.loadMachine, { part, text });
     if (!loaded.ok) throw new Error(`machine ${machine.name}: piece ${part}: ${loaded.errno}`);
   }
-  const { iommu, frames, vfioContainer } = machine;
-  const plan = { machine: machine.name, profile, iommu, frames, allowUnsafeInterrupts: 0, vfioContainer };
+  const { iommu, frames, vfioContainer, pageShift, allowUnsafeInterrupts } = machine;
+  const plan = { machine: machine.name, profile, iommu, frames, allowUnsafeInterrupts, vfioContainer, pageShift };
   const { error } = await operator.call(LAB, labApi.createHost, plan);
   if (error !== '') throw new Error(error);
 }

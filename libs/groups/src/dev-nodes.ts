@@ -70,7 +70,7 @@ function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {
 /** There is no empty directory: it comes and goes with its nodes. */
 function cdevDir(host: Host): DirNode | undefined {
   const names = cdevNames(host).filter((name) => !cdevNamed(host, name)!.group?.noiommu);
-  if (names.length === 0) return undefined;
+  if (names.length === 0 || host.iommu.endpoints) return undefined;
   return listDir(
     () => names,
     (name) => (names.includes(name) ? cdevNode(cdevNamed(host, name)) : undefined),

@@ -7,6 +7,7 @@ import { Lock, type FunctionFacts, type HostSetup } from '@vfiolab/core';
 import {
   computeGroups,
   diesOfBusReset,
+  partitionableEndpoints,
   importTopology,
   inIommuScope,
   inStreamScope,
@@ -34,7 +35,8 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
   try {
     const { topology, partition } = readDescription(text, profile, iommu.separatesStreams === true);
-    const groups = iommu.translates ? groupsOf(partition) : new Map<number, IommuGroup>();
+    const parts = iommu.endpoints ? partitionableEndpoints(topology, iommu.endpoints) : partition;
+    const groups = iommu.translates ? groupsOf(parts) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
     const fixed = { setup, profile, iommu, topology, memoryMap: topology.memoryMaps.get(profile) };
     const drivers = new DriverTable(topology.functions);

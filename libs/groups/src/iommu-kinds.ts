@@ -3,6 +3,8 @@
  *
  * Rule: a difference between kinds is a row here, never a comparison of names.
  */
+import type { EndpointUnit } from '@vfiolab/pci';
+
 export interface IommuKindTraits {
   /** False: no function is behind an IOMMU and no group exists. */
   readonly translates: boolean;
@@ -20,6 +22,8 @@ export interface IommuKindTraits {
   readonly exportsBars: boolean;
   /** Where functions write their messages to: the local APIC, or the ITS behind the software window (C2.2, C2.3). */
   readonly msiAddress: bigint;
+  /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
+  readonly endpoints?: EndpointUnit;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
   readonly unit?: { readonly name: string; readonly many: boolean; parent(name: string): string };
 }
@@ -29,6 +33,8 @@ const virtual = (name: string) => ({ name, many: true, parent: () => 'virtual' }
 const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: string) => `platform/${name}` };
 
 const LOCAL_APIC = 0xfee00000n;
+/** Where PHB4 takes messages of 32 bits; in QEMU also under a hypervisor. */
+const PHB_DOORBELL = 0xffff0000n;
 const ITS_DOORBELL = 0x8000040n;
 
 const X86: IommuKindTraits = {
@@ -53,6 +59,15 @@ const ARM: IommuKindTraits = {
   msiAddress: ITS_DOORBELL,
 };
 
+/** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
+const POWER: IommuKindTraits = {
+  translates: true,
+  isolatesMsi: false,
+  defaultDomain: 'unknown',
+  msixGrows: true,
+  msiAddress: PHB_DOORBELL,
+};
+
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['intel-vtd', VTD],
   ['intel-vtd-39', VTD],
@@ -68,5 +83,7 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...X86, isolatesMsi: false }],
+  ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
+  ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge' }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -4,7 +4,7 @@
  * Words: the *aperture* is [first, last] in bytes; `pageSizes` has a bit per leaf size; a table of *stage* 1 translates what
  * a device says, one of stage 2 can also stand below a guest's own table.
  * Rule: the numbers are those of recorded kernels: traces b090 and b091 on VT-d (48 and 39 bits) and AMD-Vi, c001, c007 and
- * n002 on SMMUv3; virtio-iommu is QEMU's default for x86.
+ * n002 on SMMUv3, p016 on POWER; virtio-iommu is QEMU's default for x86.
  */
 import { MOCK, MOCK_AMD, MOCK_HUGE, MOCK_PAGES } from './mock.js';
 
@@ -65,7 +65,14 @@ export const SMMU_S2 = format('smmu-s2', 0xfffffffffffn, SIZES_4K_2M_1G);
 /** virtio-iommu takes any multiple of its granule. */
 export const VIRTIO = format('virtio', ALL_64, 0xfffffffffffff000n);
 
+/** POWER's TCE tables: they reach wherever the platform puts a window, at 0 and at 2^59. */
+const BITS_60 = (1n << 60n) - 1n;
+export const TCE_POWERNV = format('tce-powernv', BITS_60, 0x40211000n);
+export const TCE_PSERIES = format('tce-pseries', BITS_60, 0x1211000n);
+
 const known: readonly Format[] = [
+  TCE_POWERNV,
+  TCE_PSERIES,
   VTD_48,
   VTD_39,
   VTD_48_WRITE_READS,

@@ -56,6 +56,7 @@ export class IommuCore implements Core {
       configure: (_req, args) => this.unit.configure(args),
       setup: (_req, { kind, functions }) => this.unit.setup(kind, functions),
       domainAlloc: (_req, args) => this.domainAlloc(args),
+      windowsAlloc: (_req, { bdf }) => this.windowsAlloc(bdf),
       domainFree: (_req, { domain }) => this.domainFree(domain),
       attach: (_req, { bdfs, domain, faults }) => this.attach(bdfs, domain, faults ?? false),
       reservedRegions: (_req, { bdf }) => this.reservedRegions(bdf),
@@ -123,7 +124,7 @@ export class IommuCore implements Core {
     return figuresOf(this.unit, this.domains);
   }
 
-  /** EINVAL: no such device. ENODEV: nothing translates for it. EOPNOTSUPP: flags (b091, c007). ENOSPC: no id left. */
+  /** EINVAL: no such device. ENODEV: nothing translates for it. EOPNOTSUPP: flags (b091, c007), or DMA windows (p070). ENOSPC: no id left. */
   private domainAlloc({ bdf, flags, data }: Args<'domainAlloc'>): Result<DomainInfo> {
     const device = this.unit.functions.get(bdf);
     if (!device) return fail('EINVAL');
@@ -138,6 +139,17 @@ export class IommuCore implements Core {
     const { granule, first, last, pageSizes } = format;
     const owner = device.mock ? MOCK_UNIT : unit;
     return ok({ domain: domain.id, granule, first, last, pageSizes, coherent, unit: owner });
+  }
+
+  private windowsAlloc(bdf: string): Result<DomainInfo> {
+    const device = this.unit.functions.get(bdf);
+    const format = this.unit.driver?.windows;
+    if (!device || !format) return fail('ENODEV');
+    const { unit } = device.endpoint;
+    const domain = this.domains.make(this.limits.domainIds ?? MAX_DOMAINS, { format, flags: 0, unit, coherent: true });
+    if (!domain) return fail('ENOSPC');
+    const { granule, first, last, pageSizes } = format;
+    return ok({ domain: domain.id, granule, first, last, pageSizes, coherent: true, unit });
   }
 
   /** Drivers of real IOMMUs take no data for a paging domain. */

@@ -26,6 +26,8 @@ export interface Kind {
   readonly name: string;
   /** The first that takes the flags is made. */
   readonly tables: readonly Table[];
+  /** DMA windows in the place of paging domains: see `windowsAlloc` of the protocol. */
+  readonly windows?: Format;
   readonly reserved: readonly ReservedRegion[];
   readonly info: Info;
   /** Told only to those who ask for its type. */
@@ -164,6 +166,8 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
     const hardware = { dirty: f.smmuMakesTables, pasidBits: 20, pageRequests: 'stall', snoopControl: true } as const;
     return { ...base, ...arm(f), tables, info, ...hardware };
   },
+  'ppc64-pnv': () => power('ppc64-pnv', formats.TCE_POWERNV),
+  'ppc64-pseries': () => power('ppc64-pseries', formats.TCE_PSERIES),
   'virtio-iommu': () => ({
     ...PLAIN,
     name: 'virtio-iommu',
@@ -172,6 +176,7 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
   }),
 };
 
+const power = (name: string, windows: Format): Kind => ({ ...PLAIN, name, tables: [], windows, reserved: [] });
 const secondStage = (f: DriverFlags): Format => (f.vtdWriteReads ? formats.VTD_48_WRITE_READS : formats.VTD_48);
 const amdV1 = (f: DriverFlags): Format => (f.amdKnows48Bits ? formats.AMD_V1_48 : formats.AMD_V1);
 /** Guest tables through a virtual IOMMU need a kernel that has them. */

@@ -23,6 +23,7 @@ const PLAN = {
   frames: 262144,
   allowUnsafeInterrupts: 0,
   vfioContainer: 'vfio' as const,
+  pageShift: 12,
 };
 const MADE = { error: '', functions: 96, groups: 73 };
 

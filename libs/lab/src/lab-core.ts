@@ -98,10 +98,16 @@ export class LabCore implements Core {
       vfioContainer,
     });
     if (sealed.error === '') {
-      yield* call(PAGES, pagesApi.setup, { frames: plan.frames });
+      yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift });
       yield* call(IOMMUFD, iommufdApi.setup, { profile });
       const unsafe = allowUnsafeInterrupts !== 0;
-      yield* call(CONTAINER, containerApi.setup, { profile, iommu, allowUnsafeInterrupts: unsafe });
+      yield* call(CONTAINER, containerApi.setup, {
+        profile,
+        iommu,
+        allowUnsafeInterrupts: unsafe,
+        pageShift: plan.pageShift,
+        frames: plan.frames,
+      });
       this.host = plan;
     }
     this.creating = false;

@@ -6,8 +6,7 @@
  * whoever pays.
  * Rule: one charge for a pinned slot however many users it has (B3.4). A charge that would pass the limit is not made.
  */
-import { CAP_IPC_LOCK, RLIMIT_LOCKED, RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
-import { PAGE } from './frame-bytes.js';
+import { CAP_IPC_LOCK, RLIMIT_LOCKED, RLIMIT_MM, RLIMIT_UNCHARGED, RLIMIT_USER } from '@vfiolab/core';
 import type { Process } from './processes.js';
 
 /** No limit and no charge: the mapper had CAP_IPC_LOCK. */
@@ -18,9 +17,12 @@ export const RLIMIT_LOCKED_FREE = 4;
 /** Does a container pay? Then VmLck moves and VmPin does not (SURPRISES 18). */
 export const isLocked = (mode: number): boolean => mode === RLIMIT_LOCKED || mode === RLIMIT_LOCKED_FREE;
 
+/** Is what such a payer pins part of VmPin? */
+export const movesVmPin = (mode: number): boolean => !isLocked(mode) && mode !== RLIMIT_UNCHARGED;
+
 export interface Payer {
   readonly process: Process;
-  /** RLIMIT_USER, RLIMIT_MM, RLIMIT_NONE, RLIMIT_LOCKED or RLIMIT_LOCKED_FREE. */
+  /** RLIMIT_USER, RLIMIT_MM, RLIMIT_NONE, RLIMIT_LOCKED, RLIMIT_LOCKED_FREE or RLIMIT_UNCHARGED. */
   readonly mode: number;
   /** The mapper's user when it mapped. */
   readonly uid: number;
@@ -28,6 +30,7 @@ export interface Payer {
 
 /** The payer of a store that this process makes now. A later loss of the capability does not change it (trace a023). */
 export function payerFor(process: Process, rlimitMode: number): Payer {
+  if (rlimitMode === RLIMIT_UNCHARGED) return { process, mode: rlimitMode, uid: process.uid };
   const free = (process.caps & CAP_IPC_LOCK) !== 0;
   const unlimited = isLocked(rlimitMode) ? RLIMIT_LOCKED_FREE : RLIMIT_NONE;
   return { process, mode: free ? unlimited : rlimitMode, uid: process.uid };
@@ -48,9 +51,9 @@ export class Accounting {
 
   /** Pages that may still be charged: what is left of the mapper's RLIMIT_MEMLOCK as it is now. May be negative. */
   room({ process, mode, uid }: Payer): number {
-    if (mode === RLIMIT_NONE || mode === RLIMIT_LOCKED_FREE) return Infinity;
+    if (mode === RLIMIT_NONE || mode === RLIMIT_LOCKED_FREE || mode === RLIMIT_UNCHARGED) return Infinity;
     const charged = mode === RLIMIT_USER ? this.userLocked(uid) : process.vmLocked;
-    return Math.floor(process.memlock / PAGE) - charged;
+    return process.memlockPages - charged;
   }
 
   /**
@@ -65,7 +68,7 @@ export class Accounting {
     if (counted + pages < 0) throw new Error(`${-pages} pages are given back of ${counted} counted (I24)`);
     if (mode === RLIMIT_USER) this.chargeUser(uid, pages);
     if (mode === RLIMIT_MM || isLocked(mode)) process.locked += pages;
-    if (!isLocked(mode)) process.pinned += pages;
+    if (movesVmPin(mode)) process.pinned += pages;
   }
 
   /** The smallest of the counters that a charge of this payer moves. */

@@ -51,6 +51,17 @@ export class AddressSpace implements PageSource {
     this.table = new PageMap(frames);
   }
 
+  /** The kernel's own page, in bytes. */
+  get pageSize(): number {
+    return PAGE * this.frames.block;
+  }
+
+  /** The frames' pages of every page of the kernel that [va, va + length) touches. */
+  pagesOf(va: number, length: number): Span {
+    const [size, { block }] = [this.pageSize, this.frames];
+    return { first: Math.floor(va / size) * block, end: Math.ceil((va + length) / size) * block };
+  }
+
   /**
    * Private anonymous memory; answers its address. The length is rounded up to whole pages. EINVAL: length 0, unknown
    * page size or protection, fixed address not on a page; EPERM: fixed address below vm.mmap_min_addr; ENOMEM: no room,
@@ -63,7 +74,7 @@ export class AddressSpace implements PageSource {
 
   /** A file in memory, shared. EINVAL: also an offset within a page; else as `mmap`. */
   mapFile({ va, length, prot, file, offset, mayWrite }: FileMapping): Result<number> {
-    if (offset % 2 ** file.pageShift !== 0) return fail('EINVAL');
+    if (offset % Math.max(2 ** file.pageShift, this.pageSize) !== 0) return fail('EINVAL');
     return this.place({ va, length, prot }, file.pageShift, (first) => ({
       shared: { file, delta: offset / PAGE - first, mayWrite },
     }));
@@ -83,7 +94,7 @@ export class AddressSpace implements PageSource {
     backingAt: (first: number) => Omit<Backing, 'pageShift'>,
   ): Result<number> {
     if (length === 0 || prot > PROT_ALL) return fail('EINVAL');
-    const block = 2 ** (pageShift - 12);
+    const block = Math.max(2 ** (pageShift - 12), this.frames.block);
     const pages = Math.ceil(length / (PAGE * block)) * block;
     if (pages > END_PAGE || this.vmas.size > MAX_VMAS) return fail('ENOMEM');
     const where = va === 0 ? ok(this.vmas.place(pages, block)) : this.fixed(va, pages, block);
@@ -105,9 +116,8 @@ export class AddressSpace implements PageSource {
 
   /** Holes in the range are fine. EINVAL: not on a page, empty, beyond user space, or through a hugetlb page; ENOMEM: VMAs. */
   munmap(va: number, length: number): Result<void> {
-    const first = va / PAGE;
-    const end = first + Math.ceil(length / PAGE);
-    if (!Number.isInteger(first) || length === 0 || end > END_PAGE) return fail('EINVAL');
+    const { first, end } = this.pagesOf(va, length);
+    if (va % this.pageSize !== 0 || length === 0 || end > END_PAGE) return fail('EINVAL');
     const removed = this.vmas.remove(first, end);
     if (removed.ok) this.table.drop(first, end);
     return removed;
@@ -118,9 +128,8 @@ export class AddressSpace implements PageSource {
    * EACCES: a file that may not be written.
    */
   mprotect(va: number, length: number, prot: number): Result<void> {
-    const first = va / PAGE;
-    if (!Number.isInteger(first) || prot > PROT_ALL) return fail('EINVAL');
-    const end = first + Math.ceil(length / PAGE);
+    if (va % this.pageSize !== 0 || prot > PROT_ALL) return fail('EINVAL');
+    const { first, end } = this.pagesOf(va, length);
     return end > END_PAGE ? fail('ENOMEM') : this.vmas.protect(first, end, prot);
   }
 
@@ -187,6 +196,17 @@ export class AddressSpace implements PageSource {
     if (!this.vmas.meetsDevice(first, end)) return 0;
     const devices = this.vmas.overlapping(first, end).filter(({ backing }) => backing.device);
     return devices.reduce((sum, vma) => sum + Math.min(end, vma.end) - Math.max(first, vma.first), 0);
+  }
+
+  /** The end of what could be pinned for writing from page `first` on, at most `end`. */
+  pinnableEnd(first: number, end: number): number {
+    for (const vma of this.vmas.overlapping(first, end)) {
+      const there = withinFile(vma, { first, end: Math.min(end, vma.end) });
+      if (vma.first > first || (vma.prot & MMAP_PROT_WRITE) === 0 || there.end <= first) return first;
+      first = there.end;
+      if (first < vma.end) return first;
+    }
+    return first;
   }
 
   /** Are all pages of files in the range inside their files? */

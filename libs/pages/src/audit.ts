@@ -5,7 +5,7 @@
  * the covers, charges from the stores, free frames from the users. Each sentence begins with the invariant's number.
  */
 import { RLIMIT_MM, RLIMIT_USER } from '@vfiolab/core';
-import { type Accounting, isLocked } from './accounting.js';
+import { type Accounting, isLocked, movesVmPin } from './accounting.js';
 import type { Eventfds } from './eventfds.js';
 import { Extents } from './extents.js';
 import type { Frames } from './frames.js';
@@ -91,7 +91,7 @@ function auditCharges({ stores, processes, accounting }: PagesState): string[] {
   const pinned = new Map<number, number>();
   const addTo = (sums: Map<number, number>, key: number, n: number) => sums.set(key, (sums.get(key) ?? 0) + n);
   for (const { payer, pinned: pages } of stores.all()) {
-    if (!isLocked(payer.mode)) addTo(pinned, payer.process.mm, pages);
+    if (movesVmPin(payer.mode)) addTo(pinned, payer.process.mm, pages);
     if (payer.mode === RLIMIT_USER) addTo(users, payer.uid, pages);
     if (payer.mode === RLIMIT_MM || isLocked(payer.mode)) addTo(locked, payer.process.mm, pages);
   }

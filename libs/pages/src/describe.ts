@@ -35,7 +35,7 @@ export function pagesFigures(state: PagesState): Record<string, number> {
   const all = [...processes.all()];
   const mlocked = all.reduce((sum, { space }) => sum + space.lockedPages, 0);
   const pins = all.reduce((sum, process) => sum + process.pinned, 0);
-  const lockedByMm = all.reduce((sum, process) => sum + process.locked, 0);
+  const lockedByMm = all.reduce((sum, process) => sum + process.locked + process.charged, 0);
   const lockedByUser = accounting.charged().reduce((sum, { pages }) => sum + pages, 0);
   return {
     processes: all.length,

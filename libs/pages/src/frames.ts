@@ -22,6 +22,8 @@ export class Frames {
   /** Slots of stores that hold a frame. */
   readonly pins = new Extents();
   readonly windows = new DeviceWindows();
+  /** Frames in a page of the kernel. */
+  block = 1;
   private frames = 0;
 
   /** Frames of the host. */
@@ -29,11 +31,12 @@ export class Frames {
     return this.frames;
   }
 
-  /** The host has `frames` frames, all of them free. Saying so again is fine, changing it is not. */
-  setup(frames: number): void {
+  /** The host has `frames` frames, all of them free, in pages of `block`. Saying so again is fine, changing it is not. */
+  setup(frames: number, block: number): void {
     if (frames > MAX_FRAMES) throw new Error(`a host of ${frames} frames: at most ${MAX_FRAMES} (4 PiB)`);
     if (frames === this.frames) return;
     if (this.frames > 0) throw new Error(`the host has ${this.frames} frames already`);
+    this.block = block;
     this.frames = frames;
     this.free.put(0, frames);
   }

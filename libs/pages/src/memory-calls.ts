@@ -5,7 +5,6 @@
  */
 import { CAP_IPC_LOCK, MMAP_PROT_WRITE } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { PAGE } from './frame-bytes.js';
 import type { MemoryFiles, OpenMemory } from './memory-files.js';
 import type { Process } from './processes.js';
 
@@ -23,7 +22,8 @@ export function mapShared(process: Process, files: MemoryFiles, place: Place & {
   const made = files.make(process.nextFileName(), pageShift);
   if (!made.ok) return made;
   const file = made.value;
-  file.size = Math.ceil(place.length / 2 ** pageShift) * 2 ** pageShift;
+  const whole = Math.max(2 ** pageShift, process.space.pageSize);
+  file.size = Math.ceil(place.length / whole) * whole;
   const mapped = process.space.mapFile({ ...place, file, offset: 0, mayWrite: true });
   if (!mapped.ok) files.discard(file);
   return mapped;
@@ -55,17 +55,17 @@ export function mlock(process: Process, va: number, length: number): Result<void
   const { space, memlock } = process;
   const free = (process.caps & CAP_IPC_LOCK) !== 0;
   if (memlock === 0 && !free) return fail('EPERM');
-  const first = Math.floor(va / PAGE);
-  const end = Math.ceil((va + length) / PAGE);
+  const { first, end } = space.pagesOf(va, length);
   const wanted = process.vmLocked + end - first - space.lockedIn(first, end);
-  if (!free && wanted > Math.floor(memlock / PAGE)) return fail('ENOMEM');
+  if (!free && wanted > process.memlockPages) return fail('ENOMEM');
   const locked = space.lock(first, end, true);
   return locked.ok ? space.bringIn(first, end) : locked;
 }
 
 /** munlock(2). ENOMEM: a hole in the range, or too many VMAs. */
 export function munlock(process: Process, va: number, length: number): Result<void> {
-  return process.space.lock(Math.floor(va / PAGE), Math.ceil((va + length) / PAGE), false);
+  const { first, end } = process.space.pagesOf(va, length);
+  return process.space.lock(first, end, false);
 }
 
 /**

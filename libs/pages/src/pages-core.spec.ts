@@ -222,8 +222,8 @@ describe('DMA stops the service rather than touch what is not pinned (I02, I04)'
 describe('setup', () => {
   it('may be repeated but not changed, and has a bound', () => {
     const bench = new Bench(8);
-    bench.call(LAB, pagesApi.setup, { frames: 8 });
-    expect(() => bench.call(LAB, pagesApi.setup, { frames: 9 })).toThrow('8 frames already');
+    bench.call(LAB, pagesApi.setup, { frames: 8, pageShift: 12 });
+    expect(() => bench.call(LAB, pagesApi.setup, { frames: 9, pageShift: 12 })).toThrow('8 frames already');
     expect(() => new Bench(MAX_FRAMES + 1)).toThrow('at most');
     expect(new Bench(MAX_FRAMES).core.frames.free.available).toBe(MAX_FRAMES);
   });

@@ -25,6 +25,7 @@ import {
   type Request,
   RLIMIT_LOCKED,
   RLIMIT_MM,
+  RLIMIT_UNCHARGED,
   RLIMIT_USER,
   type Surroundings,
   sysApi,
@@ -45,10 +46,11 @@ import { type Process, Processes } from './processes.js';
 import { SpecialFiles } from './special-files.js';
 import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
 import { Stores } from './stores.js';
+import { END_PAGE } from './vma-set.js';
 
 const served = otherMethods;
 /** Accounting modes of stores over a process's memory. */
-const STORE_MODES: readonly number[] = [RLIMIT_USER, RLIMIT_MM, RLIMIT_LOCKED];
+const STORE_MODES: readonly number[] = [RLIMIT_USER, RLIMIT_MM, RLIMIT_LOCKED, RLIMIT_UNCHARGED];
 
 export class PagesCore implements Core {
   readonly service = 'pages';
@@ -63,7 +65,7 @@ export class PagesCore implements Core {
 
   readonly methods = methodTable(
     implement(served, {
-      setup: (_req, { frames }) => this.frames.setup(frames),
+      setup: (_req, { frames, pageShift }) => this.frames.setup(frames, 2 ** (pageShift - 12)),
       procStart: (req, args) => this.procStart(req, args),
       mmap: this.asProcess((process, args) => process.space.mmap(args)),
       mmapShared: this.asProcess((process, args) => mapShared(process, this.files, args)),
@@ -95,6 +97,9 @@ export class PagesCore implements Core {
       storeMove: (_req, { store, client, va }) => this.storeMove(store, client, va),
       dmabufBytes: (_req, { client, token }) => this.special.of(client, token)?.dmabuf?.bytes,
       changeProcess: (_req, { client, stores }) => this.changeProcess(client, stores),
+      chargeLocked: (_req, { client, frames }) => this.chargeLocked(client, frames),
+      unchargeLocked: (_req, { mm, frames }) => this.unchargeLocked(mm, frames),
+      pinnable: (_req, { client, va, length }) => this.pinnable(client, va, length),
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
       unpinMany: (_req, { stores }) => stores.forEach((s) => this.stores.unpin(s.store, s.ranges, s.release)),
@@ -198,6 +203,26 @@ export class PagesCore implements Core {
     return this.stores.create(process, { ...request, va: start }, { memory });
   }
 
+  private chargeLocked(client: Address, frames: number): Result<{ mm: number }> {
+    const process = this.processes.of(client);
+    if (!process) return fail('ESRCH');
+    const charged = process.chargeLocked(frames);
+    return charged.ok ? ok({ mm: process.mm }) : charged;
+  }
+
+  private unchargeLocked(mm: number, frames: number): void {
+    const process = this.processes.byMm(mm);
+    if (process) process.charged -= frames;
+  }
+
+  private pinnable(client: Address, va: bigint, length: bigint): bigint {
+    const space = this.processes.of(client)?.space;
+    const first = Number(va / BigInt(PAGE));
+    if (!space || first > END_PAGE) return 0n;
+    const end = Math.min(END_PAGE, first + Number(length / BigInt(PAGE)));
+    return BigInt(space.pinnableEnd(first, end) - first) * BigInt(PAGE);
+  }
+
   private storeMove(store: number, client: Address, va: bigint): Result<void> {
     const process = this.processes.of(client);
     return process ? this.stores.move(process, store, va) : fail('ESRCH');
@@ -273,6 +298,7 @@ export class PagesCore implements Core {
 
   encode(w: ByteWriter, view: View): void {
     w.num(this.frames.total);
+    w.u32(this.frames.block);
     if (view === 'snapshot') this.frames.windows.encode(w);
     this.files.encode(w, view);
     this.special.encode(w, view);
@@ -289,6 +315,7 @@ export class PagesCore implements Core {
   /** Page tables and stores say who uses which frame and who pays for what: the rest follows from them. */
   decode(r: ByteReader): void {
     const total = r.num();
+    this.frames.block = r.u32();
     const fileOf = (id: number) => this.files.byId(id)!;
     this.frames.windows.decode(r);
     this.files.decode(r);

@@ -6,9 +6,10 @@
  * Rule: mm numbers count from 1 and are never used again, and a process has the number of its first mm as its id, so a
  * client that comes back is another process.
  */
-import { CAP_SYS_RESOURCE, type Address, type ByteReader, type ByteWriter, type View } from '@vfiolab/core';
+import { CAP_IPC_LOCK, CAP_SYS_RESOURCE, type Address, type ByteReader, type ByteWriter, type View } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { AddressSpace } from './address-space.js';
+import { PAGE } from './frame-bytes.js';
 import type { Frames } from './frames.js';
 import type { FileName, MemoryFile } from './memory-file.js';
 
@@ -21,6 +22,8 @@ export class Process {
   pinned = 0;
   /** Pages that stores are charged to the mm. */
   locked = 0;
+  /** Pages charged to the mm without a store behind them: DMA windows and their tables. */
+  charged = 0;
   /** Files in memory that it has made. */
   filesMade = 0;
   /** Stores over this mm. */
@@ -36,14 +39,28 @@ export class Process {
     public caps: number,
     /** RLIMIT_MEMLOCK in bytes, soft and hard. */
     public memlock: number,
-    frames: Frames,
+    private readonly frames: Frames,
   ) {
     this.space = new AddressSpace(frames);
   }
 
-  /** VmLck in pages: charged slots, and what is mlock'ed. */
+  /** VmLck in pages: what is charged, and what is mlock'ed. */
   get vmLocked(): number {
-    return this.locked + this.space.lockedPages;
+    return this.locked + this.charged + this.space.lockedPages;
+  }
+
+  /** RLIMIT_MEMLOCK in frames; the kernel counts it in its own pages. */
+  get memlockPages(): number {
+    const { block } = this.frames;
+    return Math.floor(this.memlock / (PAGE * block)) * block;
+  }
+
+  /** Charges `pages` to VmLck, whatever they are. ENOMEM: above the limit. */
+  chargeLocked(pages: number): Result<void> {
+    const free = (this.caps & CAP_IPC_LOCK) !== 0;
+    if (!free && this.vmLocked + pages > this.memlockPages) return fail('ENOMEM');
+    this.charged += pages;
+    return ok(undefined);
   }
 
   nextFileName(): FileName {
@@ -69,6 +86,7 @@ export class Process {
     if (view === 'snapshot') {
       w.num(this.mm);
       w.num(this.filesMade);
+      w.num(this.charged);
     }
     w.num(this.pid);
     w.str(this.client);
@@ -84,9 +102,10 @@ export class Process {
   }
 
   static decode(r: ByteReader, frames: Frames, fileOf: (id: number) => MemoryFile): Process {
-    const [mm, filesMade] = [r.num(), r.num()];
+    const [mm, filesMade, charged] = [r.num(), r.num(), r.num()];
     const process = new Process(mm, r.num(), r.str(), r.u32(), r.u32(), r.num(), frames);
     process.filesMade = filesMade;
+    process.charged = charged;
     process.ended = r.bool();
     process.space.decode(r, fileOf);
     return process;

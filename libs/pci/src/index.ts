@@ -26,4 +26,5 @@ export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';
 export { inStreamScope } from './streams.js';
 export { unitProbeOrder } from './probe-order.js';
+export { type EndpointUnit, partitionableEndpoints } from './partitionable-endpoints.js';
 export { type ComputeOptions, type Group, type GroupingOptions, GroupTable, computeGroups } from './grouping.js';

@@ -20,6 +20,7 @@ import { Source } from './source.js';
 import { evaluate, milliseconds } from './values.js';
 import { size, suggestion } from './words.js';
 
+const DEFAULT_PAGE = '4KiB';
 const DEFAULT_MEMORY = '32GiB';
 const DEFAULT_PROFILE = '6.12';
 const DEFAULT_DOWN = '200ms';
@@ -42,6 +43,7 @@ interface RawScenario {
     readonly iommu?: string;
     readonly allowUnsafeInterrupts?: boolean;
     readonly vfioContainer?: VfioContainer;
+    readonly pageSize?: Num;
   };
   readonly processes?: Readonly<Record<string, RawProcess>>;
   readonly steps: readonly Readonly<Record<string, unknown>>[];
@@ -139,6 +141,7 @@ function hostOf(
     iommu,
     allowUnsafeInterrupts,
     vfioContainer = 'vfio',
+    pageSize = DEFAULT_PAGE,
   }: RawScenario['host'],
   file: string,
 ): HostSpec {
@@ -150,6 +153,7 @@ function hostOf(
     iommu,
     allowUnsafeInterrupts: allowUnsafeInterrupts ?? false,
     vfioContainer,
+    pageShift: Math.log2(plain(pageSize)),
   };
 }
 

@@ -41,6 +41,7 @@ describe('the host', () => {
       frames: 262144,
       allowUnsafeInterrupts: 0,
       vfioContainer: 'vfio',
+      pageShift: 12,
     });
     expect(starts.map(({ client, method }) => `${client} ${method}`)).toEqual([
       'vmm pages.procStart',

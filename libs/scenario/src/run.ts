@@ -101,6 +101,7 @@ class Run {
       profile,
       allowUnsafeInterrupts,
       vfioContainer,
+      pageShift,
       iommu: chosen,
     } = this.scenario.host;
     const text = readMachine(machineFile);
@@ -121,6 +122,7 @@ class Run {
       frames: memory / PAGE,
       allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
       vfioContainer,
+      pageShift,
     };
     const { error, functions, groups } = await link.call(LAB, labApi.createHost, plan);
     if (error === '') this.observer.hostMade?.({ machine, functions, groups });

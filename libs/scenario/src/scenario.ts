@@ -119,6 +119,8 @@ export interface HostSpec {
   readonly allowUnsafeInterrupts: boolean;
   /** Who serves /dev/vfio/vfio. */
   readonly vfioContainer: VfioContainer;
+  /** log2 of the kernel's page in bytes. */
+  readonly pageShift: number;
 }
 
 export interface ProcessSpec extends Credentials {

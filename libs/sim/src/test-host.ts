@@ -19,6 +19,9 @@ export interface TestHostOptions {
   readonly vfioContainer?: VfioContainer;
   /** Host memory in 4 KiB frames. */
   readonly frames?: number;
+  /** log2 of the kernel's page in bytes; 12 when left out. */
+  readonly pageShift?: number;
+  readonly allowUnsafeInterrupts?: number;
   readonly seed?: number;
   readonly options?: SimOptions;
 }
@@ -47,6 +50,8 @@ export class TestHost {
     profile = '6.12',
     vfioContainer = 'vfio',
     frames = 1 << 24,
+    pageShift = 12,
+    allowUnsafeInterrupts = 0,
   }: TestHostOptions): Promise<void> {
     const operator = this.env.link('operator');
     for (let part = 0; part * PIECE < machine.length; part++) {
@@ -58,8 +63,9 @@ export class TestHost {
       profile,
       iommu,
       frames,
-      allowUnsafeInterrupts: 0,
+      allowUnsafeInterrupts,
       vfioContainer,
+      pageShift,
     });
     if (made.error) throw new Error(made.error);
   }

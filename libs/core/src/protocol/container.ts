@@ -5,14 +5,18 @@
  * Rule: a container lives while a file or a group holds it. Whoever lets a group join has claimed the group's DMA before, and
  * gives it back after the group has left.
  */
-import { api, bool, list, message, method, nothing, num, result, str, token, u32 } from '../codec.js';
+import { api, bool, list, message, method, nothing, num, result, str, token, u32, u8 } from '../codec.js';
 
 /** A group of the host; `members`: its PCI functions, in address order. `noiommu`: the group of one device without IOMMU. */
 const group = { group: u32, members: list(str), noiommu: bool };
 
 export const containerApi = api('container', {
-  /** What the host is, asked before the first open. EINVAL: there is no such profile. */
-  setup: method(32, message({ profile: str, iommu: str, allowUnsafeInterrupts: bool }), result(nothing)),
+  /** What the host is, told before the first open: its memory is `frames` of 4 KiB. EINVAL: there is no such profile. */
+  setup: method(
+    32,
+    message({ profile: str, iommu: str, allowUnsafeInterrupts: bool, pageShift: u8, frames: num }),
+    result(nothing),
+  ),
   /** A module parameter was written (below /sys/module): `dma_entry_limit`, `allow_unsafe_interrupts`, `enable_unsafe_noiommu_mode`. ENOENT. */
   parameter: method(38, message({ name: str, value: num }), result(nothing)),
   /** From groups: holds the container behind `client`'s token. EBADF: no such file; EPERM: `noiommu` differs from its groups. */

@@ -109,6 +109,11 @@ export const iommuApi = api('iommu', {
   setup: method(32, message({ kind: str, functions: list(message({ bdf: str, group: u32 })) }), nothing),
   /** A paging domain fit for the device, as `data` has it. EINVAL (no such device, data), ENODEV (no IOMMU), EOPNOTSUPP (flags), ENOSPC (domain ids). */
   domainAlloc: method(33, message({ bdf: str, flags: u32, data: optional(userData) }), result(domainInfo)),
+  /**
+   * A domain for the DMA windows of a container on hosts (POWER) that have no paging domains: what is mapped in it is what
+   * the tables of its windows hold. ENODEV: no such device, or not such a host; ENOSPC.
+   */
+  windowsAlloc: method(69, message({ bdf: str }), result(domainInfo)),
   /** EBUSY while a device is attached, EINVAL: no such domain. PTEs that are left go with it. */
   domainFree: method(34, message({ domain: u32 }), result(nothing)),
   /**

@@ -1,18 +1,29 @@
 /** What the lab does for the people who run it. Every actor also registers with it (`boot`). */
-import { api, forClients, list, message, method, nothing, num, result, str, u32 } from '../codec.js';
+import { api, forClients, list, message, method, nothing, num, result, str, u32, u8 } from '../codec.js';
 import { vfioContainer } from './groups.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
+
+/** log2 of the kernel's page in bytes: 12, or 16 (POWER and Arm have kernels of both). */
+export const PAGE_SHIFTS: readonly number[] = [12, 16];
 
 export const labApi = api(
   'lab',
   forClients({
     /** A piece of a machine's description, passed on to `groups`. */
     loadMachine: method(32, message({ part: u32, text: str }), result(nothing)),
-    /** Makes the host from the pieces. `error` is empty or says what is wrong with them. */
+    /** Makes the host from the pieces. `pageShift`: one of PAGE_SHIFTS. `error` is empty or says what is wrong with them. */
     createHost: method(
       33,
-      message({ machine: str, profile: str, iommu: str, frames: num, allowUnsafeInterrupts: u32, vfioContainer }),
+      message({
+        machine: str,
+        profile: str,
+        iommu: str,
+        frames: num,
+        allowUnsafeInterrupts: u32,
+        vfioContainer,
+        pageShift: u8,
+      }),
       message({ error: str, functions: u32, groups: u32 }),
     ),
     /** A client left or was killed: every service closes what it held. */

@@ -60,6 +60,8 @@ export const RLIMIT_USER = 0;
 export const RLIMIT_MM = 1;
 /** As a type1 container charges: to VmLck, page by page, with CAP_IPC_LOCK too but then without limit; VmPin does not move. */
 export const RLIMIT_LOCKED = 3;
+/** Nobody is charged, and VmPin does not move either: who asks charges by `chargeLocked`. */
+export const RLIMIT_UNCHARGED = 5;
 
 /** Frames from here on, up to 2^32, are not memory but device memory that a process has mapped. */
 export const DEVICE_FRAMES = 2 ** 31;
@@ -78,14 +80,14 @@ const unpinning = message({ store: num, ranges: list(message({ first: num, count
 export type Unpinning = ValueOf<typeof unpinning>;
 
 export const pagesApi = api('pages', {
-  /** The host's memory in frames. */
-  setup: method(32, message({ frames: num }), nothing),
+  /** The host's memory in frames, and log2 of the kernel's page in bytes: a page is one frame or more of them. */
+  setup: method(32, message({ frames: num, pageShift: u8 }), nothing),
   /** The calling client becomes a process. EEXIST. `caps`: CAP_* above; `memlock`: RLIMIT_MEMLOCK in bytes. */
   procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 })), {
     clients: true,
   }),
   /**
-   * Private anonymous memory. `pageShift` 12, 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL; for a fixed
+   * Private anonymous memory. `pageShift` 12 (the kernel's own page), 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL; for a fixed
    * `va` also EPERM (below 64 KiB) and EEXIST (in use). Here and below: ESRCH when the client is not a process.
    */
   mmap: method(34, message({ va: num, length: num, prot: u32, pageShift: u8 }), result(num), { clients: true }),
@@ -189,6 +191,15 @@ export const pagesApi = api('pages', {
   deviceMemory: method(83, message({ bdf: str, on: bool }), nothing),
   /** From iommu: the device behind a frame of device memory, and where in it. */
   deviceWindow: method(84, message({ frame: num }), optional(message({ bdf: str, region: u32, page: num }))),
+  /**
+   * From container: `frames` of 4 KiB more on VmLck of `client`'s process, without any memory behind them; CAP_IPC_LOCK lifts
+   * the limit. `mm` names the memory that pays. ESRCH; ENOMEM: above the limit.
+   */
+  chargeLocked: method(93, message({ client: str, frames: num }), result(message({ mm: num }))),
+  /** Takes such a charge back; memory that is gone has taken it along. */
+  unchargeLocked: method(94, message({ mm: num, frames: num }), nothing),
+  /** How many bytes from `va` on, in whole pages and at most `length`, could be pinned for writing. */
+  pinnable: method(95, message({ client: str, va: u64, length: u64 }), u64),
   /** Covers slots once more, pinning what was not. On failure nothing of this call stays. EFAULT (of a file EINVAL), ENOMEM. */
   pin: method(49, message({ store: num, first: num, count: num }), result(pinned)),
   /** Takes one cover away from each range; a slot that nobody covers is unpinned. `release`: the store goes too. */

@@ -55,7 +55,7 @@ export class Bench {
 
   constructor(frames: number) {
     this.join();
-    this.call(LAB, pagesApi.setup, { frames });
+    this.call(LAB, pagesApi.setup, { frames, pageShift: 12 });
   }
 
   private join(): void {
