@@ -5,7 +5,6 @@
  * backend goes while an ioctl runs on it.
  */
 import {
-  errnoNumber,
   fail,
   isKernelProfile,
   ok,
@@ -26,7 +25,6 @@ import {
   implement,
   type IoctlArgs,
   type IoctlReply,
-  type IoctlResult,
   isClient,
   isOp,
   LAB,
@@ -45,6 +43,7 @@ import { Container } from './container.js';
 import { Host } from './host.js';
 import { checkExtension } from './ioctl/check-extension.js';
 import { setIommu } from './ioctl/set-iommu.js';
+import { replyOf } from './reply.js';
 
 const PATH = '/dev/vfio/vfio';
 const KIND = 'container';
@@ -86,9 +85,10 @@ export class ContainerCore implements Core {
     this.surroundings = surroundings;
   }
 
-  private setup({ profile, iommu, allowUnsafeInterrupts }: ArgsOf<typeof containerApi.setup>): Result<void> {
+  private setup(args: ArgsOf<typeof containerApi.setup>): Result<void> {
+    const { profile, iommu, allowUnsafeInterrupts, pageShift, frames } = args;
     if (!isKernelProfile(profile)) return fail('EINVAL');
-    this.host.become(profile, iommu);
+    this.host.become(profile, iommu, pageShift, frames);
     this.host.set('allow_unsafe_interrupts', allowUnsafeInterrupts ? 1 : 0);
     return ok(undefined);
   }
@@ -218,6 +218,7 @@ export class ContainerCore implements Core {
 
   encode(w: ByteWriter, view: View): void {
     if (view === 'snapshot') this.host.encode(w);
+    this.host.registrations.encode(w, view);
     w.list([...this.containers.values()], (c) => c.encode(w, view));
     if (view === 'meaning') return;
     w.num(this.nextId);
@@ -226,6 +227,7 @@ export class ContainerCore implements Core {
 
   decode(r: ByteReader): void {
     this.host.decode(r);
+    this.host.registrations.decode(r);
     for (const c of r.list(() => Container.decode(r, this.host))) this.containers.set(c.id, c);
     this.nextId = r.num();
     this.files.decode(r, (id) => this.containers.get(id)!);
@@ -247,13 +249,7 @@ export class ContainerCore implements Core {
       files: this.files.size,
       groups: sum((c) => c.groups.length),
       held: sum((c) => c.backend?.held ?? 0),
+      registrations: this.host.registrations.size,
     };
   }
 }
-
-const replyOf = (r: IoctlResult): IoctlReply => ({
-  errno: r.ok ? 0 : errnoNumber(r.errno),
-  ret: r.ok ? r.value : 0,
-  writes: [],
-  file: undefined,
-});

@@ -1,9 +1,10 @@
 /** The drivers of a host, in the order in which the kernel asks them: the one that was registered last comes first. */
 import type { BackendDriver } from './backend.js';
 import { noiommuDriver } from './noiommu.js';
+import { spaprDriver } from './spapr/driver.js';
 import { type1Driver } from './type1/driver.js';
 
-export const DRIVERS: readonly BackendDriver[] = [type1Driver, noiommuDriver];
+export const DRIVERS: readonly BackendDriver[] = [type1Driver, spaprDriver, noiommuDriver];
 
 /** The driver of a backend in a snapshot. */
 export function driverNamed(name: string): BackendDriver {

@@ -7,6 +7,7 @@ import { type ByteReader, type ByteWriter } from '@vfiolab/core';
 import { isKernelProfile, type KernelProfile } from '@vfiolab/uapi';
 import { type IommuTraits, traitsOf } from './iommu-kinds.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
+import { Registrations } from './spapr/registrations.js';
 
 /** Module parameters by name, with the kernel's defaults. Booleans are 0 and 1. */
 const DEFAULTS = {
@@ -25,9 +26,19 @@ export class Host {
   flags: ProfileFlags = flagsOf('6.12');
   iommu: IommuTraits = traitsOf('');
   private kind = '';
+  /** log2 of the kernel's page in bytes. */
+  pageShift = 12;
+  /** Memory of the host in frames of 4 KiB. */
+  frames = 0;
+  /** Memory that processes have registered with containers of DMA windows. */
+  readonly registrations = new Registrations();
+  /** Groups that the platform gives no windows any more (see pseries.ts). */
+  readonly failedGroups = new Set<number>();
   private readonly parameters = { ...DEFAULTS };
 
-  become(profile: KernelProfile, kind: string): void {
+  become(profile: KernelProfile, kind: string, pageShift: number, frames: number): void {
+    this.pageShift = pageShift;
+    this.frames = frames;
     this.flags = flagsOf(profile);
     this.kind = kind;
     this.iommu = traitsOf(kind);
@@ -47,12 +58,16 @@ export class Host {
   encode(w: ByteWriter): void {
     w.str(this.flags.profile);
     w.str(this.kind);
+    w.u8(this.pageShift);
+    w.num(this.frames);
+    w.list([...this.failedGroups], (group) => w.u32(group));
     w.list(Object.values(this.parameters), (value) => w.num(value));
   }
 
   decode(r: ByteReader): void {
-    const [profile, kind] = [r.str(), r.str()];
-    if (isKernelProfile(profile)) this.become(profile, kind);
+    const [profile, kind, pageShift, frames] = [r.str(), r.str(), r.u8(), r.num()];
+    for (const group of r.list(() => r.u32())) this.failedGroups.add(group);
+    if (isKernelProfile(profile)) this.become(profile, kind, pageShift, frames);
     const values = r.list(() => r.num());
     (Object.keys(DEFAULTS) as Parameter[]).forEach((name, i) => (this.parameters[name] = values[i]!));
   }

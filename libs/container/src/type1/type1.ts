@@ -39,11 +39,12 @@ export interface GroupDomain {
 }
 
 /** Types and features that type1 knows without a container. */
-export const isType1Extension = (extension: number, { flags }: Host): boolean =>
-  extension === VFIO_TYPE1_IOMMU ||
-  extension === VFIO_TYPE1v2_IOMMU ||
-  extension === VFIO_UNMAP_ALL ||
-  (extension === __VFIO_RESERVED_TYPE1_NESTING_IOMMU && flags.nestedType1);
+export const isType1Extension = (extension: number, { flags, iommu }: Host): boolean =>
+  iommu.tce === undefined &&
+  (extension === VFIO_TYPE1_IOMMU ||
+    extension === VFIO_TYPE1v2_IOMMU ||
+    extension === VFIO_UNMAP_ALL ||
+    (extension === __VFIO_RESERVED_TYPE1_NESTING_IOMMU && flags.nestedType1));
 
 export class Type1 implements Backend {
   readonly driver = TYPE1;
