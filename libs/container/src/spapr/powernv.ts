@@ -50,7 +50,7 @@ export const POWERNV: TcePlatform = {
     const { size, pageShift, levels } = request;
     if (levels === 0 || levels > MAX_LEVELS || !isPowerOfTwo(size)) return fail('EINVAL');
     const levelShift = Math.max(u32(levelEntries(request) + ENTRY_SHIFT), kernelPageShift);
-    if (u32((levelShift - ENTRY_SHIFT) * levels + pageShift) >= ADDRESS_BITS) return fail('EINVAL');
+    if ((levelShift - ENTRY_SHIFT) * levels + pageShift >= ADDRESS_BITS) return fail('EINVAL');
     if (levelShift > LARGEST_ALLOCATION) return fail('ENOMEM');
     const tableShift = Math.max(u32(log2(size) - pageShift + ENTRY_SHIFT), kernelPageShift);
     const start = slot === 0 ? 0n : SECOND_WINDOW;
