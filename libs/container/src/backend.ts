@@ -19,6 +19,8 @@ export interface JoinedGroup {
 export interface Backend {
   /** The name of its driver. */
   readonly driver: string;
+  /** The process whose memory it works on, where it is of one process. */
+  readonly owner?: string | undefined;
   /** VFIO_CHECK_EXTENSION: 0 or more. */
   checkExtension(extension: number): number;
   /** Every ioctl that is not the container's own. A number without a row is ENOTTY. */

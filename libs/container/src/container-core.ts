@@ -44,6 +44,7 @@ import { Host } from './host.js';
 import { checkExtension } from './ioctl/check-extension.js';
 import { setIommu } from './ioctl/set-iommu.js';
 import { replyOf } from './reply.js';
+import { forget } from './spapr/memory.js';
 
 const PATH = '/dev/vfio/vfio';
 const KIND = 'container';
@@ -131,10 +132,19 @@ export class ContainerCore implements Core {
     return fail(this.files.get(token, client) ? 'EINVAL' : 'EBADF');
   }
 
-  private clientGone(from: string, client: string): void {
+  private *clientGone(from: string, client: string): Op<void> {
     if (from !== LAB) return;
     for (const token of this.files.of(client)) this.close(client, token);
     this.surroundings.forget(client);
+    this.host.ended.add(client);
+    yield* this.forgetMemory(client);
+  }
+
+  /** Memory of a process that has ended goes when no container works on it any more. */
+  private *forgetMemory(client: string): Op<void> {
+    const inUse = [...this.containers.values()].some(({ backend }) => backend?.owner === client);
+    if (inUse || !this.host.ended.delete(client)) return;
+    for (const registration of this.host.registrations.takeAll(client)) yield* forget(registration);
   }
 
   // Ioctls
@@ -207,6 +217,7 @@ export class ContainerCore implements Core {
     if (!backend || container.groups.length > 0) return;
     yield* backend.release();
     container.backend = undefined;
+    if (backend.owner !== undefined) yield* this.forgetMemory(backend.owner);
   }
 
   /** A container that `groups` named: one that does not exist is a bug. */

@@ -32,6 +32,8 @@ export class Host {
   frames = 0;
   /** Memory that processes have registered with containers of DMA windows. */
   readonly registrations = new Registrations();
+  /** Processes that have ended while a container was still at work on their memory. */
+  readonly ended = new Set<string>();
   /** Groups that the platform gives no windows any more (see pseries.ts). */
   readonly failedGroups = new Set<number>();
   private readonly parameters = { ...DEFAULTS };
@@ -60,12 +62,14 @@ export class Host {
     w.str(this.kind);
     w.u8(this.pageShift);
     w.num(this.frames);
+    w.list([...this.ended], (client) => w.str(client));
     w.list([...this.failedGroups], (group) => w.u32(group));
     w.list(Object.values(this.parameters), (value) => w.num(value));
   }
 
   decode(r: ByteReader): void {
     const [profile, kind, pageShift, frames] = [r.str(), r.str(), r.u8(), r.num()];
+    for (const client of r.list(() => r.str())) this.ended.add(client);
     for (const group of r.list(() => r.u32())) this.failedGroups.add(group);
     if (isKernelProfile(profile)) this.become(profile, kind, pageShift, frames);
     const values = r.list(() => r.num());

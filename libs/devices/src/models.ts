@@ -3,6 +3,7 @@
  *
  * Rule: a machine's description that names no model gets the default one, so every function has registers to try.
  */
+import { BigEndian } from './big-endian.js';
 import { DmaEngine } from './dma-engine.js';
 import { MigratableEngine } from './migratable-engine.js';
 import type { DeviceModel, ModelBus } from './model.js';
@@ -11,11 +12,14 @@ import { PasidDmaEngine } from './pasid-dma-engine.js';
 export const DEFAULT_MODEL = 'dma-engine';
 /** The default for functions that have PASIDs. */
 export const PASID_MODEL = 'pasid-dma-engine';
+/** The default with registers as devices of the machine's own byte order have them on POWER. */
+export const BIG_ENDIAN_MODEL = 'dma-engine-big-endian';
 
 const makers: ReadonlyMap<string, (bus: ModelBus) => DeviceModel> = new Map<string, (bus: ModelBus) => DeviceModel>([
   [DEFAULT_MODEL, (bus: ModelBus) => new DmaEngine(bus)],
   [PASID_MODEL, (bus: ModelBus) => new PasidDmaEngine(bus)],
   ['migratable-engine', (bus: ModelBus) => new MigratableEngine(bus)],
+  [BIG_ENDIAN_MODEL, (bus: ModelBus) => new BigEndian(BIG_ENDIAN_MODEL, new DmaEngine(bus))],
 ]);
 
 export const modelNames = [...makers.keys()];

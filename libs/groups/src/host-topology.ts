@@ -128,7 +128,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     device: f.device ?? 0xffff,
     classCode: f.classCode ?? 0,
     pcie: f.pcieType !== null,
-    model: f.model ?? (translationCaps(f).pasidBits > 0 ? 'pasid-dma-engine' : ''),
+    model: f.model ?? iommu.model ?? (translationCaps(f).pasidBits > 0 ? 'pasid-dma-engine' : ''),
     config: f.config ?? new Uint8Array(0),
     bars: f.bars.flatMap(({ index, kind, bits, prefetchable, size, vf }) =>
       vf || size === null || size === 0

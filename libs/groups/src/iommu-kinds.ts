@@ -24,6 +24,8 @@ export interface IommuKindTraits {
   readonly msiAddress: bigint;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
+  /** The model behind functions; `dma-engine` when left out. */
+  readonly model?: string;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
   readonly unit?: { readonly name: string; readonly many: boolean; parent(name: string): string };
 }
@@ -66,6 +68,7 @@ const POWER: IommuKindTraits = {
   defaultDomain: 'unknown',
   msixGrows: true,
   msiAddress: PHB_DOORBELL,
+  model: 'dma-engine-big-endian',
 };
 
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([

@@ -54,7 +54,7 @@ function bindVariables(
     const value = readNumber(bytes, field.offset, field.size);
     variables.set(name, value);
     if (field.kind !== 'fd')
-      shown[name] = value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : `0x${value.toString(16)}`;
+      shown[name] = value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
   }
   return Object.keys(shown).length > 0 ? shown : undefined;
 }

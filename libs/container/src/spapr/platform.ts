@@ -20,11 +20,15 @@ export interface WindowPlace {
   readonly entries: number;
 }
 
-/** What the platform looks at when it makes a window. `pageShift`: of the kernel; `others`: the container's windows. */
+/**
+ * What the platform looks at when it makes a window. `pageShift`: of the kernel; `others`: the container's windows; `failed`: it
+ * has answered ENODEV for this group before.
+ */
 export interface Circumstances {
   readonly slot: number;
   readonly pageShift: number;
   readonly others: readonly WindowPlace[];
+  readonly failed: boolean;
 }
 
 export interface TcePlatform {

@@ -33,9 +33,10 @@ export const PSERIES: TcePlatform = {
 
   tableBytes: ({ pageShift, size, levels }) => (levels > 1 ? TOO_MANY_LEVELS : shiftRight(size, u32(pageShift - 3))),
 
-  place(request, { slot, others }) {
+  place(request, { slot, others, failed }) {
     const { pageShift, size, levels } = request;
     if (!isPowerOfTwo(size) || levels > 1) return fail('EINVAL');
+    if (failed) return fail('ENODEV');
     const entries = shiftRight(size, pageShift);
     const dynamic = others.some(isDynamic);
     if (slot === 0 && dynamic) return fail('EPERM');

@@ -3,7 +3,7 @@
  *
  * Words: `used` counts the containers that have registered it, and what the kernel leaks; `mapped` counts the TCEs over it.
  * Rule: registrations of one process do not overlap. One that is mapped is not let go: its last user's UNREGISTER only loses
- * count, so it and its charge stay until the process ends (SURPRISES 60).
+ * count, so it and its charge stay until the process ends (SURPRISES 60); the kernel then loses the pages, the lab does not.
  */
 import type { ByteReader, ByteWriter, Run, View } from '@vfiolab/core';
 
@@ -33,6 +33,13 @@ export class Registrations {
 
   [Symbol.iterator](): Iterator<Registration> {
     return this.byId.values();
+  }
+
+  /** Takes out what a process that has ended left behind. */
+  takeAll(client: string): Registration[] {
+    const left = [...this.byId.values()].filter((r) => r.client === client);
+    for (const each of left) this.remove(each);
+    return left;
   }
 
   /** One that a container or a TCE named. */

@@ -36,9 +36,8 @@ export function* createWindow(spapr: Spapr, request: WindowRequest): Op<Result<b
   const frames = charged.value;
   const others = windows.flatMap((window) => (window ? [window.place] : []));
   const first = groups[0]!.group;
-  const placed = host.failedGroups.has(first)
-    ? fail('ENODEV')
-    : platform.place(request, { slot, pageShift: host.pageShift, others });
+  const failed = host.failedGroups.has(first);
+  const placed = platform.place(request, { slot, pageShift: host.pageShift, others, failed });
   if (!placed.ok) {
     if (placed.errno === 'ENODEV') host.failedGroups.add(first);
     bugs.lostCharge += frames;

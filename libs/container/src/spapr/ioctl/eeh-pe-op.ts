@@ -1,13 +1,43 @@
-/** VFIO_EEH_PE_OP: states of the container's partitionable endpoints. */
+/**
+ * VFIO_EEH_PE_OP: errors of the container's partitionable endpoints (PEs), which are its groups. [eeh.c, eeh-powernv.c]
+ *
+ * Rule: the groups are asked one after the other, the newest first, up to the first that does not answer 0 (SURPRISES 70).
+ */
 import type { IoctlCall, IoctlResult } from '@vfiolab/core';
-import { fail, ok, type StructOf, type vfio_eeh_pe_op, VFIO_EEH_PE_INJECT_ERR } from '@vfiolab/uapi';
+import {
+  type Errno,
+  fail,
+  ok,
+  type StructOf,
+  VFIO_EEH_PE_INJECT_ERR,
+  type vfio_eeh_pe_err,
+  type vfio_eeh_pe_op,
+} from '@vfiolab/uapi';
 import type { Spapr } from '../spapr.js';
 
-/** EINVAL: argsz, flags, op. */
+/** Kinds of errors that can be injected: on the bus with addresses of 32 or 64 bits. */
+const LAST_TYPE = 1;
+/** Functions are accesses: loads and stores of memory, ports and config space, and DMA. */
+const LAST_FUNCTION = 19;
+/** What the firmware can inject: loads and stores of config space, at their address or their data. */
+const INJECTABLE: readonly number[] = [4, 5, 10, 11];
+
+/**
+ * 0: done, and the state is normal (VFIO_EEH_PE_GET_STATE). ENODEV: no PE; EINVAL: argsz, flags, op, function to inject;
+ * ERANGE: type of error; EIO: the firmware does not inject that.
+ */
 export function eehPeOp(
-  _call: IoctlCall<Spapr, typeof vfio_eeh_pe_op>,
-  { flags, op }: StructOf<typeof vfio_eeh_pe_op>,
+  { file: { groups } }: IoctlCall<Spapr, typeof vfio_eeh_pe_op>,
+  { flags, op, err }: StructOf<typeof vfio_eeh_pe_op>,
 ): IoctlResult {
+  if (groups.length === 0) return ok(0);
   if (flags !== 0 || op > VFIO_EEH_PE_INJECT_ERR) return fail('EINVAL');
-  return ok(0);
+  const refused = op === VFIO_EEH_PE_INJECT_ERR ? injectionError(err) : undefined;
+  return refused ? fail(refused) : ok(0);
+}
+
+function injectionError({ type, func }: StructOf<typeof vfio_eeh_pe_err>): Errno | undefined {
+  if (func > LAST_FUNCTION) return 'EINVAL';
+  if (type > LAST_TYPE) return 'ERANGE';
+  return INJECTABLE.includes(func) ? undefined : 'EIO';
 }
