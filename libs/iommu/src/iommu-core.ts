@@ -146,10 +146,10 @@ export class IommuCore implements Core {
     const format = this.unit.driver?.windows;
     if (!device || !format) return fail('ENODEV');
     const { unit } = device.endpoint;
-    const domain = this.domains.make(this.limits.domainIds ?? MAX_DOMAINS, { format, flags: 0, unit, coherent: true });
+    const domain = this.domains.make(this.limits.domainIds ?? MAX_DOMAINS, { format, flags: 0, unit });
     if (!domain) return fail('ENOSPC');
     const { granule, first, last, pageSizes } = format;
-    return ok({ domain: domain.id, granule, first, last, pageSizes, coherent: true, unit });
+    return ok({ domain: domain.id, granule, first, last, pageSizes, coherent: false, unit });
   }
 
   /** Drivers of real IOMMUs take no data for a paging domain. */

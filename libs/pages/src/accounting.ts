@@ -73,6 +73,7 @@ export class Accounting {
 
   /** The smallest of the counters that a charge of this payer moves. */
   private counted({ process, mode, uid }: Payer): number {
+    if (mode === RLIMIT_UNCHARGED) return Infinity;
     if (isLocked(mode)) return process.locked;
     const charged = mode === RLIMIT_USER ? this.userLocked(uid) : mode === RLIMIT_MM ? process.locked : Infinity;
     return Math.min(charged, process.pinned);

@@ -198,11 +198,12 @@ export class AddressSpace implements PageSource {
     return devices.reduce((sum, vma) => sum + Math.min(end, vma.end) - Math.max(first, vma.first), 0);
   }
 
-  /** The end of what could be pinned for writing from page `first` on, at most `end`. */
+  /** The end of the memory, not of devices, that could be pinned for writing from page `first` on, at most `end`. */
   pinnableEnd(first: number, end: number): number {
     for (const vma of this.vmas.overlapping(first, end)) {
       const there = withinFile(vma, { first, end: Math.min(end, vma.end) });
-      if (vma.first > first || (vma.prot & MMAP_PROT_WRITE) === 0 || there.end <= first) return first;
+      const { device } = vma.backing;
+      if (vma.first > first || (vma.prot & MMAP_PROT_WRITE) === 0 || device || there.end <= first) return first;
       first = there.end;
       if (first < vma.end) return first;
     }

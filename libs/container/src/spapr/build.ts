@@ -175,7 +175,7 @@ function* unpin(
 }
 
 const writeAt = ({ domain }: Spapr, iova: number, runs: Run[], prot: number): Op<Result<void>> =>
-  call(IOMMU, iommuApi.map, { domains: [domain!], iova, runs, prot });
+  call(IOMMU, iommuApi.map, { domains: [domain!], iova, runs, prot, small: true });
 
 /** A piece into the domain, as many runs at a time as a message takes. ENOMEM: nothing of it is there. */
 function* write(spapr: Spapr, { table }: DmaWindow, { entry, prot }: TcePiece, runs: Run[]): Op<Result<void>> {
