@@ -14,7 +14,8 @@ export function planError({ machine, frames, pageShift }: HostPlan): string {
     return `machine: a name of 1 to ${LIMITS.machine} characters is needed; this one has ${machine.length}.`;
   if (frames < 1 || frames > LIMITS.frames)
     return `frames: ${frames} frames of 4 KiB cannot be made. Ask for 1 to ${LIMITS.frames}.`;
-  if (!PAGE_SHIFTS.includes(pageShift)) return `pageShift: ${pageShift} is no page of ours. Use one of: ${PAGE_SHIFTS.join(', ')}.`;
+  if (!PAGE_SHIFTS.includes(pageShift))
+    return `pageShift: ${pageShift} is no page of ours. Use one of: ${PAGE_SHIFTS.join(', ')}.`;
   return '';
 }
 

@@ -6,7 +6,14 @@
  * Rule: mm numbers count from 1 and are never used again, and a process has the number of its first mm as its id, so a
  * client that comes back is another process.
  */
-import { CAP_IPC_LOCK, CAP_SYS_RESOURCE, type Address, type ByteReader, type ByteWriter, type View } from '@vfiolab/core';
+import {
+  CAP_IPC_LOCK,
+  CAP_SYS_RESOURCE,
+  type Address,
+  type ByteReader,
+  type ByteWriter,
+  type View,
+} from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { AddressSpace } from './address-space.js';
 import { PAGE } from './frame-bytes.js';

@@ -14,7 +14,16 @@ import { Topology, type IommuKind, type IommuUnitFacts } from './topology.js';
 
 const FORMAT = 'pci-topology-fixture/1';
 
-const IOMMU_KINDS: readonly IommuKind[] = ['intel-vtd', 'amd-vi', 'arm-smmu-v3', 'ppc64-pnv', 'ppc64-pseries', 'none', 'off', 'unknown'];
+const IOMMU_KINDS: readonly IommuKind[] = [
+  'intel-vtd',
+  'amd-vi',
+  'arm-smmu-v3',
+  'ppc64-pnv',
+  'ppc64-pseries',
+  'none',
+  'off',
+  'unknown',
+];
 
 const PCIE_TYPES: readonly (PcieType | 'conventional')[] = [
   'endpoint',

@@ -12,7 +12,8 @@ import { pciFunction, type PciFunction, type PciFunctionInit, type PcieType } fr
 import { TopologyError, type Origin } from './topology-error.js';
 
 /** The IOMMU of the machine, when the source names it. */
-export type IommuKind = 'intel-vtd' | 'amd-vi' | 'arm-smmu-v3' | 'ppc64-pnv' | 'ppc64-pseries' | 'none' | 'off' | 'unknown';
+export type IommuKind =
+  'intel-vtd' | 'amd-vi' | 'arm-smmu-v3' | 'ppc64-pnv' | 'ppc64-pseries' | 'none' | 'off' | 'unknown';
 
 /** One IOMMU of a machine that has several. */
 export interface IommuUnitFacts {

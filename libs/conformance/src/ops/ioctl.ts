@@ -53,8 +53,7 @@ function bindVariables(
     const { field, bytes } = fieldAt(argument, path);
     const value = readNumber(bytes, field.offset, field.size);
     variables.set(name, value);
-    if (field.kind !== 'fd')
-      shown[name] = value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+    if (field.kind !== 'fd') shown[name] = value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
   }
   return Object.keys(shown).length > 0 ? shown : undefined;
 }

@@ -4,7 +4,18 @@
  * Rule: pages are taken one after the other; at the first that cannot be, everything up to it is clear, also what was mapped
  * there before (trace p054). TCEs behind the end of the window are not written: the kernel writes past its table there.
  */
-import { call, IOMMU, iommuApi, type IoctlResult, MAX_RUNS, type Op, PAGES, pagesApi, RLIMIT_UNCHARGED, type Run } from '@vfiolab/core';
+import {
+  call,
+  IOMMU,
+  iommuApi,
+  type IoctlResult,
+  MAX_RUNS,
+  type Op,
+  PAGES,
+  pagesApi,
+  RLIMIT_UNCHARGED,
+  type Run,
+} from '@vfiolab/core';
 import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
 import { framesOf } from './memory.js';
 import type { Registration } from './registrations.js';
@@ -111,7 +122,11 @@ function stretchesOf(
 function* buildPinned(spapr: Spapr, window: DmaWindow, { entry, count, va, prot }: Wanted): Op<IoctlResult> {
   const { place } = window;
   const length = count << BigInt(place.pageShift);
-  const pinnable = yield* call(PAGES, pagesApi.pinnable, { client: spapr.owner!, va, length: BigInt.asUintN(64, length) });
+  const pinnable = yield* call(PAGES, pagesApi.pinnable, {
+    client: spapr.owner!,
+    va,
+    length: BigInt.asUintN(64, length),
+  });
   const pages = Number(pinnable >> BigInt(place.pageShift));
   if (BigInt(pages) < count) {
     yield* clear(spapr, window, entry, Math.min(entry + pages, place.first + place.entries));

@@ -7,9 +7,11 @@ const hex = (n: bigint): string => `0x${n.toString(16)}`;
 
 function bugLines({ pastTheEnd, lostCharge, lostRegistrations }: KernelBugs): string[] {
   const lines = [
-    pastTheEnd > 0 && `kernel bug: ${pastTheEnd} TCEs were written behind the end of a window; the lab wrote none of them`,
+    pastTheEnd > 0 &&
+      `kernel bug: ${pastTheEnd} TCEs were written behind the end of a window; the lab wrote none of them`,
     lostCharge > 0 && `kernel bug: ${lostCharge} frames are charged for tables that were refused`,
-    lostRegistrations > 0 && `kernel bug: ${lostRegistrations} registrations were dropped while mapped, and stay charged`,
+    lostRegistrations > 0 &&
+      `kernel bug: ${lostRegistrations} registrations were dropped while mapped, and stay charged`,
   ];
   return lines.filter((line) => line !== false);
 }
@@ -46,12 +48,14 @@ export function checkSpapr(spapr: Spapr, groups: readonly JoinedGroup[]): string
   }
   if (!v2)
     for (const id of new Set([...left.keys(), ...stores.keys()]))
-      if (left.get(id) !== stores.get(id)) broken.push(`I20: store ${id} pins ${stores.get(id)} frames, ${left.get(id)} are in TCEs`);
+      if (left.get(id) !== stores.get(id))
+        broken.push(`I20: store ${id} pins ${stores.get(id)} frames, ${left.get(id)} are in TCEs`);
   const ids = new Set([...host.registrations].map(({ id }) => id));
   if (registered.some((id) => !ids.has(id)) || (v2 && [...left.keys()].some((id) => !ids.has(id))))
     broken.push('I20: a registration that is in use is gone');
   const mine = spapr.groups.map((g) => g.group).sort((a, b) => a - b);
   const joined = groups.map((g) => g.group).sort((a, b) => a - b);
-  if (mine.join() !== joined.join()) broken.push(`I56: groups ${joined.join()} are in the container, ${mine.join()} in its backend`);
+  if (mine.join() !== joined.join())
+    broken.push(`I56: groups ${joined.join()} are in the container, ${mine.join()} in its backend`);
   return broken;
 }

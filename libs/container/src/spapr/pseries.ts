@@ -5,7 +5,15 @@
  * for that group (traces p035, p037). A window belongs to one group.
  */
 import { fail, ok } from '@vfiolab/uapi';
-import { isPowerOfTwo, log2, shiftRight, type TcePlatform, u32, type WindowPlace, type WindowRequest } from './platform.js';
+import {
+  isPowerOfTwo,
+  log2,
+  shiftRight,
+  type TcePlatform,
+  u32,
+  type WindowPlace,
+  type WindowRequest,
+} from './platform.js';
 
 const DYNAMIC_WINDOW = 1n << 59n;
 const DEFAULT_PAGE_SHIFT = 12;

@@ -1,25 +1,25 @@
 /** VFIO_IOMMU_SPAPR_TCE_GET_INFO: the default window, and for v2 which other windows there can be. */
 import type { IoctlCall, IoctlResult } from '@vfiolab/core';
-import { ok, type StructOf, VFIO_IOMMU_SPAPR_INFO_DDW, vfio_iommu_spapr_tce_info } from '@vfiolab/uapi';
+import { encode, fail, ok, type StructOf, VFIO_IOMMU_SPAPR_INFO_DDW, vfio_iommu_spapr_tce_info } from '@vfiolab/uapi';
 import type { Spapr } from '../spapr.js';
 
+/** Bytes without what is told of other windows. */
+const SHORT = 16;
 const NO_WINDOWS = { pgsizes: 0n, max_dynamic_windows_supported: 0, levels: 0 };
 
-/** EINVAL: argsz; EFAULT; ENXIO: no group. */
+/** EINVAL: argsz; EFAULT; ENXIO: no group. A caller with room for a part of what is told of windows gets nothing of it (p016). */
 export function getInfo(
-  call: IoctlCall<Spapr, typeof vfio_iommu_spapr_tce_info>,
-  { argsz, ddw }: StructOf<typeof vfio_iommu_spapr_tce_info>,
+  { file, user, arg }: IoctlCall<Spapr, typeof vfio_iommu_spapr_tce_info>,
+  { argsz }: StructOf<typeof vfio_iommu_spapr_tce_info>,
 ): IoctlResult {
-  const { v2, platform } = call.file;
-  const { pageSizes, windows, levels, start, size } = platform;
-  const offered = v2 ? { pgsizes: pageSizes, max_dynamic_windows_supported: windows, levels } : NO_WINDOWS;
-  const told = call.respond({
+  const { pageSizes, windows, levels, start, size } = file.platform;
+  const info = encode(vfio_iommu_spapr_tce_info, {
     argsz,
-    flags: v2 ? VFIO_IOMMU_SPAPR_INFO_DDW : 0,
+    flags: file.v2 ? VFIO_IOMMU_SPAPR_INFO_DDW : 0,
     dma32_window_start: start,
     dma32_window_size: size,
-    // A caller with room for a part of it gets nothing of it (trace p016).
-    ddw: argsz < vfio_iommu_spapr_tce_info.size ? ddw : offered,
+    ddw: file.v2 ? { pgsizes: pageSizes, max_dynamic_windows_supported: windows, levels } : NO_WINDOWS,
   });
-  return told.ok ? ok(0) : told;
+  const length = argsz < info.length ? SHORT : info.length;
+  return user.write(arg, info.subarray(0, length)) ? ok(0) : fail('EFAULT');
 }

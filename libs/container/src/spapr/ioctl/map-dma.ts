@@ -38,5 +38,10 @@ export function* mapDma(
   const write = flags & VFIO_DMA_MAP_FLAG_WRITE ? PROT_WRITE : 0;
   const implied = write !== 0 && spapr.platform.writeImpliesRead ? PROT_READ : 0;
   const entry = Number(iova >> BigInt(pageShift));
-  return yield* build(spapr, window, { entry, count: size >> BigInt(pageShift), va: vaddr, prot: read | write | implied });
+  return yield* build(spapr, window, {
+    entry,
+    count: size >> BigInt(pageShift),
+    va: vaddr,
+    prot: read | write | implied,
+  });
 }

@@ -1,5 +1,14 @@
 /** VFIO_IOMMU_SPAPR_REGISTER_MEMORY (v2): pins and charges memory, which may then be mapped. */
-import { call as ask, type IoctlCall, type IoctlResult, type Op, PAGES, pagesApi, RLIMIT_UNCHARGED, type Run } from '@vfiolab/core';
+import {
+  call as ask,
+  type IoctlCall,
+  type IoctlResult,
+  type Op,
+  PAGES,
+  pagesApi,
+  RLIMIT_UNCHARGED,
+  type Run,
+} from '@vfiolab/core';
 import { fail, ok, type Result, type StructOf, type vfio_iommu_spapr_register_memory } from '@vfiolab/uapi';
 import { charge, forget, framesPerPage, uncharge } from '../memory.js';
 import type { Spapr } from '../spapr.js';
