@@ -2,7 +2,8 @@
  * A host with VFIO containers for tests that speak as programs do, and what must be left of them in the end.
  *
  * Words: the machine is that of the golden traces: 00:03.0, 00:04.0 with its sibling 00:04.1, and 07:01.0 with 07:02.0 are
- * DMA engines on vfio-pci behind VT-d.
+ * DMA engines on vfio-pci behind VT-d. Machines of POWER have theirs at 0000:01:00.0, 0002:03:00.0, and behind a bridge
+ * 0003:02:01.0 with 0003:02:02.0.
  * Rule: a test sees what system calls answer, what DMA moves, and what the services still hold.
  */
 import {
@@ -42,7 +43,7 @@ export const IOVA = 0x100000n;
 export const NOTHING = { broken: [], held: {} };
 
 export interface ContainerLabOptions {
-  readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39';
+  readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39' | 'P-powernv9' | 'P-powernv9-unsafe' | 'P-pseries';
   /** Another machine than the recorded one, behind its IOMMU. */
   readonly description?: string;
   readonly profile?: string;
@@ -52,7 +53,11 @@ export interface ContainerLabOptions {
 }
 
 export class ContainerLab {
-  private constructor(readonly host: TestHost) {}
+  private constructor(
+    readonly host: TestHost,
+    /** Registers of the DMA engine are big endian. */
+    readonly bigEndian: boolean,
+  ) {}
 
   static async boot({
     machine: name = 'B-type1',
@@ -61,10 +66,9 @@ export class ContainerLab {
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
-    const { topology, iommu, frames, vfioContainer } = machineNamed(name);
-    return new ContainerLab(
-      await TestHost.boot({ machine: description ?? topology, iommu, profile, frames, vfioContainer, seed, options }),
-    );
+    const { topology, ...machine } = machineNamed(name);
+    const host = await TestHost.boot({ ...machine, machine: description ?? topology, profile, seed, options });
+    return new ContainerLab(host, machine.iommu.startsWith('ppc64'));
   }
 
   async program(name: string, credentials: Credentials = ROOT): Promise<VfioProgram> {
@@ -221,6 +225,7 @@ export class VfioProgram {
 
   private register(bar: number, offset: number, value: bigint): Promise<void> {
     const bytes = new Uint8Array(BigUint64Array.of(value).buffer);
+    if (this.lab.bigEndian) bytes.reverse();
     return this.must(this.process.store(bar + offset, 8, bytes));
   }
 
