@@ -66,7 +66,8 @@ const POWER: IommuKindTraits = {
   translates: true,
   isolatesMsi: false,
   defaultDomain: 'unknown',
-  msixGrows: true,
+  msixGrows: false,
+  exportsBars: false,
   msiAddress: PHB_DOORBELL,
   model: 'dma-engine-big-endian',
 };

@@ -55,6 +55,15 @@ export class ConfigSpace {
     return msix !== undefined && (read16(this.hardware, msix.at + pci.MSIX_CONTROL) & pci.MSIX_ENABLE) !== 0;
   }
 
+  /** The command register after a hot reset of the PE: nothing but memory decoding, which the host puts back. */
+  loseCommand(): void {
+    write16(this.hardware, pci.COMMAND, this.command & pci.COMMAND_MEMORY);
+  }
+
+  reportErrors(): void {
+    write16(this.hardware, pci.COMMAND, this.command | pci.COMMAND_SERR);
+  }
+
   clearBusMaster(): void {
     write16(this.hardware, pci.COMMAND, this.command & ~pci.COMMAND_MASTER);
   }

@@ -59,7 +59,7 @@ import { load, store } from './mapped-access.js';
 import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
 import type { Session } from './migration/session.js';
 import { readRegion, writeRegion } from './region-access.js';
-import { VfioDevice } from './vfio-device.js';
+import { type EndpointPhase, VfioDevice } from './vfio-device.js';
 
 type IoctlReply = ReturnType<typeof failed>;
 
@@ -88,6 +88,7 @@ export class DeviceCore implements Core {
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.device, region, offset, data),
       remove: () => this.remove(),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
+      endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
@@ -138,6 +139,14 @@ export class DeviceCore implements Core {
   private *hotReset(from: Address, rest: readonly string[]): Op<Result<void>> {
     if (from !== GROUPS && deviceOf(from) === undefined) return fail('EPERM');
     return this.device ? yield* joinHotReset(this.device, rest) : fail('ENODEV');
+  }
+
+  private *endpointReset(phase: EndpointPhase | 'over'): Op<void> {
+    const { device } = this;
+    if (!device) return;
+    yield* lockWrite(device.memory);
+    yield* device.endpointReset(phase);
+    yield* tellMemory(device);
   }
 
   /** A page that the model waits for has come, or will not. The DMA that asked has ended its register write by then. */

@@ -28,7 +28,8 @@ const isBar = ({ index }: RegionPlace): boolean => index <= VFIO_PCI_BAR5_REGION
 export function* readRegion(device: VfioDevice, fileOffset: number, length: number): Op<Result<Uint8Array>> {
   if (length === 0) return ok(new Uint8Array(0));
   const place = placeOf(fileOffset);
-  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return device.config.read(place.offset, length);
+  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX)
+    return device.inReset ? fail('ENODEV') : device.config.read(place.offset, length);
   if (place.index === VFIO_PCI_ROM_REGION_INDEX) return yield* readRomRegion(device, place.offset, length);
   if (!isBar(place)) return fail('EINVAL');
   const bar = device.bar(place.index);
@@ -65,6 +66,7 @@ export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8
 function* writeConfig(device: VfioDevice, offset: number, data: Uint8Array): Op<Result<number>> {
   const { config } = device;
   if (!config.contains(offset, data.length)) return fail('EFAULT');
+  if (device.inReset) return fail('ENODEV');
   for (let done = 0; done < data.length;) {
     const at = offset + done;
     const length = config.chunkLength(at, data.length - done);

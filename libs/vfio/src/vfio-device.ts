@@ -48,6 +48,10 @@ import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
 
+/** A reset of the function's PE that has begun and is not over. */
+export type EndpointPhase = 'hot' | 'fundamental';
+const PHASES = [undefined, 'hot', 'fundamental'] as const;
+
 export class VfioDevice {
   /** Held by bind, attach, detach and the release of a bound file (the kernel's device set lock). */
   readonly set = new Lock();
@@ -73,6 +77,8 @@ export class VfioDevice {
   bound: CdevFile | undefined;
   /** The function is open through its group: by how many files, and bound to which iommufd, if to one. */
   shared: { files: number; readonly binding: Binding | undefined } | undefined;
+
+  inReset: EndpointPhase | undefined;
 
   /** A process has mapped a region; and what the pages service was told last about the device's memory. */
   mapped = false;
@@ -103,6 +109,7 @@ export class VfioDevice {
     this.irqs = new Interrupts(this.config);
     this.model.reset();
     this.bus.refused = 0;
+    this.inReset = undefined;
   }
 
   /** Last close: no more DMA, none under way, no interrupts, no client's values left (semantics D1.2, E9). */
@@ -132,7 +139,7 @@ export class VfioDevice {
 
   /** Do BARs answer to others than the client's own calls? */
   get lends(): boolean {
-    return this.config.memoryEnabled && !this.power.engaged;
+    return this.config.memoryEnabled && !this.power.engaged && this.inReset !== 'hot';
   }
 
   /** Importers of its dma-bufs lose them (semantics B8.3). */
@@ -160,6 +167,19 @@ export class VfioDevice {
   *resetFunction(): Op<void> {
     yield* this.revoke();
     this.config.wake();
+    this.resetModel();
+  }
+
+  /**
+   * Resets the function's PE (semantics C10.5, traces p061, p062). The caller holds `memory` for writing. A hot reset clears
+   * the bus master bit for good; afterwards the host has errors reported again, and decoding is as it was.
+   */
+  *endpointReset(phase: EndpointPhase | 'over'): Op<void> {
+    this.inReset = phase === 'over' ? undefined : phase;
+    if (phase === 'over') this.config.reportErrors();
+    if (phase !== 'hot') return;
+    yield* this.revoke();
+    this.config.loseCommand();
     this.resetModel();
   }
 
@@ -247,6 +267,7 @@ export class VfioDevice {
     this.ioeventfds.encode(w, view);
     this.migration?.encode(w);
     this.log.encode(w);
+    w.u8(PHASES.indexOf(this.inReset));
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     w.bytes(this.vfToken ?? NO_TOKEN);
     if (view === 'meaning') return;
@@ -263,6 +284,7 @@ export class VfioDevice {
     this.ioeventfds.decode(r);
     this.migration?.decode(r);
     this.log.decode(r);
+    this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     const token = r.bytes();
     this.vfToken = token.length > 0 ? token.slice() : undefined;

@@ -16,6 +16,7 @@ import {
   u64,
   u8,
   type ValueOf,
+  oneOf,
 } from '../codec.js';
 import { newFile } from './sys.js';
 
@@ -69,6 +70,11 @@ export const deviceApi = api('device', {
   /** From iommu: another device's DMA. Where nothing answers it reads ones, and writes are lost. */
   peerRead: method(36, message({ region: u32, offset: num, length: u32 }), bytes),
   peerWrite: method(37, message({ region: u32, offset: num, data: bytes }), nothing),
+  /**
+   * From container: the PE of the function is being reset, `hot` or `fundamental`ly, or has been (`over`). Until then config
+   * space does not answer; a hot reset also puts the function back to its state after power-on.
+   */
+  endpointReset: method(76, message({ phase: oneOf('hot', 'fundamental', 'over') }), nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
   /**

@@ -5,7 +5,7 @@ const [DISABLE, ENABLE, GET_STATE, CONFIGURE, INJECT] = [0, 1, 4, 8, 9];
 it('operations of a PE without errors succeed, and its state is normal, on v1 too (p060, p063)', async () => {
   for (const version of [V1, V2]) {
     const { b, fd } = await power(version);
-    for (const op of [DISABLE, ENABLE, 2, 3, GET_STATE, CONFIGURE])
+    for (const op of [DISABLE, ENABLE, 2, 3, GET_STATE, 6, GET_STATE, 5, 7, 5, CONFIGURE])
       expect(await b.ioctl(fd, EEH, { op })).toMatchObject({ ret: 0, errno: undefined });
   }
 });

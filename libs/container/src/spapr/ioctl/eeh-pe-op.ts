@@ -3,13 +3,16 @@
  *
  * Rule: the groups are asked one after the other, the newest first, up to the first that does not answer 0 (SURPRISES 70).
  */
-import type { IoctlCall, IoctlResult } from '@vfiolab/core';
+import { call as ask, deviceAddress, deviceApi, type IoctlCall, type IoctlResult, type Op } from '@vfiolab/core';
 import {
   type Errno,
   fail,
   ok,
   type StructOf,
   VFIO_EEH_PE_INJECT_ERR,
+  VFIO_EEH_PE_RESET_DEACTIVATE,
+  VFIO_EEH_PE_RESET_FUNDAMENTAL,
+  VFIO_EEH_PE_RESET_HOT,
   type vfio_eeh_pe_err,
   type vfio_eeh_pe_op,
 } from '@vfiolab/uapi';
@@ -22,18 +25,29 @@ const LAST_FUNCTION = 19;
 /** What the firmware can inject: loads and stores of config space, at their address or their data. */
 const INJECTABLE: readonly number[] = [4, 5, 10, 11];
 
+/** What the functions of a PE are told. */
+const RESETS = new Map<number, 'hot' | 'fundamental' | 'over'>([
+  [VFIO_EEH_PE_RESET_HOT, 'hot'],
+  [VFIO_EEH_PE_RESET_FUNDAMENTAL, 'fundamental'],
+  [VFIO_EEH_PE_RESET_DEACTIVATE, 'over'],
+]);
+
 /**
  * 0: done, and the state is normal (VFIO_EEH_PE_GET_STATE). ENODEV: no PE; EINVAL: argsz, flags, op, function to inject;
  * ERANGE: type of error; EIO: the firmware does not inject that.
  */
-export function eehPeOp(
+export function* eehPeOp(
   { file: { groups } }: IoctlCall<Spapr, typeof vfio_eeh_pe_op>,
   { flags, op, err }: StructOf<typeof vfio_eeh_pe_op>,
-): IoctlResult {
+): Op<IoctlResult> {
   if (groups.length === 0) return ok(0);
   if (flags !== 0 || op > VFIO_EEH_PE_INJECT_ERR) return fail('EINVAL');
   const refused = op === VFIO_EEH_PE_INJECT_ERR ? injectionError(err) : undefined;
-  return refused ? fail(refused) : ok(0);
+  if (refused) return fail(refused);
+  const phase = RESETS.get(op);
+  for (const { members } of groups)
+    for (const bdf of phase ? members : []) yield* ask(deviceAddress(bdf), deviceApi.endpointReset, { phase: phase! });
+  return ok(0);
 }
 
 function injectionError({ type, func }: StructOf<typeof vfio_eeh_pe_err>): Errno | undefined {
