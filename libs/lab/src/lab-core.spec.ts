@@ -143,7 +143,7 @@ describe('making the host', () => {
       'iommufd iommufd.setup',
       'container container.setup',
     ]);
-    expect(b.heard[1]!.args).toEqual({ frames: 262144 });
+    expect(b.heard[1]!.args).toEqual({ frames: 262144, pageShift: 12 });
     expect(b.get(OPERATOR, labApi.createHost, PLAN).error).toMatch(/made already, of machine wrx80/);
     expect(b.get(OPERATOR, labApi.loadMachine, { part: 0, text: 'x' })).toEqual(fail('EBUSY'));
     expect(b.heard).toHaveLength(4);

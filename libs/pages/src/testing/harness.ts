@@ -53,9 +53,9 @@ export class Bench {
   readonly forgotten: string[] = [];
   private tokens = 0;
 
-  constructor(frames: number) {
+  constructor(frames: number, pageShift = 12) {
     this.join();
-    this.call(LAB, pagesApi.setup, { frames, pageShift: 12 });
+    this.call(LAB, pagesApi.setup, { frames, pageShift });
   }
 
   private join(): void {
