@@ -173,6 +173,7 @@ describe('making the host', () => {
     ['a name that is too long', OPERATOR, { machine: 'x'.repeat(LIMITS.machine + 1) }, /^machine: /],
     ['no memory', OPERATOR, { frames: 0 }, /^frames: 0 frames/],
     ['too much memory', OPERATOR, { frames: LIMITS.frames + 1 }, /Ask for 1 to/],
+    ['a page that no kernel of ours has', OPERATOR, { pageShift: 14 }, /^pageShift: 14/],
     ['a client that is no operator', 'client:guest', {}, /^client:guest is no operator/],
     ['a service', 'iommu', {}, /no operator/],
   ])('refuses before anything is made: %s', (_title, from, change, words) => {
