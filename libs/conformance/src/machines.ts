@@ -40,7 +40,14 @@ export class MachineError extends Error {}
 interface FunctionFile {
   readonly bdf: string;
   driver?: string;
-  readonly config?: { readonly size: number; readonly at: Readonly<Record<string, string>> };
+  readonly config?: ConfigFile;
+  /** Of a PF: what its VFs are like. */
+  readonly vf?: { readonly config: ConfigFile };
+}
+
+interface ConfigFile {
+  readonly size: number;
+  readonly at: Readonly<Record<string, string>>;
 }
 
 interface TopologyFile {
@@ -83,7 +90,8 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
   );
   const described = functions.map((each) => {
     const config = configs.get(each.bdf);
-    return config ? { ...each, config: hexOf(config) } : each;
+    const own = config ? { ...each, config: hexOf(config) } : each;
+    return each.vf ? { ...own, vf: { ...each.vf, config: hexOf(configOf(each.vf.config)) } } : own;
   });
   const made: Machine = {
     name,
@@ -110,7 +118,7 @@ function withConfig(each: FunctionFile, at: Readonly<Record<string, string>> | u
   return each.config && at ? { ...each, config: { ...each.config, at: { ...each.config.at, ...at } } } : each;
 }
 
-function configOf({ size, at }: NonNullable<FunctionFile['config']>): Uint8Array {
+function configOf({ size, at }: ConfigFile): Uint8Array {
   const config = new Uint8Array(size);
   for (const [offset, bytes] of Object.entries(at)) config.set(bytesOf(bytes), Number(offset));
   return config;

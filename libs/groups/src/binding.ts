@@ -9,9 +9,10 @@ import { lockWrite, type Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { ANY_ID, exactId, idMatches, knowsIds, matches, type DeviceIds, type Driver, type PciId } from './drivers.js';
 import { byteLength } from './files-io.js';
-import type { Device, Host } from './host.js';
+import { isHere, type Device, type Host } from './host.js';
 import { LIMITS } from './limits.js';
-import { attachAny, offer, probe, remove } from './probing.js';
+import { attachAny, offer, probe } from './probing.js';
+import { release } from './sriov.js';
 
 const DONE = ok(undefined);
 
@@ -23,6 +24,7 @@ export function* bind(host: Host, driver: Driver, data: string): Op<Result<undef
   const device = named(host, data);
   if (!device || !matches(driver, device.facts, device.override)) return fail('ENODEV');
   yield* lockWrite(device.lock);
+  if (!isHere(host, device)) return fail('ENODEV');
   if (device.driver !== undefined) return fail('EBUSY');
   const outcome = yield* probe(host, device, driver);
   return outcome.bound ? DONE : fail(outcome.errno);
@@ -33,7 +35,7 @@ export function* unbind(host: Host, driver: Driver, data: string): Op<Result<und
   const device = named(host, data);
   if (device?.driver !== driver.name) return fail('ENODEV');
   yield* lockWrite(device.lock);
-  if (device.driver === driver.name) yield* remove(host, device);
+  if (device.driver === driver.name) yield* release(host, device);
   return DONE;
 }
 
@@ -43,6 +45,7 @@ export function* driversProbe(host: Host, data: string): Op<Result<undefined>> {
   if (!device) return fail('ENODEV');
   if (device.driver !== undefined) return DONE;
   yield* lockWrite(device.lock);
+  if (!isHere(host, device)) return DONE;
   const attached = yield* attachAny(host, device);
   return attached.ok ? DONE : fail('EINVAL');
 }

@@ -4,7 +4,8 @@
  * Words: *static ids* are what a driver was built for; *dynamic ids* come from new_id or, at boot, from a driver's `ids`
  * parameter. A driver that *manages DMA* itself takes no DMA ownership at probe (A2.2).
  * Rule: matching follows pci_match_device(): a driver_override decides alone; else dynamic ids, then static ids.
- * A native driver's static ids are the (vendor, device) pairs that the machine was recorded with under that driver.
+ * A native driver's static ids are the (vendor, device) pairs that the machine was recorded with under that driver, or those
+ * of the VFs that it was made for.
  */
 import type { PciFunction } from '@vfiolab/pci';
 
@@ -92,12 +93,15 @@ export class DriverTable {
 
   constructor(functions: readonly PciFunction[]) {
     const recorded = new Map<string, PciId[]>();
-    for (const f of functions) {
-      if (f.driver === null) continue;
-      const { vendor, device } = idsOf(f);
-      const ids = recorded.get(f.driver) ?? [];
+    const record = (driver: string | null | undefined, { vendor, device }: DeviceIds): void => {
+      if (!driver) return;
+      const ids = recorded.get(driver) ?? [];
       if (!ids.some((id) => id.vendor === vendor && id.device === device)) ids.push(exactId(vendor, device));
-      recorded.set(f.driver, ids);
+      recorded.set(driver, ids);
+    };
+    for (const f of functions) {
+      record(f.driver, idsOf(f));
+      if (f.sriov) record(f.vfTemplate?.driver, idsOf({ ...f, device: f.sriov.vfDevice }));
     }
     this.add({ name: PCIEPORT, managesDma: true, staticIds: PORT_CLASSES.map(classId), dynamicIds: [] });
     for (const name of [...recorded.keys()].sort()) this.addNative(name, recorded.get(name)!);

@@ -10,9 +10,16 @@ import type { Host } from './host.js';
 
 /** Profile, units and endpoints, in address order. */
 export function configurationOf({ setup, topology }: Host): ArgsOf<typeof iommuApi.configure> {
-  const endpoints = topology.functions.map((f) => endpointOf(topology, f)).filter(bringsSomething);
-  return { profile: setup.profile, units: topology.iommuUnits.map(({ functions: _, ...unit }) => unit), endpoints };
+  const units = topology.iommuUnits.map(({ functions: _, ...unit }) => unit);
+  return { profile: setup.profile, units, endpoints: endpointsOf(topology, () => true) };
 }
+
+/** Of those functions, the ones that bring something. */
+export const endpointsOf = (topology: Topology, of: (f: PciFunction) => boolean): Endpoint[] =>
+  topology.functions
+    .filter(of)
+    .map((f) => endpointOf(topology, f))
+    .filter(bringsSomething);
 
 const endpointOf = (topology: Topology, f: PciFunction): Endpoint => ({
   bdf: f.bdf,

@@ -31,14 +31,14 @@ import {
   type Surroundings,
   type View,
 } from '@vfiolab/core';
-import { fail, ok, type Result } from '@vfiolab/uapi';
+import { fail, ok, type Result, VFIO_TOKEN_UUID_LENGTH } from '@vfiolab/uapi';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
 import { deviceNode, listNames, ownerOf, readFile, readLink, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
-import type { Device, Host, VfioPart } from './host.js';
 import { dependentsOf, hotReset, type WantedReset } from './hot-reset.js';
+import type { Host, VfioPart } from './host.js';
 import { answerGroupIoctl } from './ioctl-table.js';
 import { configurationOf } from './endpoints.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
@@ -50,6 +50,7 @@ import { claimForContext, releaseFromContext } from './ownership.js';
 import { offer } from './probing.js';
 import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from './state.js';
 import { sysfsTree } from './sysfs.js';
+import { matchToken } from './vf-token.js';
 import { useGroup } from './vfio-group.js';
 
 interface Sealed {
@@ -86,6 +87,8 @@ export class GroupsCore implements Core {
         cdevRelease: ({ from }, { bdf }) => this.cdevRelease(from, bdf),
         groupUse: ({ from }, { bdf, client }) => this.groupUse(from, bdf, client),
         groupUnuse: ({ from }, { bdf }) => this.groupUnuse(from, bdf),
+        vfTokenMatch: ({ from }, { bdf, token }) => this.vfTokenMatch(from, bdf, token),
+        vfTokenSet: ({ from }, { bdf, token }) => this.vfTokenSet(from, bdf, token),
         claimDma: (req, { bdf, context }) => this.claimDma(req, bdf, context),
         releaseDma: (req, { bdf, context }) => this.releaseDma(req, bdf, context),
         resetReach: ({ from }, { bdf }) => this.resetReach(from, bdf),
@@ -182,13 +185,19 @@ export class GroupsCore implements Core {
 
   /** The ioctl that opens the device holds the group's lock all the while. */
   private *groupUse(from: Address, bdf: string, client: Address): Op<Result<undefined>> {
-    const group = this.ofActor(from, bdf)?.group;
-    return group ? yield* useGroup(group, client) : fail('EPERM');
+    const vfio = this.ofActor(from, bdf);
+    if (!vfio) return fail('EPERM');
+    const used = yield* useGroup(vfio.group, client);
+    if (used.ok) vfio.inUse = true;
+    return used;
   }
 
   private *groupUnuse(from: Address, bdf: string): Op<void> {
-    const group = this.ofActor(from, bdf)?.group;
-    if (group?.backing.kind !== 'container') return;
+    const vfio = this.ofActor(from, bdf);
+    if (!vfio) return;
+    vfio.inUse = false;
+    const { group } = vfio;
+    if (group.backing.kind !== 'container') return;
     group.backing.users--;
     yield* this.files.unused(this.host!, group.file);
   }
@@ -209,6 +218,17 @@ export class GroupsCore implements Core {
   private cdevRelease(from: Address, bdf: string): void {
     const device = deviceOf(from) === bdf ? this.host?.devices.get(bdf) : undefined;
     if (device && device.cdevClaims > 0) device.cdevClaims--;
+  }
+
+  /** EPERM: not the device's own actor; else see matchToken. */
+  private vfTokenMatch(from: Address, bdf: string, token: Uint8Array | undefined): Result<undefined> {
+    const device = this.ofActor(from, bdf) && this.host!.devices.get(bdf);
+    return device ? matchToken(this.host!, device, token) : fail('EPERM');
+  }
+
+  private vfTokenSet(from: Address, bdf: string, token: Uint8Array): void {
+    const vfio = this.ofActor(from, bdf);
+    if (vfio && token.length === VFIO_TOKEN_UUID_LENGTH) vfio.token = token.slice();
   }
 
   /** EPERM: not iommufd, or see claimForContext; ENODEV: no such function, or no IOMMU before it. */
@@ -238,9 +258,9 @@ export class GroupsCore implements Core {
   }
 
   /** Also those that are being probed or removed: a client that is gone may be what the remove waits for. */
+  /** In the order of their first binding. */
   private vfioDevices(): string[] {
-    const devices: Device[] = [...(this.host?.devices.values() ?? [])];
-    return devices.filter(({ vfio }) => vfio !== undefined).map(({ bdf }) => bdf);
+    return [...(this.host?.served ?? [])];
   }
 
   encode(w: ByteWriter, view: View): void {

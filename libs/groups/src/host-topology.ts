@@ -42,12 +42,25 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const drivers = new DriverTable(topology.functions);
     const parameters = new ModuleParameters(setup);
     const vfioGroups = new Map<number, VfioGroup>();
-    return { ...fixed, devices, groups, drivers, parameters, vfioGroups, modes: new Map(), tainted: false };
+    const rest = {
+      drivers,
+      parameters,
+      vfioGroups,
+      modes: new Map(),
+      served: new Set<string>(),
+      tainted: false,
+      rescan: new Lock(),
+    };
+    return { ...fixed, ...rest, devices, groups };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
   }
 }
+
+/** Which functions get groups; `streams`: the IOMMU tells them apart by stream. */
+export const scopeOf = (topology: Topology, streams: boolean): ((f: PciFunction) => boolean) =>
+  streams ? inStreamScope(topology) : inIommuScope(topology);
 
 interface Description {
   readonly text: string;
@@ -63,7 +76,7 @@ let newest: Description | undefined;
 function readDescription(text: string, profile: KernelProfile, streams: boolean): Description {
   if (newest?.text === text && newest.profile === profile && newest.streams === streams) return newest;
   const topology = importTopology(text);
-  const scope = streams ? inStreamScope(topology) : inIommuScope(topology);
+  const scope = scopeOf(topology, streams);
   return (newest = { text, profile, streams, topology, partition: computeGroups(topology, { profile, scope }) });
 }
 
@@ -89,7 +102,7 @@ function devicesOf(topology: Topology, groups: ReadonlyMap<number, IommuGroup>):
   return new Map(topology.functions.map((f) => [f.bdf, newDevice(f, groupOf.get(f.bdf))]));
 }
 
-const newDevice = (facts: PciFunction, group: IommuGroup | undefined): Device => ({
+export const newDevice = (facts: PciFunction, group: IommuGroup | undefined): Device => ({
   bdf: facts.bdf,
   facts,
   group,
@@ -98,6 +111,7 @@ const newDevice = (facts: PciFunction, group: IommuGroup | undefined): Device =>
   override: undefined,
   vfio: undefined,
   cdevClaims: 0,
+  vfs: facts.sriov ? { count: facts.sriov.numVfs, made: false, autoprobe: true } : undefined,
   lock: new Lock(),
   resetting: new Lock(),
 });
@@ -142,6 +156,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     msixGrows: iommu.msixGrows,
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
+    vf: f.isVf,
   };
 }
 

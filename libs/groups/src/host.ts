@@ -24,7 +24,7 @@ export type DmaOwner =
 export interface IommuGroup {
   readonly id: number;
   /** BDFs in address order. */
-  readonly members: readonly string[];
+  members: readonly string[];
   /** Made for a device without an IOMMU when vfio-pci was bound to it (semantics A4.1). */
   readonly noiommu: boolean;
   owner: DmaOwner;
@@ -38,6 +38,20 @@ export interface VfioPart {
   /** The cdev node exists: false while vfio-pci probes, and from the beginning of an unbind on. */
   visible: boolean;
   readonly group: VfioGroup;
+  /** It is open through its group. */
+  inUse: boolean;
+  /** Of a PF: what it and its VFs are opened with; undefined: nobody knows it (semantics A3.7). */
+  token: Uint8Array | undefined;
+}
+
+/** SR-IOV of a PF. */
+export interface VirtualFunctions {
+  /** VFs that are enabled. */
+  count: number;
+  /** They were switched on here, and not by whoever made the machine's description. */
+  made: boolean;
+  /** Drivers are offered new VFs. */
+  autoprobe: boolean;
 }
 
 export interface Device {
@@ -52,6 +66,8 @@ export interface Device {
   vfio: VfioPart | undefined;
   /** Opened cdevs that were granted a BIND (A3.2); a group node must not be opened while any is. */
   cdevClaims: number;
+  /** Undefined: the function is no PF. */
+  readonly vfs: VirtualFunctions | undefined;
   readonly lock: Lock;
   /** Of a bridge: hot resets of what is below it, one at a time. Taken before any device's lock. */
   readonly resetting: Lock;
@@ -60,9 +76,9 @@ export interface Device {
 export interface Host {
   readonly setup: HostSetup;
   readonly iommu: IommuKindTraits;
-  readonly topology: Topology;
-  /** By BDF, in address order. */
-  readonly devices: ReadonlyMap<string, Device>;
+  topology: Topology;
+  /** By BDF, in address order. Another map whenever functions come or go. */
+  devices: ReadonlyMap<string, Device>;
   /** By number, ascending. */
   readonly groups: Map<number, IommuGroup>;
   readonly drivers: DriverTable;
@@ -75,7 +91,14 @@ export interface Host {
   /** Lines of /proc/iomem, where the description has them for this release. */
   readonly memoryMap: readonly string[] | undefined;
   readonly modes: NodeModes;
+  /** Functions that vfio-pci ever had: a client's dma-bufs outlive the binding, and the function (b054, d054). */
+  readonly served: Set<string>;
+  /** Held while functions come or go, as the kernel's rescan lock. Taken after the lock of a PF, before that of a VF. */
+  readonly rescan: Lock;
 }
+
+/** False: the function went while somebody waited for it. */
+export const isHere = ({ devices }: Host, device: Device): boolean => devices.get(device.bdf) === device;
 
 /** The driver that sysfs links to. */
 export const linkedDriver = (device: Device): string | undefined => (device.removing ? undefined : device.driver);

@@ -6,6 +6,7 @@
 import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
 import { VFIO_PCI } from './drivers.js';
 import { devicesOf, type VfioGroup } from './vfio-group.js';
+import { pfOf } from './virtual-functions.js';
 
 /** Broken invariants in words: I12, I13, the part of I14 that is seen from here, nodes. */
 export function brokenInvariants(host: Host): string[] {
@@ -13,6 +14,7 @@ export function brokenInvariants(host: Host): string[] {
   return [
     ...[...host.groups.values()].flatMap((group) => brokenOwnership(group, ordinary.get(group.id) ?? 0)),
     ...[...host.devices.values()].flatMap(brokenDevice),
+    ...brokenVfs(host),
     ...sharedMinors(host),
     ...[...host.vfioGroups.values()].flatMap((group) => brokenVfioGroup(host, group)),
   ];
@@ -63,6 +65,20 @@ function brokenVfioGroup(host: Host, group: VfioGroup): string[] {
   if (backing.kind === 'container' && !iommuGroup.noiommu)
     if (owner.kind !== 'container' || owner.container !== backing.container)
       broken.push(`I14: group ${iommuGroup.id} is in container ${backing.container}, its owner is ${ownerText(owner)}`);
+  return broken;
+}
+
+/** I47: VFs are exactly those that their PFs have enabled. */
+function brokenVfs(host: Host): string[] {
+  const broken: string[] = [];
+  const expected = new Map<string, number>();
+  for (const device of host.devices.values()) {
+    const pf = pfOf(host, device);
+    if (pf) expected.set(pf.bdf, (expected.get(pf.bdf) ?? 0) + 1);
+  }
+  for (const { bdf, vfs } of host.devices.values())
+    if (vfs?.made && vfs.count !== (expected.get(bdf) ?? 0))
+      broken.push(`I47: ${bdf} has ${vfs.count} VFs enabled, and ${expected.get(bdf) ?? 0} are there`);
   return broken;
 }
 

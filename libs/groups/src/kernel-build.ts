@@ -13,6 +13,8 @@ export interface KernelBuild {
   readonly misc: readonly MiscDevice[];
   /** Device classes: names below /sys/class. */
   readonly classes: readonly string[];
+  /** Drivers that ask for it probe functions that come later in the background (b093). */
+  readonly probesInBackground: boolean;
 }
 
 /** In every kernel, behind those with a number of their own. */
@@ -31,11 +33,13 @@ const CLASSES_6_12 = [
 const BUILD_6_12: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 258 }, VFIO, ...OLDEST],
   classes: CLASSES_6_12,
+  probesInBackground: false,
 };
 
 const BUILD_7_2: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 259 }, VFIO, { name: 'udmabuf', minor: 258 }, ...OLDEST],
   classes: [...CLASSES_6_12, 'dma', 'platform-profile', 'power_supply'],
+  probesInBackground: true,
 };
 
 export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {

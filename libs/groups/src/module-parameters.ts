@@ -5,8 +5,9 @@
  * Rule: a parameter acts from the moment its write answers; whoever else goes by it is told before.
  */
 import { call, CONTAINER, containerApi, type HostSetup, type Op } from '@vfiolab/core';
-import { fail, ok, type Result } from '@vfiolab/uapi';
+import { ok, type Result } from '@vfiolab/uapi';
 import { type DirNode, fixedDir, listDir, type Node } from './nodes.js';
+import { readBoolean, readNumber } from './parameter-text.js';
 
 interface Parameter {
   readonly module: string;
@@ -60,7 +61,6 @@ export type ParameterName = {
 }[Known['module']];
 
 const ALL: readonly Parameter[] = PARAMETERS;
-const U32_MAX = 0xffffffff;
 
 export class ModuleParameters {
   private readonly values: Map<string, number>;
@@ -126,18 +126,3 @@ export class ModuleParameters {
 }
 
 const keyOf = ({ module, name }: Parameter): string => `${module}.${name}`;
-
-/** The first letter decides: y, t, 1, on; n, f, 0, off. */
-function readBoolean(data: string): Result<number> {
-  if (/^([yt1]|on)/i.test(data)) return ok(1);
-  return /^([nf0]|of)/i.test(data) ? ok(0) : fail('EINVAL');
-}
-
-/** Decimal, 0x hexadecimal or 0 octal; a newline may follow. */
-function readNumber(data: string): Result<number> {
-  const [, hex, octal, decimal] = /^\+?(?:0x([0-9a-f]+)|0([0-7]*)|([1-9][0-9]*))\n?$/i.exec(data) ?? [];
-  if (hex === undefined && octal === undefined && decimal === undefined) return fail('EINVAL');
-  const value =
-    decimal !== undefined ? Number(decimal) : hex !== undefined ? parseInt(hex, 16) : parseInt(`0${octal}`, 8);
-  return value > U32_MAX ? fail('ERANGE') : ok(value);
-}

@@ -11,7 +11,9 @@ import { GroupFile } from './group-files.js';
 import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
 import { newGroup } from './host-topology.js';
 import { addNoiommuGroup } from './noiommu.js';
+import { virtualFunctions } from '@vfiolab/pci';
 import { VfioGroup } from './vfio-group.js';
+import { hide, pfOf, show, vfsOf } from './virtual-functions.js';
 
 const KIND = { none: 0, kernel: 1, context: 2, container: 3 } as const;
 
@@ -20,6 +22,8 @@ export const decodeSetup = (r: ByteReader): HostSetup => hostSetup.read(r);
 
 /** Everything that can differ from boot, in address and number order. */
 export function encodeHost(w: ByteWriter, host: Host): void {
+  writeVfs(w, host);
+  w.list([...host.served], (bdf) => w.str(bdf));
   w.list(host.parameters.list(), (value) => w.num(value));
   w.bool(host.tainted);
   w.list(withoutIommu(host), ({ id, members }) => {
@@ -34,6 +38,8 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   for (const device of host.devices.values()) {
     writeBinding(w, device);
     w.num(device.vfio?.group.minor ?? 0);
+    w.bool(device.vfio?.inUse ?? false);
+    w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
   }
   writeModes(w, host);
@@ -44,6 +50,41 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   }
 }
 
+const NO_TOKEN = new Uint8Array(0);
+
+/** PFs whose VFs are others than the description's, and the groups of the VFs that were made; then who offers drivers. */
+function writeVfs(w: ByteWriter, host: Host): void {
+  const pfs = [...host.devices.values()].filter(({ vfs }) => vfs);
+  w.list(pfs, (pf) => {
+    w.str(pf.bdf);
+    w.bool(pf.vfs!.autoprobe);
+    w.bool(pf.vfs!.made);
+    w.num(pf.vfs!.count);
+  });
+  const made = [...host.devices.values()].filter((device) => pfOf(host, device)?.vfs?.made);
+  w.list(made, ({ bdf, group }) => {
+    w.str(bdf);
+    w.num(group ? group.id + 1 : 0);
+  });
+}
+
+function readVfs(r: ByteReader, host: Host): void {
+  const changed: { pf: Device; count: number }[] = [];
+  r.list(() => {
+    const pf = host.devices.get(r.str())!;
+    pf.vfs!.autoprobe = r.bool();
+    const [made, count] = [r.bool(), r.num()];
+    if (!made) return;
+    for (const vf of vfsOf(host, pf)) hide(host, vf);
+    pf.vfs!.made = true;
+    pf.vfs!.count = count;
+    changed.push({ pf, count });
+  });
+  const groups = new Map(r.list(() => [r.str(), r.num() - 1] as const).filter(([, id]) => id >= 0));
+  const functions = changed.flatMap(({ pf, count }) => virtualFunctions(host.topology, pf.facts, count)!);
+  if (functions.length > 0) show(host, { topology: host.topology.plug(functions), groups });
+}
+
 const withoutIommu = (host: Host): IommuGroup[] => [...host.groups.values()].filter(({ noiommu }) => noiommu);
 
 const numberOf = (owner: DmaOwner): number =>
@@ -51,6 +92,8 @@ const numberOf = (owner: DmaOwner): number =>
 
 /** Into a host that was just built from the same description. */
 export function decodeHost(r: ByteReader, host: Host): void {
+  readVfs(r, host);
+  for (const bdf of r.list(() => r.str())) host.served.add(bdf);
   host.parameters.restore(r.list(() => r.num()));
   host.tainted = r.bool();
   r.list(() => {
@@ -82,6 +125,9 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
   w.list(host.devices, ([bdf, device]) => {
     w.str(bdf);
     writeBinding(w, device);
+    w.bytes(device.vfio?.token ?? NO_TOKEN);
+    w.u32(device.vfs?.count ?? 0);
+    w.bool(device.vfs?.autoprobe ?? true);
   });
   writeModes(w, host);
   w.list(host.groups, ([, group]) => {
@@ -150,7 +196,16 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
   device.override = r.str() || undefined;
   const node = r.num();
   const group = vfioGroups.get(r.num());
-  device.vfio = node === 0 ? undefined : { minor: node - 1, visible: true, group: group! };
+  const inUse = r.bool();
+  const token = r.bytes();
+  if (node > 0)
+    device.vfio = {
+      minor: node - 1,
+      visible: true,
+      group: group!,
+      inUse,
+      token: token.length > 0 ? token.slice() : undefined,
+    };
 }
 
 function readOwner(r: ByteReader, group: IommuGroup): void {

@@ -9,9 +9,11 @@ import { bind, driversProbe, newId, removeId, setOverride, unbind } from './bind
 import { idsOf, type Driver } from './drivers.js';
 import { classTree } from './class-dirs.js';
 import { devicePath, isAloneOnBus } from './host-topology.js';
-import { deviceOfMinor, linkedDriver, type Device, type Host, type IommuGroup } from './host.js';
+import { deviceOfMinor, linkedDriver, type Device, type Host, type IommuGroup, type VirtualFunctions } from './host.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
 import { resetMethodText, resourceText } from './pci-attributes.js';
+import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
+import { vfsOf } from './virtual-functions.js';
 import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
@@ -65,6 +67,8 @@ function deviceDir(host: Host, device: Device): DirNode {
     },
     resource: () => text(() => resourceText(facts)),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
+    ...(device.vfs ? sriovFiles(host, device, device.vfs) : {}),
+    ...(facts.vfOf === null ? {} : { physfn: () => peerLink(host, device, host.devices.get(facts.vfOf!)) }),
     subsystem: () => link(`${up}bus/pci`, () => pciBus(host)),
     subsystem_device: () => text(() => hex(ids.subdevice, 4)),
     subsystem_vendor: () => text(() => hex(ids.subvendor, 4)),
@@ -72,6 +76,33 @@ function deviceDir(host: Host, device: Device): DirNode {
     'vfio-dev': () => vfioDevDir(host, device),
   });
 }
+
+/** What a PF's directory has more than others', with a link to each of its VFs. */
+function sriovFiles(host: Host, pf: Device, vfs: VirtualFunctions): Record<string, () => Node | undefined> {
+  const { totalVfs, offset, stride, vfDevice } = pf.facts.sriov!;
+  const links = vfsOf(host, pf).map((vf, n) => [`virtfn${n}`, () => peerLink(host, pf, vf)] as const);
+  return {
+    sriov_drivers_autoprobe: () => ({
+      kind: 'attribute',
+      show: () => `${vfs.autoprobe ? 1 : 0}\n`,
+      store: (data) => setAutoprobe(vfs, data),
+    }),
+    sriov_numvfs: () => ({
+      kind: 'attribute',
+      show: () => showNumVfs(pf, vfs),
+      store: (data) => setNumVfs(host, pf, vfs, data),
+    }),
+    sriov_offset: () => text(() => String(offset)),
+    sriov_stride: () => text(() => String(stride)),
+    sriov_totalvfs: () => text(() => String(totalVfs)),
+    sriov_vf_device: () => text(() => (vfDevice ?? 0xffff).toString(16)),
+    ...Object.fromEntries(links),
+  };
+}
+
+/** Link from one device's directory to another's: a VF's directory is beside its PF's. */
+const peerLink = (host: Host, { bdf }: Device, to: Device | undefined): LinkNode | undefined =>
+  to && bdf !== to.bdf ? link(`../${to.bdf}`, () => deviceDir(host, to)) : undefined;
 
 function driverLink(host: Host, device: Device, up: string): LinkNode | undefined {
   const name = linkedDriver(device);

@@ -55,6 +55,7 @@ export class IommuCore implements Core {
     implement(iommuApi, {
       configure: (_req, args) => this.unit.configure(args),
       setup: (_req, { kind, functions }) => this.unit.setup(kind, functions),
+      remove: (_req, { bdf }) => this.unit.remove(bdf),
       domainAlloc: (_req, args) => this.domainAlloc(args),
       windowsAlloc: (_req, { bdf }) => this.windowsAlloc(bdf),
       domainFree: (_req, { domain }) => this.domainFree(domain),
@@ -182,7 +183,7 @@ export class IommuCore implements Core {
    * that a device does not fit; ENODEV, ENOSPC as `refusalOf`.
    */
   private attach(bdfs: readonly string[], to: number, faults: boolean): Result<void> | Op<Result<void>> {
-    const group = this.unit.wholeGroup(bdfs);
+    const group = this.unit.groupOf(bdfs);
     if (!group || (to > BLOCKING ? !this.domains.get(to) : to !== BLOCKING && to !== KERNEL)) return fail('EINVAL');
     const next = this.domains.get(to);
     const devices = this.unit.membersOf(group);

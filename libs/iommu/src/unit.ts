@@ -111,12 +111,23 @@ export class Unit {
     this.leave(found);
   }
 
-  /** The group whose members are exactly these, each named once; undefined for any other list. */
-  wholeGroup(bdfs: readonly string[]): Group | undefined {
-    const group = this.functions.get(bdfs[0] ?? '')?.group;
-    if (!group || group.members.length !== bdfs.length) return undefined;
-    const named = [...bdfs].sort();
-    return named.every((bdf, i) => bdf === group.members[i]) ? group : undefined;
+  /** A function is gone (SR-IOV): its driver has left it, so nothing of its own is attached. */
+  remove(bdf: string): void {
+    const found = this.functions.get(bdf);
+    if (!found || found.mock) return;
+    this.functions.delete(bdf);
+    this.endpoints.delete(bdf);
+    this.leave(found);
+  }
+
+  /**
+   * The group that the named functions are members of, each named once; undefined for any other list. Functions that came
+   * since the caller heard of the group move with it, and those that are gone are not missed (SR-IOV).
+   */
+  groupOf(bdfs: readonly string[]): Group | undefined {
+    const groups = new Set(bdfs.flatMap((bdf) => this.functions.get(bdf)?.group ?? []));
+    if (groups.size !== 1 || new Set(bdfs).size !== bdfs.length) return undefined;
+    return [...groups][0];
   }
 
   membersOf({ members }: Group): IommuFunction[] {

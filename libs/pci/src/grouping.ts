@@ -41,10 +41,16 @@ export class GroupTable {
   constructor(
     topology: Topology,
     private readonly options: GroupingOptions = {},
+    /** Groups that there are already. */
+    groups: Iterable<Group> = [],
   ) {
     this.topology = topology;
     this.acs = this.judge();
     this.scope = options.scope ?? inIommuScope(topology);
+    for (const { id, devices } of groups) {
+      this.membersOf.set(id, new Set(devices));
+      for (const bdf of devices) this.idOf.set(bdf, id);
+    }
   }
 
   /** Follows a hot-plug: `next` is the machine from now on. Members that are gone leave; nobody else moves. */

@@ -61,6 +61,7 @@ test('every field of a function arrives', () => {
     sriov: { initialVfs: 8, totalVfs: 8, numVfs: 0, offset: 2, stride: 1, vfDevice: 0x1018 },
     isVf: false,
     vfOf: null,
+    vfTemplate: null,
     numaNode: 1,
     physicalSlot: '7-2',
     driver: 'pcieport',

@@ -8,7 +8,16 @@ import { formatBdf, parseBdf } from './bdf.js';
 import { JsonReader } from './json-reader.js';
 import { LIMITS } from './limits.js';
 import { KERNEL_PROFILES } from './profile.js';
-import type { Acs, Bar, BridgeBuses, Capability, PciFunctionInit, PcieType, Sriov } from './pci-function.js';
+import type {
+  Acs,
+  Bar,
+  BridgeBuses,
+  Capability,
+  PciFunctionInit,
+  PcieType,
+  Sriov,
+  VfTemplate,
+} from './pci-function.js';
 import { TopologyError } from './topology-error.js';
 import { Topology, type IommuKind, type IommuUnitFacts } from './topology.js';
 
@@ -116,6 +125,7 @@ function readFunction(f: JsonReader): PciFunctionInit {
     pcieType: type === 'conventional' ? null : type,
     acs: readAcs(f.at('acs')),
     sriov: readSriov(f.at('sriov')),
+    vfTemplate: readVfTemplate(f.at('vf')),
     isVf: vfOf !== null,
     vfOf,
     numaNode: f.at('numa_node').numberOrNull(0, 1023),
@@ -176,6 +186,9 @@ function readSriov(sriov: JsonReader): Sriov | null {
     vfDevice: sriov.at('vf_device').hexOrNull(4),
   };
 }
+
+const readVfTemplate = (vf: JsonReader): VfTemplate | null =>
+  vf.absent ? null : { config: readConfig(vf.at('config')), driver: vf.at('driver').textOrNull() };
 
 function readBar(bar: JsonReader): Bar {
   const kind = bar.at('kind').oneOfOrNull(['mem', 'io'] as const);

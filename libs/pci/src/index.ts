@@ -11,6 +11,7 @@ export {
   type PciFunctionInit,
   type PcieType,
   type Sriov,
+  type VfTemplate,
   classOf,
 } from './pci-function.js';
 export { type IommuKind, type IommuUnitFacts, type TopologyInit, Topology } from './topology.js';
@@ -22,6 +23,7 @@ export { importTopology } from './import-topology.js';
 export { type AcsControl, ACS, AcsJudge, REQUIRED_ACS } from './acs.js';
 export { dmaAliases, realDmaDevice } from './dma-alias.js';
 export { type ResetReach, diesOfBusReset, resetReach } from './hot-reset.js';
+export { virtualFunctions, vfAddress } from './virtual-functions.js';
 export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';
 export { inStreamScope } from './streams.js';

@@ -46,6 +46,14 @@ export interface Sriov {
   readonly vfDevice: number | null;
 }
 
+/** What a PF's description says of its VFs beyond the SR-IOV capability. */
+export interface VfTemplate {
+  /** Configuration space that every VF has. */
+  readonly config: Uint8Array | null;
+  /** The driver made for them, when it is another than the PF's. */
+  readonly driver: string | null;
+}
+
 export interface Bar {
   readonly index: number;
   readonly kind: 'mem' | 'io';
@@ -84,6 +92,7 @@ export interface PciFunction extends PciAddress {
   readonly pcieType: PcieType | null;
   readonly acs: Acs | null;
   readonly sriov: Sriov | null;
+  readonly vfTemplate: VfTemplate | null;
   readonly isVf: boolean;
   /** BDF of the PF, when this is a VF and its PF is known. */
   readonly vfOf: string | null;
@@ -120,6 +129,7 @@ const UNKNOWN = {
   pcieType: null,
   acs: null,
   sriov: null,
+  vfTemplate: null,
   isVf: false,
   vfOf: null,
   numaNode: null,

@@ -87,6 +87,16 @@ export class Topology {
     this.linkVirtualBuses();
   }
 
+  /** The same machine with functions more. Throws as the constructor. */
+  plug(more: readonly PciFunctionInit[]): Topology {
+    return new Topology({ ...this, functions: [...this.functions, ...more] });
+  }
+
+  /** The same machine without a function. */
+  unplug(bdf: string): Topology {
+    return new Topology({ ...this, functions: this.functions.filter((f) => f.bdf !== bdf) });
+  }
+
   get(bdf: string): PciFunction | undefined {
     return this.byBdf.get(bdf);
   }

@@ -42,6 +42,8 @@ export interface ConfigLayout {
   readonly area: Uint8Array;
   readonly places: Places;
   readonly bars: readonly Bar[];
+  /** Memory decoding is no bit of the function's own: a VF's is its PF's. */
+  readonly alwaysDecodes: boolean;
 }
 
 export function configLayout(facts: FunctionFacts): ConfigLayout {
@@ -54,10 +56,10 @@ export function configLayout(facts: FunctionFacts): ConfigLayout {
   const places = layCapabilities(layout);
   layGaps(layout);
   if (size > pci.CONFIG_SIZE) layExtended(layout);
-  return { ...layout, places, bars: facts.bars };
+  return { ...layout, places, bars: facts.bars, alwaysDecodes: facts.vf };
 }
 
-type Draft = Omit<ConfigLayout, 'places' | 'bars'>;
+type Draft = Omit<ConfigLayout, 'places' | 'bars' | 'alwaysDecodes'>;
 
 function spread(d: Draft, start: number, fields: readonly ConfigField[]): void {
   for (const f of fields)

@@ -293,3 +293,25 @@ test('opening wakes up a function that the machine had asleep, with message inte
   expect(c.pread(dev, 0, 4)).toBe('ed000001');
   expect(c.h.core.check()).toEqual([]);
 });
+
+describe('a VF (semantics D3, SR-IOV)', () => {
+  const VF: FunctionFacts = { ...NVME, vf: true };
+
+  test('has registers for BARs that its PF places, sizes them as any, and has no INTx when nobody knows its config', () => {
+    const { c, dev } = boundBench(VF);
+    expect(c.pread(dev, CONFIG + 16, 8)).toBe('0400000000000000');
+    c.pwrite(dev, CONFIG + 16, 'ffffffffffffffff');
+    expect(c.pread(dev, CONFIG + 16, 8)).toBe('04c0ffffffffffff');
+    const made = configLayout({ ...VF, config: new Uint8Array(0) });
+    expect([made.hardware[0x3d], configLayout({ ...NVME, config: new Uint8Array(0) }).hardware[0x3d]]).toEqual([0, 1]);
+  });
+
+  test('decodes memory whatever its command register says, but not in D3hot', () => {
+    const config = new ConfigSpace(configLayout(VF));
+    config.writeChunk(4, Uint8Array.of(0, 0));
+    expect([config.command & 2, config.memoryEnabled]).toEqual([0, true]);
+    const plain = new ConfigSpace(configLayout(NVME));
+    plain.writeChunk(4, Uint8Array.of(0, 0));
+    expect(plain.memoryEnabled).toBe(false);
+  });
+});

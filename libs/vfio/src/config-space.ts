@@ -42,7 +42,8 @@ export class ConfigSpace {
 
   /** Memory BARs answer: decoding is on and the function is not asleep (semantics D2.4). */
   get memoryEnabled(): boolean {
-    return (this.command & pci.COMMAND_MEMORY) !== 0 && this.powerState < pci.D3HOT;
+    const decodes = this.layout.alwaysDecodes || (this.command & pci.COMMAND_MEMORY) !== 0;
+    return decodes && this.powerState < pci.D3HOT;
   }
 
   get msiEnabled(): boolean {

@@ -1,3 +1,4 @@
+import { groupsApi } from '@vfiolab/core';
 import * as uapi from '@vfiolab/uapi';
 import { flagsOf } from './profile-flags.js';
 import { type Client, boundBench, CONFIG } from './testing/client.js';
@@ -76,6 +77,22 @@ describe('the VF token', () => {
     expect(feature(c, dev, GET | TOKEN, 16)).toBe('EINVAL');
     const plain = boundBench(EDU);
     expect(feature(plain.c, plain.dev, SET | TOKEN, 16)).toBe('ENOTTY');
+  });
+
+  test('of PFs and VFs is groups’ to judge, and comes before the iommufd', () => {
+    const { c, dev } = boundBench({ ...pf, sriov: false, vf: true });
+    c.close(dev);
+    c.h.world.tokens.length = 0;
+    c.h.world.refusals.set(groupsApi.vfTokenMatch.name, 'EACCES');
+    expect(bindWith(c, c.open(), 0, 0n)).toBe('EACCES');
+    expect(c.h.world.claims).toBe(0);
+    c.h.world.refusals.clear();
+    expect(bindWith(c, c.open(), 0, 0n)).toBeUndefined();
+    expect(c.h.world.tokens).toEqual([undefined]);
+    const user = boundBench(pf);
+    user.c.h.world.tokens.length = 0;
+    feature(user.c, user.dev, SET | TOKEN, 16);
+    expect(user.c.h.world.tokens.map((token) => token?.length)).toEqual([16]);
   });
 
   test('comes with BIND from 7.2 on; a function that is no PF takes none', () => {

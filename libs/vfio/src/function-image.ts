@@ -16,6 +16,8 @@ export type Bar = FunctionFacts['bars'][number];
 /** Vectors of a made MSI-X capability. */
 export const MADE_VECTORS = 8;
 const PAGE = 4096;
+/** The six registers of BARs: a VF's read 0, its PF places the windows (SR-IOV 1.1, 3.4.1.11). */
+const BAR_BYTES = 24;
 const MADE_MSI_SIZE = 14;
 const MADE_MSIX_SIZE = 12;
 const MADE_EXPRESS_AT = 0x40;
@@ -34,7 +36,8 @@ export function functionImage(facts: FunctionFacts): Uint8Array {
   write16(image, pci.DEVICE_ID, facts.device);
   if (facts.config.length < pci.CONFIG_SIZE) makeCapabilities(image, facts);
   else if (!hasInterrupts(image)) addInterrupts(image, facts.bars, freeSpace(image));
-  placeBars(image, facts.bars);
+  if (facts.vf) image.fill(0, pci.BAR0, pci.BAR0 + BAR_BYTES);
+  else placeBars(image, facts.bars);
   enable(image, facts.bars);
   return image;
 }
@@ -42,7 +45,7 @@ export function functionImage(facts: FunctionFacts): Uint8Array {
 function makeHeader(image: Uint8Array, facts: FunctionFacts): void {
   image.fill(0, 0, pci.HEADER_SIZE);
   for (let i = 0; i < 3; i++) image[pci.CLASS_CODE + i] = facts.classCode >>> (8 * i);
-  image[pci.INTERRUPT_PIN] = 1;
+  image[pci.INTERRUPT_PIN] = facts.vf ? 0 : 1;
 }
 
 function makeCapabilities(image: Uint8Array, facts: FunctionFacts): void {

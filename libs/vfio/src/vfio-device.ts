@@ -71,8 +71,6 @@ export class VfioDevice {
   /** Both are there when the model can be taken to another host. */
   readonly migration: Migration | undefined;
   readonly log = new DmaLog();
-  /** Of a PF: what it and its VFs are opened with; undefined: nobody has set one. */
-  vfToken: Uint8Array | undefined;
   /** The file of the cdev that has access. */
   bound: CdevFile | undefined;
   /** The function is open through its group: by how many files, and bound to which iommufd, if to one. */
@@ -269,7 +267,6 @@ export class VfioDevice {
     this.log.encode(w);
     w.u8(PHASES.indexOf(this.inReset));
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
-    w.bytes(this.vfToken ?? NO_TOKEN);
     if (view === 'meaning') return;
     w.num(this.bus.refused);
     w.bool(this.mapped);
@@ -286,12 +283,8 @@ export class VfioDevice {
     this.log.decode(r);
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
-    const token = r.bytes();
-    this.vfToken = token.length > 0 ? token.slice() : undefined;
     this.bus.refused = r.num();
     this.mapped = r.bool();
     this.memoryTold = r.bool();
   }
 }
-
-const NO_TOKEN = new Uint8Array(0);

@@ -47,6 +47,8 @@ export const functionFacts = message({
   exportsBars: bool,
   /** Where its message interrupts are written to. */
   msiAddress: u64,
+  /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
+  vf: bool,
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

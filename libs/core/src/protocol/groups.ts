@@ -2,6 +2,7 @@
 import {
   api,
   bool,
+  bytes,
   list,
   message,
   method,
@@ -62,6 +63,13 @@ export const groupsApi = api('groups', {
    */
   groupUse: method(46, message({ bdf: str, client: str }), result(nothing)),
   groupUnuse: method(47, message({ bdf: str }), nothing),
+  /**
+   * From the actor of a PF or VF that is being opened, with the token that its user gave, if any: see semantics A3.7. EACCES,
+   * EINVAL. A PF without users takes the token as its own.
+   */
+  vfTokenMatch: method(58, message({ bdf: str, token: optional(bytes) }), result(nothing)),
+  /** From the actor of a PF: its user has set another token. */
+  vfTokenSet: method(59, message({ bdf: str, token: bytes }), nothing),
   /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
   claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),
@@ -78,5 +86,6 @@ export const groupsApi = api('groups', {
    */
   hotReset: method(52, message({ bdf: str, client: str, files: list(token), context: num }), result(nothing)),
   /** Devices that vfio-pci is bound to, is probing, or is leaving: a leaving one may wait for a client to close. */
+  /** Devices that vfio-pci was ever bound to: one that it is leaving may wait for a client to close, and dma-bufs outlive it. */
   vfioDevices: method(44, nothing, list(str)),
 });

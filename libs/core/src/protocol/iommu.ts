@@ -117,8 +117,8 @@ export const iommuApi = api('iommu', {
   /** EBUSY while a device is attached, EINVAL: no such domain. PTEs that are left go with it. */
   domainFree: method(34, message({ domain: u32 }), result(nothing)),
   /**
-   * All devices of a group at once: a domain, BLOCKING or KERNEL. Answers when DMAs through the old one have landed.
-   * EINVAL: not the devices of one group, or the domain does not fit them. `faults`: page requests are answered by a
+   * All devices of the group that those named are in: a domain, BLOCKING or KERNEL. Answers when DMAs through the old one have
+   * landed. EINVAL: not devices of one group, or the domain does not fit them. `faults`: page requests are answered by a
    * user; ENODEV: the device makes none. ENOSPC: the unit has no id left for the domain.
    */
   attach: method(35, message({ bdfs: list(str), domain: i32, faults: optional(bool) }), result(nothing)),
@@ -199,6 +199,8 @@ export const iommuApi = api('iommu', {
   ),
   /** Before `setup`: the kernel release, the units (none: one with everything), and what functions bring. */
   configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
+  /** From groups: a function is gone (SR-IOV), after its driver has left it. */
+  remove: method(69, message({ bdf: str }), nothing),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),

@@ -46,20 +46,6 @@ it.each([
   expect(b.device(token, name)).toBe(answer);
 });
 
-it('a function that can have VFs takes a token', () => {
-  const b = groupBench();
-  const fs = files(b.bench);
-  // The VF that the small machine was recorded with would keep vfio-pci away.
-  const sriov = b.bench.core.host!.devices.get('0000:00:07.0')!.facts.sriov as { numVfs: number };
-  sriov.numVfs = 0;
-  fs.write('/sys/bus/pci/devices/0000:00:07.0/driver_override', 'vfio-pci');
-  fs.write('/sys/bus/pci/drivers/vfio-pci/bind', '0000:00:07.0');
-  const group = fs.readlink('/sys/bus/pci/devices/0000:00:07.0/iommu_group').replace(/.*\//, '');
-  const token = b.open(`/dev/vfio/${group}`);
-  b.set(token, 10);
-  expect(b.device(token, `0000:00:07.0 vf_token=${UUID}`)).toBe('device of device:0000:00:07_0');
-});
-
 it('EINVAL: no container; a wrong name is ENODEV before', () => {
   const b = groupBench();
   const token = b.open('/dev/vfio/2');

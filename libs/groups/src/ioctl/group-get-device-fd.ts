@@ -2,16 +2,17 @@
  * VFIO_GROUP_GET_DEVICE_FD: opens a device of the group by its name, as often as it is asked (semantics A3.6, A3.7).
  *
  * Words: behind the name may come *options*, of which there is one: ` vf_token=UUID`.
- * Rule: the name decides first (ENODEV), then its options (EINVAL), then the container (EINVAL), then the device's actor.
+ * Rule: the name decides first (ENODEV), then its options (EINVAL, EACCES), then the container (EINVAL), then the device's actor.
  */
 import { call, deviceAddress, deviceApi, lockWrite, type NewFile, type Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import type { Device } from '../host.js';
+import type { Device, Host } from '../host.js';
+import { matchToken, tokenOf } from '../vf-token.js';
 import { devicesOf } from '../vfio-group.js';
 import type { GroupCall } from './call.js';
 
 export function* groupGetDeviceFd({ host, file: { group }, client }: GroupCall, text: string): Op<Result<NewFile>> {
-  const found = deviceNamed(devicesOf(host, group), text);
+  const found = deviceNamed(host, devicesOf(host, group), text);
   if (!found.ok) return found;
   yield* lockWrite(group.lock);
   const { backing, iommuGroup } = group;
@@ -23,11 +24,11 @@ export function* groupGetDeviceFd({ host, file: { group }, client }: GroupCall, 
 }
 
 /** A device that is being unbound is not found any more (b055). */
-function deviceNamed(devices: readonly Device[], text: string): Result<Device> {
+function deviceNamed(host: Host, devices: readonly Device[], text: string): Result<Device> {
   for (const device of devices) {
     const options = device.vfio!.visible ? optionsBehind(device.bdf, text) : undefined;
     if (options === undefined) continue;
-    const agreed = checkOptions(device, options);
+    const agreed = checkOptions(host, device, options);
     return agreed.ok ? ok(device) : agreed;
   }
   return fail('ENODEV');
@@ -40,14 +41,12 @@ function optionsBehind(bdf: string, text: string): string | undefined {
   return rest === '' || rest.startsWith(' ') ? rest : undefined;
 }
 
-const OPTIONS = /^ *(?<token>vf_token=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} *)?$/i;
+const OPTIONS = /^ *(?:vf_token=(?<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) *)?$/i;
 
-/**
- * EINVAL: an unknown option, one twice, no UUID, or a token that nobody asks for: only a function that can have VFs takes
- * one, as the secret that its VFs will ask for.
- */
-function checkOptions({ facts }: Device, options: string): Result<undefined> {
+/** EINVAL: an unknown option, one twice, or no UUID; else as {@link matchToken}. */
+function checkOptions(host: Host, device: Device, options: string): Result<undefined> {
   const found = OPTIONS.exec(options);
   if (!found) return fail('EINVAL');
-  return found.groups?.['token'] && !facts.sriov ? fail('EINVAL') : ok(undefined);
+  const uuid = found.groups?.['uuid'];
+  return matchToken(host, device, uuid === undefined ? undefined : tokenOf(uuid));
 }

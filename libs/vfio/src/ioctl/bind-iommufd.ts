@@ -3,7 +3,7 @@
  *
  * Rule: checks in the kernel's order, and what a failed call did is undone in reverse (semantics A3.2; traces b011, b012):
  * flags and sign of the fd, not a cdev's file, group node open (EBUSY), this file bound already, the VF token (EFAULT,
- * EINVAL), the fd itself (EBADF, EBADFD), another file has access, ownership (EPERM), write-back (EFAULT).
+ * EINVAL, EACCES), the fd itself (EBADF, EBADFD), another file has access, ownership (EPERM), write-back (EFAULT).
  * The claim on the group is taken once a function, under the set lock: while any file is bound the group node cannot be
  * open, so asking again could not be refused.
  */
@@ -40,7 +40,7 @@ export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<Ioctl
   if (c.file.file.viaGroup) return fail('EINVAL');
   const { bdf } = device.facts;
   yield* lockWrite(device.set);
-  if (device.bound) return refuseSecond(c, cmd);
+  if (device.bound) return yield* refuseSecond(c, cmd);
   const claimed = yield* call(GROUPS, groupsApi.cdevClaim, { bdf });
   if (!claimed.ok) return claimed;
   const bound = yield* bindClaimed(c, cmd);
@@ -49,20 +49,26 @@ export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<Ioctl
 }
 
 /** The function has access already, through this file or another one. */
-function refuseSecond(c: DeviceCall<Bind>, cmd: StructOf<Bind>): IoctlResult {
+function* refuseSecond(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
   if (c.file.file.binding) return fail('EINVAL');
-  const token = tokenOf(c, cmd);
+  const token = yield* matchToken(c, cmd);
   if (!token.ok) return token;
   const iommufd = iommufdOf(c.fds, cmd.iommufd);
   return iommufd.ok ? fail('EINVAL') : iommufd;
 }
 
-/** The VF token that comes with the call: a PF without VFs takes it as its new one (semantics A3.7). */
-function tokenOf(c: DeviceCall<Bind>, { flags, token_uuid_ptr }: StructOf<Bind>): Result<Uint8Array | undefined> {
-  if (!(flags & VFIO_DEVICE_BIND_FLAG_TOKEN)) return ok(undefined);
-  const token = copyIn(c.user, token_uuid_ptr, VFIO_TOKEN_UUID_LENGTH);
+/**
+ * The VF token that comes with the call, or its absence (semantics A3.7): groups knows what PFs and VFs ask for. A function
+ * that is neither takes none (EINVAL). Before 7.2 nobody asks here.
+ */
+function* matchToken(c: DeviceCall<Bind>, { flags, token_uuid_ptr }: StructOf<Bind>): Op<Result<void>> {
+  const { facts, flags: kernel } = c.file.device;
+  if (!kernel.bindTakesToken) return ok(undefined);
+  const given = (flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0;
+  const token = given ? copyIn(c.user, token_uuid_ptr, VFIO_TOKEN_UUID_LENGTH) : ok(undefined);
   if (!token.ok) return token;
-  return c.file.device.facts.sriov ? ok(token.value.slice()) : fail('EINVAL');
+  if (!facts.sriov && !facts.vf) return given ? fail('EINVAL') : ok(undefined);
+  return yield* call(GROUPS, groupsApi.vfTokenMatch, { bdf: facts.bdf, token: token.value });
 }
 
 function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
@@ -72,7 +78,7 @@ function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
 }
 
 function* bindClaimed(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
-  const token = tokenOf(c, cmd);
+  const token = yield* matchToken(c, cmd);
   if (!token.ok) return token;
   const iommufd = iommufdOf(c.fds, cmd.iommufd);
   if (!iommufd.ok) return iommufd;
@@ -86,7 +92,6 @@ function* bindClaimed(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult>
     yield* call(IOMMUFD, iommufdApi.unbind, bound.value);
     return written;
   }
-  device.vfToken = token.value ?? device.vfToken;
   device.enable();
   device.bound = file;
   file.binding = bound.value;

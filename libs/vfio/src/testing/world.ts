@@ -23,6 +23,8 @@ export class World {
   readonly ids = new Map<string, number>();
   /** Arguments of the hot resets that groups and other functions were asked for. */
   readonly hotResets: unknown[] = [];
+  /** VF tokens that groups was told. */
+  readonly tokens: (Uint8Array | undefined)[] = [];
   /** How often dma-bufs were revoked. */
   revokes = 0;
   private nextHold = 100;
@@ -31,6 +33,8 @@ export class World {
   private readonly answers = new Map<string, Answer>([
     [groupsApi.cdevClaim.name, () => (this.claims++, ok(undefined))],
     [groupsApi.cdevRelease.name, () => void this.claims--],
+    [groupsApi.vfTokenMatch.name, ({ token }) => (this.tokens.push(token), ok(undefined))],
+    [groupsApi.vfTokenSet.name, ({ token }) => void this.tokens.push(token)],
     [groupsApi.groupUse.name, () => (this.claims++, ok(undefined))],
     [groupsApi.groupUnuse.name, () => void this.claims--],
     [groupsApi.resetReach.name, () => ok(this.reach)],
