@@ -200,7 +200,7 @@ export const iommuApi = api('iommu', {
   /** Before `setup`: the kernel release, the units (none: one with everything), and what functions bring. */
   configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
   /** From groups: a function is gone (SR-IOV), after its driver has left it. */
-  remove: method(69, message({ bdf: str }), nothing),
+  remove: method(79, message({ bdf: str }), nothing),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),
