@@ -1,16 +1,8 @@
-import {
-  IOMMU_DESTROY,
-  IOMMU_GET_HW_INFO,
-  IOMMU_HW_QUEUE_ALLOC,
-  IOMMU_VDEVICE_ALLOC,
-  IOMMU_VIOMMU_ALLOC,
-} from '@vfiolab/uapi';
-import type { PagingHwpt } from './hwpt.js';
-import { CMDQV, cmdqvBench, IPA, QUEUE, queueBench } from './testing/cmdqv-bench.js';
+import { IOMMU_DESTROY, IOMMU_GET_HW_INFO, IOMMU_HW_QUEUE_ALLOC, IOMMU_VIOMMU_ALLOC } from '@vfiolab/uapi';
+import { cmdqvBench, IPA, QUEUE, queueBench } from './testing/cmdqv-bench.js';
 import { refusal, refused } from './testing/refusal.js';
 import { rereads } from './testing/reread.js';
-import { type Vdevice, Viommu } from './viommu.js';
-import { fitsVcmdq, roomForStream, USER_VINTFS } from './vintf.js';
+import { fitsVcmdq } from './vintf.js';
 
 it.each([
   ['no data', {}, 'EINVAL'],
@@ -41,35 +33,6 @@ it('the hardware tells of both: an SMMU unless it is asked for the CMDQV', async
   expect((await told(2)).slice(0, 3)).toEqual([undefined, 2, 40]);
   expect(await told(3)).toEqual([undefined, 3, 8, [0, 0, 0, 0, 1, 1, 4, 0]]);
   expect((await told(1))[0]).toBe('EOPNOTSUPP');
-});
-
-it('the windows are of 64 KiB, and users have 63 of them', async () => {
-  const b = await cmdqvBench();
-  const made = [];
-  for (let n = 0; n < USER_VINTFS; n++) made.push(await b.viommu());
-  expect(made.length).toBe(63);
-  expect(made.every(({ errno, length }) => errno === undefined && length === 0x10000)).toBe(true);
-  expect(new Set(made.map(({ offset }) => offset)).size).toBe(63);
-  expect((await b.viommu()).errno).toBe('ENOSPC');
-  // An SMMU's own needs no VINTF.
-  expect((await b.ioctl(IOMMU_VIOMMU_ALLOC, { ...b.base, type: 1 })).errno).toBeUndefined();
-  await b.ioctl(IOMMU_DESTROY, { id: made[7]!.id });
-  expect((await b.viommu()).offset).toBe(made[7]!.offset);
-});
-
-it('a stream id has 32 bits; there is room for 16 devices, in a VINTF', async () => {
-  const b = await queueBench();
-  const named = { viommu_id: b.viommu_id, dev_id: b.device, virt_id: 1n << 32n };
-  expect(await refusal(b, IOMMU_VDEVICE_ALLOC, named)).toEqual(refused('EINVAL'));
-  expect((await b.ioctl(IOMMU_VDEVICE_ALLOC, { ...named, virt_id: 0xffffffffn })).errno).toBeUndefined();
-  const full = (kind: number, count: number): Viommu => {
-    const viommu = new Viommu({} as PagingHwpt, 0, kind);
-    for (let n = 0; n < count; n++) viommu.devices.set(BigInt(n), {} as Vdevice);
-    return viommu;
-  };
-  expect(roomForStream(full(CMDQV, 15), 15n)).toMatchObject({ ok: true });
-  expect(roomForStream(full(CMDQV, 16), 16n)).toEqual({ ok: false, errno: 'ENOSPC' });
-  expect(roomForStream(full(1, 16), 1n << 32n)).toMatchObject({ ok: true });
 });
 
 it.each([

@@ -4,9 +4,11 @@ import { BoundDevice, Context } from '../context.js';
 import { PagingHwpt } from '../hwpt.js';
 import { Ioas } from '../ioas.js';
 import type { IommufdObject } from '../objects.js';
+import { CMDQV, queueBench } from '../testing/cmdqv-bench.js';
 import { MockBench } from '../testing/mock-bench.js';
 import { readOnly, refusal, refused } from '../testing/refusal.js';
 import { linkVdevice, Vdevice, Viommu } from '../viommu.js';
+import { roomForStream } from '../vintf.js';
 import { vdeviceAlloc } from './vdevice-alloc.js';
 
 async function setup(profile: KernelProfile = '7.2') {
@@ -93,4 +95,19 @@ it('a device behind another IOMMU is EINVAL, before an id that is taken', () => 
 it('a struct that cannot be written is EFAULT, and the device has no id', async () => {
   const { b, base } = await setup();
   expect(await readOnly(b, IOMMU_VDEVICE_ALLOC, base)).toEqual(refused('EFAULT'));
+});
+
+it('a stream id has 32 bits; there is room for 16 devices, in a VINTF', async () => {
+  const b = await queueBench();
+  const named = { viommu_id: b.viommu_id, dev_id: b.device, virt_id: 1n << 32n };
+  expect(await refusal(b, IOMMU_VDEVICE_ALLOC, named)).toEqual(refused('EINVAL'));
+  expect((await b.ioctl(IOMMU_VDEVICE_ALLOC, { ...named, virt_id: 0xffffffffn })).errno).toBeUndefined();
+  const full = (kind: number, count: number): Viommu => {
+    const viommu = new Viommu({} as PagingHwpt, 0, kind);
+    for (let n = 0; n < count; n++) viommu.devices.set(BigInt(n), {} as Vdevice);
+    return viommu;
+  };
+  expect(roomForStream(full(CMDQV, 15), 15n)).toMatchObject({ ok: true });
+  expect(roomForStream(full(CMDQV, 16), 16n)).toEqual({ ok: false, errno: 'ENOSPC' });
+  expect(roomForStream(full(1, 16), 1n << 32n)).toMatchObject({ ok: true });
 });

@@ -1,7 +1,9 @@
 import { IOMMU_DESTROY, IOMMU_VIOMMU_ALLOC, type KernelProfile } from '@vfiolab/uapi';
 import { ALONE, bench } from '../testing/bench.js';
+import { cmdqvBench } from '../testing/cmdqv-bench.js';
 import { MockBench } from '../testing/mock-bench.js';
 import { readOnly, refusal, refused } from '../testing/refusal.js';
+import { USER_VINTFS } from '../vintf.js';
 
 const TYPE = 0xdeadbeef;
 const NEST_PARENT = 1;
@@ -65,4 +67,18 @@ it.each(['7.2', '7.3'] as const)('on %s it holds its parent', async (profile) =>
   expect(await refusal(b, IOMMU_DESTROY, { id: base.hwpt_id })).toEqual(refused('EBUSY'));
   expect(await b.errno(IOMMU_DESTROY, { id })).toBeUndefined();
   expect(await b.errno(IOMMU_DESTROY, { id: base.hwpt_id })).toBeUndefined();
+});
+
+it('the windows are of 64 KiB, and users have 63 of them', async () => {
+  const b = await cmdqvBench();
+  const made = [];
+  for (let n = 0; n < USER_VINTFS; n++) made.push(await b.viommu());
+  expect(made.length).toBe(63);
+  expect(made.every(({ errno, length }) => errno === undefined && length === 0x10000)).toBe(true);
+  expect(new Set(made.map(({ offset }) => offset)).size).toBe(63);
+  expect((await b.viommu()).errno).toBe('ENOSPC');
+  // An SMMU's own needs no VINTF.
+  expect((await b.ioctl(IOMMU_VIOMMU_ALLOC, { ...b.base, type: 1 })).errno).toBeUndefined();
+  await b.ioctl(IOMMU_DESTROY, { id: made[7]!.id });
+  expect((await b.viommu()).offset).toBe(made[7]!.offset);
 });

@@ -30,7 +30,7 @@ const WINDOW_BYTES = 8192;
 
 /**
  * The order is the kernel's (c030): EOPNOTSUPP: flags, type 0; ENOENT: device; EOPNOTSUPP: a type that the device's IOMMU
- * does not have; ENOENT, EINVAL: the HWPT; then the driver's data: EINVAL, EFAULT.
+ * does not have; ENOENT, EINVAL: the HWPT; then the driver's data: EINVAL, EFAULT; ENOSPC: no VINTF is left.
  */
 export function* viommuAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   const { context } = call.file;
