@@ -69,6 +69,7 @@ const POWER: IommuKindTraits = {
   msixGrows: false,
   exportsBars: false,
   msiAddress: PHB_DOORBELL,
+  exportsBars: false,
   model: 'dma-engine-big-endian',
 };
 
