@@ -62,6 +62,15 @@ describe('loose rules', () => {
     expect([ruleOn('C-smmuv3'), ruleOn('B-type1')]).toEqual(['interrupt line on Arm', undefined]);
   });
 
+  it("the number of a mediated device's group is loose, the rest of the link is not", () => {
+    const [path, data] = ['/sys/bus/mdev/devices/u/iommu_group', '../kernel/iommu_groups/15'];
+    const step: Step = { i: 0, op: 'readlink', path, ret: 0, data };
+    const rule = (got: string, of = step) => looseRule(trace([of]), of, 'data', got)?.name;
+    expect(rule('../kernel/iommu_groups/9')).toBe('groups made on the fly');
+    expect([rule('../kernel/groups/15'), rule('../kernel/iommu_groups/x')]).toEqual([undefined, undefined]);
+    expect(rule('../kernel/iommu_groups/9', { ...step, path: '/sys/bus/pci/devices/u/iommu_group' })).toBeUndefined();
+  });
+
   describe('leftovers in config space', () => {
     const open: Step = { i: 0, op: 'open', path: '/dev/vfio/devices/{cdev:0000:00:03.0}', flags: 'O_RDWR', as: 'd' };
     const write = (at: number, errno?: string): Step => ({

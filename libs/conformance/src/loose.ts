@@ -21,6 +21,12 @@ const readsInterruptLine = (step: Step): boolean => {
   return step.op === 'pread' && offset <= INTERRUPT_LINE && offset + length > INTERRUPT_LINE;
 };
 
+const isMdevGroup = (step: Step): boolean =>
+  step.op === 'readlink' && /^\/sys\/bus\/mdev\/devices\/[^/]+\/iommu_group$/.test(String(step['path']));
+
+const sameButNumber = (a: Json | undefined, b: Json | undefined): boolean =>
+  String(a).replace(/[0-9]+$/, '') === String(b).replace(/[0-9]+$/, '');
+
 /** Arm machines of the recordings. */
 const isArm = (machine: string): boolean => /smmuv3|arm64/.test(machine);
 
@@ -45,6 +51,12 @@ export const LOOSE_RULES: readonly LooseRule[] = [
     reason: 'sysfs irq and /proc/interrupts count interrupts in the order of asynchronous probes',
     applies: (trace, step) =>
       isArm(trace.machine) && step.op === 'sysfs_read' && /\/irq$|^\/proc\/interrupts$/.test(String(step['path'])),
+  },
+  {
+    name: 'groups made on the fly',
+    reason:
+      "the number of a mediated device's group is the lowest one that earlier programs of the recording left free",
+    applies: (_trace, step, key, got) => key === 'data' && isMdevGroup(step) && sameButNumber(step['data'], got),
   },
   {
     name: 'leftovers in config space',

@@ -9,11 +9,12 @@ import type { Address, ByteReader, ByteWriter, IoctlArgs, IoctlReply, Op, Reques
 import type { Result } from '@vfiolab/uapi';
 import type { Host } from './host.js';
 
-/** A group in a container. `members`: its PCI functions, in address order. */
+/** A group in a container. `members`: its PCI functions, in address order, or a mediated device (then it is *emulated*). */
 export interface JoinedGroup {
   readonly group: number;
   readonly members: readonly string[];
   readonly noiommu: boolean;
+  readonly emulated: boolean;
 }
 
 export interface Backend {

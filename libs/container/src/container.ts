@@ -33,10 +33,11 @@ export class Container {
     if (view === 'snapshot') w.num(this.id);
     w.bool(this.fileOpen);
     w.u32(this.holds);
-    w.list(this.groups, ({ group, members, noiommu }) => {
+    w.list(this.groups, ({ group, members, noiommu, emulated }) => {
       w.u32(group);
       w.list(members, (bdf) => w.str(bdf));
       w.bool(noiommu);
+      w.bool(emulated);
     });
     w.str(this.backend?.driver ?? '');
     this.backend?.encode(w, view);
@@ -46,7 +47,12 @@ export class Container {
     const container = new Container(r.num());
     container.fileOpen = r.bool();
     container.holds = r.u32();
-    container.groups = r.list(() => ({ group: r.u32(), members: r.list(() => r.str()), noiommu: r.bool() }));
+    container.groups = r.list(() => ({
+      group: r.u32(),
+      members: r.list(() => r.str()),
+      noiommu: r.bool(),
+      emulated: r.bool(),
+    }));
     const driver = r.str();
     if (driver !== '') container.backend = driverNamed(driver).decode(r, host);
     return container;

@@ -14,7 +14,7 @@ export const LAB: Address = 'lab';
 const DEVICE_PREFIX = 'device:';
 const CLIENT_PREFIX = 'client:';
 
-/** The actor of one PCI function: `device:0000:65:00_0`. */
+/** The actor of one PCI function, `device:0000:65:00_0`, or of a mediated device, by its UUID. */
 export const deviceAddress = (bdf: string): Address => DEVICE_PREFIX + bdf.replace('.', '_');
 export const deviceOf = (address: Address): string | undefined =>
   address.startsWith(DEVICE_PREFIX) ? address.slice(DEVICE_PREFIX.length).replace('_', '.') : undefined;

@@ -5,7 +5,7 @@
  * member is bound to vfio-pci (A3.1). A device without an IOMMU has no cdev node (A4.3).
  */
 import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
-import type { Device, Host } from './host.js';
+import type { Host, Passable } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import type { VfioGroup } from './vfio-group.js';
@@ -69,7 +69,7 @@ function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {
 
 /** There is no empty directory: it comes and goes with its nodes. */
 function cdevDir(host: Host): DirNode | undefined {
-  const names = cdevNames(host).filter((name) => !cdevNamed(host, name)!.group?.noiommu);
+  const names = cdevNames(host).filter((name) => !cdevNamed(host, name)!.vfio!.group.iommuGroup.noiommu);
   if (names.length === 0 || host.iommu.endpoints) return undefined;
   return listDir(
     () => names,
@@ -77,10 +77,10 @@ function cdevDir(host: Host): DirNode | undefined {
   );
 }
 
-function cdevNode(device: Device | undefined): DeviceNode | undefined {
+function cdevNode(device: Passable | undefined): DeviceNode | undefined {
   if (!device?.vfio) return undefined;
-  const { bdf, vfio } = device;
-  return { kind: 'device', owner: deviceAddress(bdf), mode: ROOT_ONLY, major: CDEV_MAJOR, minor: vfio.minor };
+  const { name, vfio } = device;
+  return { kind: 'device', owner: deviceAddress(name), mode: ROOT_ONLY, major: CDEV_MAJOR, minor: vfio.minor };
 }
 
 /** By name. */

@@ -90,7 +90,7 @@ describe('closing (A3.5)', () => {
     b.heard();
     b.close(token);
     expect(b.heard()).toEqual(['container.leave', 'iommu.attach', 'container.drop']);
-    expect(b.bench.core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, files: 0 });
+    expect(b.bench.core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, lingering: 0, files: 0 });
   });
 
   it('waits for the devices of a container: the group stays there, and its node busy, until the last is closed', () => {

@@ -193,9 +193,9 @@ describe('the state', () => {
   });
 
   it('figures count what clients hold, and nothing else', () => {
-    expect(sealedBench().core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, files: 0 });
-    expect(busy().core.figures()).toEqual({ ownedGroups: 1, claims: 1, cdevClaims: 1, files: 0 });
-    expect(groupsBench().core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, files: 0 });
+    expect(sealedBench().core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, lingering: 0, files: 0 });
+    expect(busy().core.figures()).toEqual({ ownedGroups: 1, claims: 1, cdevClaims: 1, lingering: 0, files: 0 });
+    expect(groupsBench().core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, lingering: 0, files: 0 });
   });
 
   it('forgets a client when the lab says so, and only then', () => {

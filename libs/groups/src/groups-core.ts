@@ -37,8 +37,8 @@ import { VFIO_PCI } from './drivers.js';
 import { deviceNode, listNames, ownerOf, readFile, readLink, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
+import { type Host, type Passable, passableNamed, passables, type VfioPart } from './host.js';
 import { dependentsOf, hotReset, type WantedReset } from './hot-reset.js';
-import type { Host, VfioPart } from './host.js';
 import { answerGroupIoctl } from './ioctl-table.js';
 import { configurationOf } from './endpoints.js';
 import { brokenInvariants, describeHost, figuresOf } from './invariants.js';
@@ -94,6 +94,7 @@ export class GroupsCore implements Core {
         resetReach: ({ from }, { bdf }) => this.resetReach(from, bdf),
         hotReset: ({ from }, { bdf, ...wanted }) => this.hotReset(from, bdf, wanted),
         vfioDevices: () => this.vfioDevices(),
+        filesLeft: ({ from }, { open }) => this.filesLeft(from, open),
       }),
       implement(sysApi, {
         open: (req, { path, flags }) => this.open(req, path, flags),
@@ -178,9 +179,13 @@ export class GroupsCore implements Core {
     if (this.host) yield* this.files.endOf(this.host, client);
   }
 
+  private passable(name: string): Passable | undefined {
+    return this.host && passableNamed(this.host, name);
+  }
+
   /** The vfio part of the device whose actor asks. */
   private ofActor(from: Address, bdf: string): VfioPart | undefined {
-    return deviceOf(from) === bdf ? this.host?.devices.get(bdf)?.vfio : undefined;
+    return deviceOf(from) === bdf ? this.passable(bdf)?.vfio : undefined;
   }
 
   /** The ioctl that opens the device holds the group's lock all the while. */
@@ -203,12 +208,12 @@ export class GroupsCore implements Core {
   }
 
   /**
-   * A cdev is being bound: EPERM for anyone but the device's own actor, ENODEV when vfio-pci is not bound. A device that
+   * A cdev is being bound: EPERM for anyone but the device's own actor, ENODEV when no vfio driver is bound. A device that
    * is being removed may still be bound by who has it open (b056). EBUSY: the group is open (A3.2).
    */
   private cdevClaim(from: Address, bdf: string): Result<undefined> {
     if (deviceOf(from) !== bdf) return fail('EPERM');
-    const device = this.host?.devices.get(bdf);
+    const device = this.passable(bdf);
     if (!device?.vfio) return fail('ENODEV');
     if (device.vfio.group.file) return fail('EBUSY');
     device.cdevClaims++;
@@ -216,7 +221,7 @@ export class GroupsCore implements Core {
   }
 
   private cdevRelease(from: Address, bdf: string): void {
-    const device = deviceOf(from) === bdf ? this.host?.devices.get(bdf) : undefined;
+    const device = deviceOf(from) === bdf ? this.passable(bdf) : undefined;
     if (device && device.cdevClaims > 0) device.cdevClaims--;
   }
 
@@ -258,9 +263,18 @@ export class GroupsCore implements Core {
   }
 
   /** Also those that are being probed or removed: a client that is gone may be what the remove waits for. */
-  /** In the order of their first binding. */
   private vfioDevices(): string[] {
-    return [...(this.host?.served ?? [])];
+    if (!this.host) return [];
+    const driven = [...passables(this.host)].filter(({ vfio }) => vfio !== undefined).map(({ name }) => name);
+    return [...new Set([...driven, ...this.host.lingering])];
+  }
+
+  /** Anyone but a device is ignored. */
+  private filesLeft(from: Address, open: boolean): void {
+    const name = deviceOf(from);
+    if (name === undefined) return;
+    if (open) this.host?.lingering.add(name);
+    else this.host?.lingering.delete(name);
   }
 
   encode(w: ByteWriter, view: View): void {

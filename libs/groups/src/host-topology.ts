@@ -21,6 +21,7 @@ import {
 import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
 import type { Device, Host, IommuGroup } from './host.js';
 import { IOMMU_KINDS } from './iommu-kinds.js';
+import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
 import { takeAtBoot } from './ownership.js';
 import type { VfioGroup } from './vfio-group.js';
@@ -42,16 +43,9 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const drivers = new DriverTable(topology.functions);
     const parameters = new ModuleParameters(setup);
     const vfioGroups = new Map<number, VfioGroup>();
-    const rest = {
-      drivers,
-      parameters,
-      vfioGroups,
-      modes: new Map(),
-      served: new Set<string>(),
-      tainted: false,
-      rescan: new Lock(),
-    };
-    return { ...fixed, ...rest, devices, groups };
+    const empty = { mdevs: new Map<string, Mdev>(), lingering: new Set<string>(), modes: new Map<string, number>() };
+    const rest = { drivers, parameters, vfioGroups, tainted: false, rescan: new Lock() };
+    return { ...fixed, ...empty, ...rest, devices, groups };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
@@ -87,10 +81,15 @@ function groupsOf(computed: readonly Group[]): Map<number, IommuGroup> {
   return new Map(computed.map(({ id, devices }) => [id, newGroup(id, devices)]));
 }
 
-export const newGroup = (id: number, members: readonly string[], noiommu = false): IommuGroup => ({
+export const newGroup = (
+  id: number,
+  members: readonly string[],
+  kind: 'iommu' | 'noiommu' | 'emulated' = 'iommu',
+): IommuGroup => ({
   id,
   members,
-  noiommu,
+  noiommu: kind === 'noiommu',
+  emulated: kind === 'emulated',
   owner: { kind: 'none' },
   count: 0,
   lock: new Lock(),
@@ -103,6 +102,7 @@ function devicesOf(topology: Topology, groups: ReadonlyMap<number, IommuGroup>):
 }
 
 export const newDevice = (facts: PciFunction, group: IommuGroup | undefined): Device => ({
+  name: facts.bdf,
   bdf: facts.bdf,
   facts,
   group,

@@ -9,6 +9,7 @@
 import { Lock, type HostSetup } from '@vfiolab/core';
 import type { KernelProfile, PciFunction, Topology } from '@vfiolab/pci';
 import type { DriverTable } from './drivers.js';
+import type { Mdev } from './mdev.js';
 import type { VfioGroup } from './vfio-group.js';
 import type { ModuleParameters } from './module-parameters.js';
 import type { IommuKindTraits } from './iommu-kinds.js';
@@ -27,6 +28,8 @@ export interface IommuGroup {
   members: readonly string[];
   /** Made for a device without an IOMMU when vfio-pci was bound to it (semantics A4.1). */
   readonly noiommu: boolean;
+  /** Made for a mediated device, which reaches memory through its driver only. */
+  readonly emulated: boolean;
   owner: DmaOwner;
   /** Ordinary drivers bound, or claims of the owning context; 0 exactly when there is no owner (I12). */
   count: number;
@@ -44,6 +47,9 @@ export interface VfioPart {
   token: Uint8Array | undefined;
 }
 
+/** What nobody has opened yet. */
+export const UNUSED = { inUse: false, token: undefined };
+
 /** SR-IOV of a PF. */
 export interface VirtualFunctions {
   /** VFs that are enabled. */
@@ -54,18 +60,24 @@ export interface VirtualFunctions {
   autoprobe: boolean;
 }
 
-export interface Device {
+/** What vfio gives out: a PCI function, or a mediated device. */
+export interface Passable {
+  /** A function's BDF, a mediated device's UUID. */
+  readonly name: string;
+  /** Absent: outside IOMMU scope. Without an IOMMU it has one while a vfio driver is bound to it. */
+  group: IommuGroup | undefined;
+  vfio: VfioPart | undefined;
+  /** Opened cdevs that were granted a BIND (A3.2); a group node must not be opened while any is. */
+  cdevClaims: number;
+}
+
+export interface Device extends Passable {
   readonly bdf: string;
   readonly facts: PciFunction;
-  /** Absent: outside IOMMU scope. Without an IOMMU it has one while vfio-pci is bound to it. */
-  group: IommuGroup | undefined;
   driver: string | undefined;
   /** A remove is under way: the driver still holds the device, but its links in sysfs are gone already. */
   removing: boolean;
   override: string | undefined;
-  vfio: VfioPart | undefined;
-  /** Opened cdevs that were granted a BIND (A3.2); a group node must not be opened while any is. */
-  cdevClaims: number;
   /** Undefined: the function is no PF. */
   readonly vfs: VirtualFunctions | undefined;
   readonly lock: Lock;
@@ -79,7 +91,11 @@ export interface Host {
   topology: Topology;
   /** By BDF, in address order. Another map whenever functions come or go. */
   devices: ReadonlyMap<string, Device>;
-  /** By number, ascending. */
+  /** By UUID, in the order in which they were made. */
+  readonly mdevs: Map<string, Mdev>;
+  /** Names of devices without a driver that have made files which are still open. */
+  readonly lingering: Set<string>;
+  /** By number. */
   readonly groups: Map<number, IommuGroup>;
   readonly drivers: DriverTable;
   readonly parameters: ModuleParameters;
@@ -91,8 +107,6 @@ export interface Host {
   /** Lines of /proc/iomem, where the description has them for this release. */
   readonly memoryMap: readonly string[] | undefined;
   readonly modes: NodeModes;
-  /** Functions that vfio-pci ever had: a client's dma-bufs outlive the binding, and the function (b054, d054). */
-  readonly served: Set<string>;
   /** Held while functions come or go, as the kernel's rescan lock. Taken after the lock of a PF, before that of a VF. */
   readonly rescan: Lock;
 }
@@ -103,16 +117,35 @@ export const isHere = ({ devices }: Host, device: Device): boolean => devices.ge
 /** The driver that sysfs links to. */
 export const linkedDriver = (device: Device): string | undefined => (device.removing ? undefined : device.driver);
 
+/** Everything that a vfio driver may be bound to. */
+export function* passables({ devices, mdevs }: Host): Generator<Passable> {
+  yield* devices.values();
+  yield* mdevs.values();
+}
+
+export const passableNamed = ({ devices, mdevs }: Host, name: string): Passable | undefined =>
+  devices.get(name) ?? mdevs.get(name);
+
+/** Is there an IOMMU between the group's devices and memory? */
+export const hasIommu = ({ noiommu, emulated }: IommuGroup): boolean => !noiommu && !emulated;
+
 /** The device whose cdev node is vfioN. */
-export function deviceOfMinor(host: Host, minor: number): Device | undefined {
-  for (const device of host.devices.values()) if (device.vfio?.visible && device.vfio.minor === minor) return device;
+export function deviceOfMinor(host: Host, minor: number): Passable | undefined {
+  for (const device of passables(host)) if (device.vfio?.visible && device.vfio.minor === minor) return device;
   return undefined;
+}
+
+/** The lowest number that no group has, as the kernel's id allocator gives it. */
+export function lowestFreeGroup({ groups }: Host): number {
+  let id = 0;
+  while (groups.has(id)) id++;
+  return id;
 }
 
 /** The lowest minor that no device has, as the kernel's id allocator gives it. */
 export function lowestFreeMinor(host: Host): number {
   const taken = new Set<number>();
-  for (const { vfio } of host.devices.values()) if (vfio) taken.add(vfio.minor);
+  for (const { vfio } of passables(host)) if (vfio) taken.add(vfio.minor);
   let minor = 0;
   while (taken.has(minor)) minor++;
   return minor;

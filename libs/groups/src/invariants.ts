@@ -3,8 +3,9 @@
  *
  * Rule: owners and counts are recomputed from the bound drivers and compared; nothing here trusts a counter.
  */
-import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
+import { type Device, type DmaOwner, hasIommu, type Host, type IommuGroup, passables } from './host.js';
 import { VFIO_PCI } from './drivers.js';
+import { type Mdev, portsLeft } from './mdev.js';
 import { devicesOf, type VfioGroup } from './vfio-group.js';
 import { pfOf } from './virtual-functions.js';
 
@@ -15,6 +16,8 @@ export function brokenInvariants(host: Host): string[] {
     ...[...host.groups.values()].flatMap((group) => brokenOwnership(group, ordinary.get(group.id) ?? 0)),
     ...[...host.devices.values()].flatMap(brokenDevice),
     ...brokenVfs(host),
+    ...[...host.mdevs.values()].flatMap(brokenMdev),
+    ...(portsLeft(host) < 0 ? ['mdev: more ports are given out than there are'] : []),
     ...sharedMinors(host),
     ...[...host.vfioGroups.values()].flatMap((group) => brokenVfioGroup(host, group)),
   ];
@@ -51,6 +54,12 @@ function brokenDevice({ bdf, driver, removing, vfio, cdevClaims, group }: Device
   return broken;
 }
 
+function brokenMdev({ name, vfio, group, removing, cdevClaims }: Mdev): string[] {
+  if (removing || !vfio?.visible) return [`mdev ${name}: a create or remove never ended`];
+  if (cdevClaims < 0) return [`I16: mdev ${name} has ${cdevClaims} cdev claims`];
+  return group?.emulated ? [] : [`mdev ${name}: it has no group of its own`];
+}
+
 /** I14 and A3.1: a node for a group with devices only; the owner of a group in a container is that container. */
 function brokenVfioGroup(host: Host, group: VfioGroup): string[] {
   const { minor, alive, iommuGroup, file, backing, users } = group;
@@ -62,7 +71,7 @@ function brokenVfioGroup(host: Host, group: VfioGroup): string[] {
     broken.push(`A3.5: vfio group ${minor} is in a container and nobody has it open`);
   if (file?.closed && users === 0) broken.push(`A3.5: vfio group ${minor} is open and nobody keeps it so`);
   const { owner } = iommuGroup;
-  if (backing.kind === 'container' && !iommuGroup.noiommu)
+  if (backing.kind === 'container' && hasIommu(iommuGroup))
     if (owner.kind !== 'container' || owner.container !== backing.container)
       broken.push(`I14: group ${iommuGroup.id} is in container ${backing.container}, its owner is ${ownerText(owner)}`);
   return broken;
@@ -85,11 +94,11 @@ function brokenVfs(host: Host): string[] {
 function sharedMinors(host: Host): string[] {
   const holder = new Map<number, string>();
   const broken: string[] = [];
-  for (const { bdf, vfio } of host.devices.values()) {
+  for (const { name, vfio } of passables(host)) {
     if (!vfio) continue;
     const other = holder.get(vfio.minor);
-    if (other !== undefined) broken.push(`${other} and ${bdf} share vfio${vfio.minor}`);
-    holder.set(vfio.minor, bdf);
+    if (other !== undefined) broken.push(`${other} and ${name} share vfio${vfio.minor}`);
+    holder.set(vfio.minor, name);
   }
   return broken;
 }
@@ -99,14 +108,14 @@ function ownerText(owner: DmaOwner): string {
   return owner.kind === 'container' ? `container ${owner.container}` : owner.kind;
 }
 
-/** What clients hold here: groups owned by users, their claims, and cdevs with a BIND. All 0 when no client is left. */
+/** What clients hold here: groups owned by users, their claims, cdevs with a BIND, and what devices left behind. All 0 when no client is left. */
 export function figuresOf(host: Host | undefined): Record<string, number> {
   const owned = [...(host?.groups.values() ?? [])].filter(
     ({ owner }) => owner.kind === 'context' || owner.kind === 'container',
   );
   const claims = owned.reduce((sum, { count }) => sum + count, 0);
-  const cdevClaims = [...(host?.devices.values() ?? [])].reduce((sum, device) => sum + device.cdevClaims, 0);
-  return { ownedGroups: owned.length, claims, cdevClaims };
+  const cdevClaims = (host ? [...passables(host)] : []).reduce((sum, device) => sum + device.cdevClaims, 0);
+  return { ownedGroups: owned.length, claims, cdevClaims, lingering: host?.lingering.size ?? 0 };
 }
 
 /** One line for the host, one a group, one a device. */
@@ -118,11 +127,17 @@ export function describeHost(host: Host): string[] {
   ];
   for (const group of host.groups.values()) {
     lines.push(`group ${group.id}: owner ${ownerText(group.owner)} (${group.count})`);
-    for (const bdf of group.members) lines.push(`  ${describeDevice(host.devices.get(bdf)!)}`);
+    for (const name of group.members) {
+      const device = host.devices.get(name);
+      lines.push(`  ${device ? describeDevice(device) : describeMdev(host.mdevs.get(name)!)}`);
+    }
   }
   for (const device of host.devices.values()) if (!device.group) lines.push(`no group: ${describeDevice(device)}`);
   return lines;
 }
+
+const describeMdev = ({ name, type, vfio, cdevClaims }: Mdev): string =>
+  [`mdev ${name}`, type.name, `vfio${vfio?.minor}`, ...(cdevClaims > 0 ? [`${cdevClaims} bound cdev`] : [])].join(', ');
 
 function describeDevice({ bdf, driver, override, vfio, cdevClaims, removing }: Device): string {
   const parts = [bdf, driver ?? 'no driver'];

@@ -69,7 +69,6 @@ const POWER: IommuKindTraits = {
   msixGrows: false,
   exportsBars: false,
   msiAddress: PHB_DOORBELL,
-  exportsBars: false,
   model: 'dma-engine-big-endian',
 };
 

@@ -10,7 +10,7 @@ import { call, deviceAddress, deviceApi, lockWrite, unlock, type Op } from '@vfi
 import { fail, ok, type Errno, type Result } from '@vfiolab/uapi';
 import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.js';
 import { factsOf } from './host-topology.js';
-import { isHere, lowestFreeMinor, type Device, type Host } from './host.js';
+import { isHere, lowestFreeMinor, UNUSED, type Device, type Host } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import { groupWithoutIommu } from './noiommu.js';
 import { forgetCdev } from './node-modes.js';
@@ -55,8 +55,6 @@ function probeOther(host: Host, { facts }: Device, driver: Driver): Result<undef
   return dead && !KERNEL_BUILDS[host.profile].probesInBackground ? fail('ENODEV') : ok(undefined);
 }
 
-const UNUSED = { inUse: false, token: undefined };
-
 /**
  * vfio-pci: EINVAL for bridges (D1.3) and for functions without a group (no IOMMU, and noiommu mode is off); EBUSY for a
  * PF whose VFs are enabled (A3.8). The cdev node appears when the device's actor is ready.
@@ -68,7 +66,6 @@ function* probeVfio(host: Host, device: Device): Op<Result<void>> {
   if (!iommuGroup) return fail('EINVAL');
   const vfio = { minor: lowestFreeMinor(host), visible: false, group: groupFor(host, iommuGroup), ...UNUSED };
   device.vfio = vfio;
-  host.served.add(device.bdf);
   const ready = yield* call(deviceAddress(device.bdf), deviceApi.probe, factsOf(host, device, vfio.minor));
   if (ready.ok) vfio.visible = true;
   else yield* leaveGroup(host, device);

@@ -8,8 +8,9 @@ import type { ByteReader, ByteWriter, HostSetup } from '@vfiolab/core';
 import { hostSetup } from '@vfiolab/core';
 import type { PciId } from './drivers.js';
 import { GroupFile } from './group-files.js';
-import type { Device, DmaOwner, Host, IommuGroup } from './host.js';
+import { type Device, type DmaOwner, hasIommu, type Host, type IommuGroup, UNUSED } from './host.js';
 import { newGroup } from './host-topology.js';
+import { MDEV_TYPES, type Mdev, newMdev } from './mdev.js';
 import { addNoiommuGroup } from './noiommu.js';
 import { virtualFunctions } from '@vfiolab/pci';
 import { VfioGroup } from './vfio-group.js';
@@ -23,14 +24,20 @@ export const decodeSetup = (r: ByteReader): HostSetup => hostSetup.read(r);
 /** Everything that can differ from boot, in address and number order. */
 export function encodeHost(w: ByteWriter, host: Host): void {
   writeVfs(w, host);
-  w.list([...host.served], (bdf) => w.str(bdf));
   w.list(host.parameters.list(), (value) => w.num(value));
   w.bool(host.tainted);
-  w.list(withoutIommu(host), ({ id, members }) => {
+  w.list(madeGroups(host), ({ id, members, emulated }) => {
     w.num(id);
+    w.bool(emulated);
     w.str(members[0]!);
   });
   w.list(host.vfioGroups, ([, group]) => writeVfioGroup(w, group));
+  w.list(host.mdevs, ([, mdev]) => {
+    writeMdev(w, mdev);
+    w.num(mdev.vfio!.group.minor);
+    w.num(mdev.cdevClaims);
+    w.bool(mdev.vfio!.inUse);
+  });
   for (const { name, dynamicIds } of host.drivers.all()) {
     w.str(name);
     w.list(dynamicIds, (id) => writeId(w, id));
@@ -42,6 +49,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
   }
+  w.list(host.lingering, (name) => w.str(name));
   writeModes(w, host);
   for (const group of host.groups.values()) {
     w.u8(KIND[group.owner.kind]);
@@ -85,7 +93,8 @@ function readVfs(r: ByteReader, host: Host): void {
   if (functions.length > 0) show(host, { topology: host.topology.plug(functions), groups });
 }
 
-const withoutIommu = (host: Host): IommuGroup[] => [...host.groups.values()].filter(({ noiommu }) => noiommu);
+/** Groups that the description does not give. */
+const madeGroups = (host: Host): IommuGroup[] => [...host.groups.values()].filter((group) => !hasIommu(group));
 
 const numberOf = (owner: DmaOwner): number =>
   owner.kind === 'context' ? owner.context : owner.kind === 'container' ? owner.container : 0;
@@ -93,14 +102,15 @@ const numberOf = (owner: DmaOwner): number =>
 /** Into a host that was just built from the same description. */
 export function decodeHost(r: ByteReader, host: Host): void {
   readVfs(r, host);
-  for (const bdf of r.list(() => r.str())) host.served.add(bdf);
   host.parameters.restore(r.list(() => r.num()));
   host.tainted = r.bool();
   r.list(() => {
-    const id = r.num();
-    addNoiommuGroup(host, host.devices.get(r.str())!, id);
+    const [id, emulated, member] = [r.num(), r.bool(), r.str()];
+    if (emulated) host.groups.set(id, newGroup(id, [member], 'emulated'));
+    else addNoiommuGroup(host, host.devices.get(member)!, id);
   });
   for (const group of r.list(() => readVfioGroup(r, host))) host.vfioGroups.set(group.minor, group);
+  for (const mdev of r.list(() => readMdev(r, host))) host.mdevs.set(mdev.name, mdev);
   for (const driver of host.drivers.all()) {
     r.str();
     driver.dynamicIds = r.list(() => readId(r));
@@ -109,6 +119,7 @@ export function decodeHost(r: ByteReader, host: Host): void {
     readBinding(r, host, device);
     device.cdevClaims = r.num();
   }
+  r.list(() => host.lingering.add(r.str()));
   r.list(() => host.modes.set(r.str(), r.u32()));
   for (const group of host.groups.values()) readOwner(r, group);
 }
@@ -129,6 +140,7 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
     w.u32(device.vfs?.count ?? 0);
     w.bool(device.vfs?.autoprobe ?? true);
   });
+  w.list(host.mdevs, ([, mdev]) => writeMdev(w, mdev));
   writeModes(w, host);
   w.list(host.groups, ([, group]) => {
     w.u32(group.id);
@@ -151,6 +163,7 @@ function writeVfioGroup(w: ByteWriter, group: VfioGroup): void {
   w.num(minor);
   w.num(iommuGroup.id);
   w.bool(iommuGroup.noiommu);
+  w.bool(iommuGroup.emulated);
   w.bool(alive);
   w.bool(file !== undefined);
   if (file) {
@@ -163,9 +176,10 @@ function writeVfioGroup(w: ByteWriter, group: VfioGroup): void {
 }
 
 function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
-  const [minor, id, noiommu, alive] = [r.num(), r.num(), r.bool(), r.bool()];
+  const [minor, id, noiommu, emulated, alive] = [r.num(), r.num(), r.bool(), r.bool(), r.bool()];
   // What a dead group without an IOMMU was made for is gone, and its number may be another's by now.
-  const iommuGroup = noiommu && !alive ? newGroup(id, [], true) : host.groups.get(id)!;
+  const gone = !alive && (noiommu || emulated);
+  const iommuGroup = gone ? newGroup(id, [], noiommu ? 'noiommu' : 'emulated') : host.groups.get(id)!;
   const group = new VfioGroup(minor, iommuGroup);
   group.alive = alive;
   if (r.bool()) {
@@ -178,6 +192,26 @@ function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
   if (kind === 'container') group.backing = { kind, container: number, users };
   else if (kind === 'iommufd') group.backing = { kind, context: number };
   return group;
+}
+
+function writeMdev(w: ByteWriter, { name, type, group, vfio }: Mdev): void {
+  w.str(name);
+  w.u8(type.ports);
+  w.num(group!.id);
+  w.num(vfio!.minor);
+}
+
+function readMdev(r: ByteReader, host: Host): Mdev {
+  const [name, ports, group, minor] = [r.str(), r.u8(), host.groups.get(r.num())!, r.num()];
+  const mdev = newMdev(
+    name,
+    MDEV_TYPES.find((type) => type.ports === ports)!,
+    group,
+  );
+  mdev.vfio = { minor, visible: true, group: host.vfioGroups.get(r.num())!, ...UNUSED };
+  mdev.cdevClaims = r.num();
+  mdev.vfio.inUse = r.bool();
+  return mdev;
 }
 
 const byPath = ([a]: [string, number], [b]: [string, number]): number => (a < b ? -1 : 1);

@@ -9,7 +9,19 @@ import { bind, driversProbe, newId, removeId, setOverride, unbind } from './bind
 import { idsOf, type Driver } from './drivers.js';
 import { classTree } from './class-dirs.js';
 import { devicePath, isAloneOnBus } from './host-topology.js';
-import { deviceOfMinor, linkedDriver, type Device, type Host, type IommuGroup, type VirtualFunctions } from './host.js';
+import {
+  deviceOfMinor,
+  hasIommu,
+  linkedDriver,
+  passableNamed,
+  passables,
+  type Device,
+  type Host,
+  type IommuGroup,
+  type Passable,
+  type VirtualFunctions,
+} from './host.js';
+import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
 import { resetMethodText, resourceText } from './pci-attributes.js';
 import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
@@ -18,8 +30,11 @@ import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
   fixedDir({
-    bus: () => fixedDir({ pci: () => pciBus(host) }),
-    class: () => classTree(host, { 'vfio-dev': () => vfioClass(host) }),
+    bus: () => fixedDir({ mdev: () => mdevBus(host, links(host)), pci: () => pciBus(host) }),
+    class: () => {
+      const mtty = () => mttyClass(host, links(host));
+      return classTree(host, { mdev_bus: mtty, mtty, 'vfio-dev': () => vfioClass(host) });
+    },
     kernel: () => fixedDir({ iommu_groups: () => groupsDir(host) }),
     module: () => host.parameters.tree(),
   });
@@ -111,21 +126,38 @@ function driverLink(host: Host, device: Device, up: string): LinkNode | undefine
 }
 
 /** Exists while the cdev node does. */
-function vfioDevDir(host: Host, device: Device): DirNode | undefined {
+function vfioDevDir(host: Host, device: Passable): DirNode | undefined {
   if (!device.vfio?.visible) return undefined;
   return fixedDir({ [`vfio${device.vfio.minor}`]: () => vfioNodeDir(host, device) });
 }
 
-const vfioNodeDir = (host: Host, device: Device): DirNode =>
-  fixedDir({ device: () => link(`../../../${device.bdf}`, () => deviceDir(host, device)) });
+const vfioNodeDir = (host: Host, device: Passable): DirNode =>
+  fixedDir({ device: () => link(`../../../${device.name}`, () => directoryOf(host, device)) });
+
+function directoryOf(host: Host, { name }: Passable): DirNode {
+  const device = host.devices.get(name);
+  return device ? deviceDir(host, device) : mdevDir(host, host.mdevs.get(name)!, links(host));
+}
+
+/** Path of a device's own directory below /sys. */
+function pathOf(host: Host, { name }: Passable): string {
+  const device = host.devices.get(name);
+  return device ? devicePath(host.topology, device.facts) : mdevPath(name);
+}
+
+/** Directories that those of mediated devices lead to. */
+const links = (host: Host) => ({
+  group: (group: IommuGroup) => groupDir(host, group),
+  vfioDev: (device: Passable) => vfioDevDir(host, device),
+});
 
 /** Names of the cdev nodes that exist. */
 export function cdevNames(host: Host): string[] {
-  return [...host.devices.values()].flatMap(({ vfio }) => (vfio?.visible ? [`vfio${vfio.minor}`] : []));
+  return [...passables(host)].flatMap(({ vfio }) => (vfio?.visible ? [`vfio${vfio.minor}`] : []));
 }
 
 /** The device behind a cdev name such as `vfio3`. */
-export function cdevNamed(host: Host, name: string): Device | undefined {
+export function cdevNamed(host: Host, name: string): Passable | undefined {
   const match = /^vfio(0|[1-9][0-9]{0,6})$/.exec(name);
   return match ? deviceOfMinor(host, Number(match[1])) : undefined;
 }
@@ -136,7 +168,7 @@ const vfioClass = (host: Host): DirNode =>
     (name) => {
       const device = cdevNamed(host, name);
       if (!device) return undefined;
-      const target = `../../${devicePath(host.topology, device.facts)}/vfio-dev/${name}`;
+      const target = `../../${pathOf(host, device)}/vfio-dev/${name}`;
       return link(target, () => vfioNodeDir(host, device));
     },
   );
@@ -176,18 +208,23 @@ const groupsDir = (host: Host): DirNode =>
     },
   );
 
-/** PCI groups have no `name` file: only those of POWER, and those without an IOMMU, whose domain is none. */
+/** PCI groups have no `name` file: only those of POWER, and those that vfio makes, mediated devices' too, whose domain is none. */
 const groupDir = (host: Host, group: IommuGroup): DirNode =>
   fixedDir({
     devices: () =>
       listDir(
         () => [...group.members],
-        (bdf) => (group.members.includes(bdf) ? linkTo(host, host.devices.get(bdf), '../../../../') : undefined),
+        (name) => memberLink(host, group, name),
       ),
-    name: () => (group.noiommu ? text(() => 'vfio-noiommu') : undefined),
+    name: () => (hasIommu(group) ? undefined : text(() => 'vfio-noiommu')),
     reserved_regions: () => ({ kind: 'attribute', show: () => showRegions(group) }),
-    type: () => text(() => (group.noiommu ? 'unknown' : host.iommu.defaultDomain)),
+    type: () => text(() => (hasIommu(group) ? host.iommu.defaultDomain : 'unknown')),
   });
+
+function memberLink(host: Host, { members }: IommuGroup, name: string): LinkNode | undefined {
+  const member = members.includes(name) ? passableNamed(host, name) : undefined;
+  return member && link(`../../../../${pathOf(host, member)}`, () => directoryOf(host, member));
+}
 
 function* showRegions(group: IommuGroup): Op<string> {
   const regions: ReservedRegion[] = [];

@@ -1,7 +1,7 @@
 /**
  * Groups as vfio sees them: what is behind /dev/vfio/N. [vfio/group.c]
  *
- * Words: a *vfio group* is made when the first device of an IOMMU group is bound to vfio-pci, and leaves the IOMMU group
+ * Words: a *vfio group* is made when the first device of an IOMMU group is bound to a vfio driver, and leaves the IOMMU group
  * when the last is unbound; its *backing* is what VFIO_GROUP_SET_CONTAINER gave it; *users* are the devices that were opened
  * through it while it is in a container.
  * Rule: a group that has left its IOMMU group never comes back: whoever has its file open keeps a dead one, and the next
@@ -22,9 +22,9 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { mayGoWithoutIommu } from './credentials.js';
 import type { GroupFile } from './group-files.js';
-import type { Device, Host, IommuGroup } from './host.js';
+import { hasIommu, type Host, type IommuGroup, type Passable, passables } from './host.js';
 import { forgetGroupNode } from './node-modes.js';
-import { dropNoiommuGroup } from './noiommu.js';
+import { dropMadeGroup } from './noiommu.js';
 import { releaseFromContainer } from './ownership.js';
 
 export type Backing =
@@ -59,8 +59,8 @@ export class VfioGroup {
   }
 }
 
-export const devicesOf = (host: Host, group: VfioGroup): Device[] =>
-  [...host.devices.values()].filter(({ vfio }) => vfio?.group === group);
+export const devicesOf = (host: Host, group: VfioGroup): Passable[] =>
+  [...passables(host)].filter(({ vfio }) => vfio?.group === group);
 
 /** The group that a device being bound to vfio-pci comes to; made when there is none. */
 export function groupFor(host: Host, iommuGroup: IommuGroup): VfioGroup {
@@ -72,11 +72,11 @@ export function groupFor(host: Host, iommuGroup: IommuGroup): VfioGroup {
   return made;
 }
 
-/** The device is not vfio-pci's any more. The last one takes its group out of the container. */
-export function* leaveGroup(host: Host, device: Device): Op<void> {
+/** The device has no vfio driver any more. The last one takes its group out of the container. */
+export function* leaveGroup(host: Host, device: Passable): Op<void> {
   const { group } = device.vfio!;
   device.vfio = undefined;
-  dropNoiommuGroup(host, device);
+  dropMadeGroup(host, device);
   if (devicesOf(host, group).length > 0) return;
   group.alive = false;
   forgetGroupNode(host, group);
@@ -110,7 +110,7 @@ export function* dropBacking(group: VfioGroup): Op<void> {
   if (backing.kind === 'container') {
     const { container } = backing;
     yield* call(CONTAINER, containerApi.leave, { container, group: iommuGroup.id });
-    if (!iommuGroup.noiommu) yield* releaseFromContainer(iommuGroup);
+    if (hasIommu(iommuGroup)) yield* releaseFromContainer(iommuGroup);
     yield* call(CONTAINER, containerApi.drop, { container });
   } else if (backing.kind === 'iommufd') {
     yield* call(IOMMUFD, iommufdApi.compatDrop, { context: backing.context });

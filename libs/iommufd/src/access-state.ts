@@ -4,8 +4,9 @@ import { Access } from './access.js';
 import type { Context } from './context.js';
 import type { Ioas } from './ioas.js';
 
-export function encodeAccess(w: ByteWriter, { pins, deaf, ioas, items, nextItem }: Access): void {
+export function encodeAccess(w: ByteWriter, { pins, mdev, deaf, ioas, items, nextItem }: Access): void {
   w.bool(pins);
+  w.str(mdev ?? '');
   w.bool(deaf);
   w.u32(ioas?.id ?? 0);
   w.u32(nextItem);
@@ -22,7 +23,7 @@ export function encodeAccess(w: ByteWriter, { pins, deaf, ioas, items, nextItem 
 }
 
 export function decodeAccess(r: ByteReader, c: Context): Access {
-  const access = new Access(r.bool());
+  const access = new Access(r.bool(), r.str() || undefined);
   access.deaf = r.bool();
   const ioas = c.objects.get(r.u32()) as Ioas | undefined;
   access.nextItem = r.u32();

@@ -50,7 +50,11 @@ export class Access implements IommufdObject {
   /** Its driver does not listen when it is told that IOVAs go away: a fault, put in by whoever holds the file. */
   deaf = false;
 
-  constructor(readonly pins: boolean) {}
+  /** `mdev`: the mediated device whose driver has it. */
+  constructor(
+    readonly pins: boolean,
+    readonly mdev?: string,
+  ) {}
 
   /** What the access wants IOVAs to be multiples of. */
   get alignment(): bigint {

@@ -6,6 +6,7 @@
  */
 import { type Errno, fail, ok, type Result } from '@vfiolab/uapi';
 import { BLOCKING, call, IOMMU, iommuApi, lockWrite, type Op, unlock } from '@vfiolab/core';
+import { type Access, joinIoas, replaceIoas } from './access.js';
 import { type BoundDevice, type Context, type Igroup, isHwpt, isIoas, isNested } from './context.js';
 import { abortHwpt, makeHwpt, type PagingHwpt, putHwpt } from './hwpt.js';
 import type { Hwpt } from './nested-hwpt.js';
@@ -29,6 +30,14 @@ export function* changePt(context: Context, device: BoundDevice, ptId: number, m
   if (!replacing) device.users++;
   if (moved.value.left) yield* putHwpt(context, moved.value.left);
   return ok(moved.value.hwpt.id);
+}
+
+/** An access goes to an IOAS, whatever it had before. ENOENT: no such IOAS; EADDRINUSE: areas that are not on pages. */
+export function* changeIoas(context: Context, access: Access, ptId: number): Op<Result<number>> {
+  const ioas = yield* hold(context.objects, ptId, isIoas);
+  if (!ioas.ok) return ioas;
+  const moved = access.ioas ? yield* replaceIoas(access, ioas.value) : joinIoas(access, ioas.value);
+  return moved.ok ? ok(ptId) : moved;
 }
 
 interface Moved {

@@ -5,6 +5,7 @@
  */
 import { ok, type Result } from '@vfiolab/uapi';
 import { call, GROUPS, groupsApi, IOMMU, iommuApi, lockWrite, type Op } from '@vfiolab/core';
+import { Access } from './access.js';
 import { detach } from './attach.js';
 import { BoundDevice, type Context, isDevice } from './context.js';
 import { detachAllPasids } from './pasid.js';
@@ -27,6 +28,15 @@ export function deviceIds(context: Context | undefined, bdfs: readonly string[])
     const own = context?.objects.all().find((o) => isDevice(o) && !o.mock && o.bdf === bdf);
     return own?.id ?? (groups.some(({ members }) => members.includes(bdf)) ? 0 : -1);
   });
+}
+
+/** A mediated device: an access, which has no IOAS yet. Its own driver is all that reaches memory. ENOMEM: too many objects. */
+export function bindAccess(context: Context, mdev: string): Result<Access> {
+  const access = new Access(true, mdev);
+  const id = context.objects.reserve(access);
+  if (!id.ok) return id;
+  context.objects.finalize(access);
+  return ok(access);
 }
 
 /** A new mock device. EINVAL: unknown flags, or an IOMMU is active (SURPRISES 49); ENOMEM. */

@@ -82,7 +82,7 @@ export class Context {
   /** Nobody can reach the context any more. */
   get abandoned(): boolean {
     if (this.fileOpen || this.openFiles > 0 || this.groups > 0) return false;
-    return !this.objects.all().some((o) => isDevice(o) && !o.mock);
+    return !this.objects.all().some((o) => (isDevice(o) && !o.mock) || (isAccess(o) && o.mdev !== undefined));
   }
 
   igroup(id: number, members: readonly string[]): Igroup {

@@ -28,7 +28,8 @@ function describeObject(o: IommufdObject): string {
     return `IOAS: ${o.areas.size} areas, 0x${bytes.toString(16)} bytes, ${o.hwpts.length} domains`;
   }
   if (isNested(o)) return `nested HWPT on HWPT ${o.parent.id}, ${o.users - 1} devices`;
-  if (isAccess(o)) return `access of ${o.ioas ? `IOAS ${o.ioas.id}` : 'nothing'}, ${o.items.length} pinned ranges`;
+  if (isAccess(o))
+    return `${o.mdev === undefined ? 'access' : `mdev ${o.mdev}, access`} of ${o.ioas ? `IOAS ${o.ioas.id}` : 'nothing'}, ${o.items.length} pinned ranges`;
   if (isFaultQueue(o)) return `fault queue: ${o.waiting.length} groups wait, ${o.delivered.size} are delivered`;
   if (isViommu(o)) return `vIOMMU on HWPT ${o.hwpt.id}: ${o.devices.size} devices, ${o.queues.size} event queues`;
   if (isVdevice(o)) return `vDEVICE ${o.virtId} of vIOMMU ${o.viommu.id}: DEVICE ${o.device.id}`;

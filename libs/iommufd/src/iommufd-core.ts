@@ -36,14 +36,14 @@ import {
   unlock,
   type View,
 } from '@vfiolab/core';
-import { destroyAccess } from './access.js';
-import { changePt, detach } from './attach.js';
-import { bindDevice, deviceIds, unbindDevice } from './bind.js';
+import { type Access, destroyAccess, leaveIoas } from './access.js';
+import { changeIoas, changePt, detach } from './attach.js';
+import { bindAccess, bindDevice, deviceIds, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
 import { type Claims, claimsOf } from './claims.js';
-import { bindForGroup, holdForGroup, openNoiommu } from './compat/group.js';
+import { bindAccessForGroup, bindForGroup, holdForGroup, openNoiommu } from './compat/group.js';
 import { answerPlain } from './compat/plain.js';
-import { type BoundDevice, Context, isDevice } from './context.js';
+import { type BoundDevice, Context, isAccess, isDevice } from './context.js';
 import { describeContext } from './describe.js';
 import { onQueue, type Queue, readAt, writeAt } from './file-io.js';
 import { takeGuestEvents, takePageRequest } from './device-reports.js';
@@ -103,13 +103,13 @@ export class IommufdCore implements Core {
       }),
       implement(iommufdApi, {
         setup: (_req, { profile: name }) => this.setup(name),
-        bind: (_req, args) => this.bind(args.token, args.client, args.bdf),
+        bind: (_req, args) => this.bind(args),
         unbind: (_req, args) => this.unbind(args),
         attach: (_req, args) => this.attach(args, args.pt, args.replace),
         detach: (_req, args) => this.detach(args),
         compatHold: (_req, args) => this.compatHold(args.token, args.client, args.noiommu),
         compatDrop: (_req, args) => this.compatDrop(args.context),
-        compatBind: (_req, args) => this.compatBind(args.context, args.bdf),
+        compatBind: (_req, args) => this.compatBind(args),
         compatNoiommu: (_req, args) => this.compatNoiommu(args.context, args.client),
         mmap: (req, { token, ...place }) => this.mmap(req, token, place),
         deafen: (req, { token }) => deafen(this.files.get(token, req.from)),
@@ -209,13 +209,13 @@ export class IommufdCore implements Core {
     this.surroundings.forget(client);
   }
 
-  private *bind(token: string, client: string, bdf: string): Op<Result<Bound>> {
+  private *bind({ token, client, bdf, emulated }: ArgsOf<typeof iommufdApi.bind>): Op<Result<Bound>> {
     const file = this.files.get(token, client);
     if (!file) return fail('EBADF');
     if (file.kind !== 'iommufd') return fail('EBADFD');
     const { context } = file;
     yield* lockRead(context.running);
-    const bound = yield* bindDevice(context, bdf);
+    const bound = emulated ? bindAccess(context, bdf) : yield* bindDevice(context, bdf);
     return bound.ok ? ok({ context: context.id, device: bound.value.id }) : bound;
   }
 
@@ -232,11 +232,11 @@ export class IommufdCore implements Core {
     yield* this.releaseAbandoned(context);
   }
 
-  private *compatBind(id: number, bdf: string): Op<Result<Bound>> {
+  private *compatBind({ context: id, bdf, emulated }: ArgsOf<typeof iommufdApi.compatBind>): Op<Result<Bound>> {
     const context = this.contexts.get(id);
     if (!context) return fail('ENODEV');
     yield* lockRead(context.running);
-    const bound = yield* bindForGroup(context, bdf);
+    const bound = emulated ? yield* bindAccessForGroup(context, bdf) : yield* bindForGroup(context, bdf);
     return bound.ok ? ok({ context: id, device: bound.value.id }) : bound;
   }
 
@@ -248,8 +248,10 @@ export class IommufdCore implements Core {
   private *unbind(bound: Bound): Op<void> {
     const found = this.find(bound);
     if (!found) return;
-    yield* unbindDevice(found.context, found.device);
-    yield* this.releaseAbandoned(found.context);
+    const { context, user } = found;
+    if (isAccess(user)) yield* destroyAccess(context, user);
+    else yield* unbindDevice(context, user);
+    yield* this.releaseAbandoned(context);
   }
 
   /** Calls that still run on the context end first. */
@@ -263,7 +265,8 @@ export class IommufdCore implements Core {
     const found = this.find(bound);
     if (!found) return fail('ENODEV');
     yield* lockRead(found.context.running);
-    const moved = yield* changePt(found.context, found.device, pt, replacing);
+    const { context, user } = found;
+    const moved = isAccess(user) ? yield* changeIoas(context, user, pt) : yield* changePt(context, user, pt, replacing);
     return moved.ok ? ok({ pt: moved.value }) : moved;
   }
 
@@ -275,7 +278,7 @@ export class IommufdCore implements Core {
     ...bound
   }: ArgsOf<typeof iommufdApi.pasidAttach>): Op<Result<{ pt: number }>> {
     if (pasid === RID) return yield* this.attach(bound, pt, replace);
-    const found = this.find(bound);
+    const found = this.findDevice(bound);
     if (!found) return fail('ENODEV');
     yield* lockRead(found.context.running);
     const moved = yield* attachPasid(found.context, found.device, pasid, pt, replace);
@@ -284,13 +287,15 @@ export class IommufdCore implements Core {
 
   private *pasidDetach(bound: Bound, pasid: number): Op<void> {
     if (pasid === RID) return yield* this.detach(bound);
-    const found = this.find(bound);
+    const found = this.findDevice(bound);
     if (found) yield* detachPasid(found.context, found.device, pasid);
   }
 
   private *detach(bound: Bound): Op<void> {
     const found = this.find(bound);
-    if (found) yield* detach(found.context, found.device);
+    if (!found) return;
+    if (isAccess(found.user)) yield* leaveIoas(found.user);
+    else yield* detach(found.context, found.user);
   }
 
   /** A function takes back what it has lent (semantics B8.3). */
@@ -301,10 +306,19 @@ export class IommufdCore implements Core {
     yield* emptyEverywhere(this.contexts.values(), (store) => isOf(store, device));
   }
 
-  private find({ context: contextId, device: id }: Bound): { context: Context; device: BoundDevice } | undefined {
+  /** What a driver has of a context. */
+  private find({
+    context: contextId,
+    device: id,
+  }: Bound): { context: Context; user: BoundDevice | Access } | undefined {
     const context = this.contexts.get(contextId);
-    const device = context?.objects.get(id);
-    return context && device && isDevice(device) ? { context, device } : undefined;
+    const user = context?.objects.get(id);
+    return context && user && (isDevice(user) || isAccess(user)) ? { context, user } : undefined;
+  }
+
+  private findDevice(bound: Bound): { context: Context; device: BoundDevice } | undefined {
+    const found = this.find(bound);
+    return found && isDevice(found.user) ? { context: found.context, device: found.user } : undefined;
   }
 
   encode(w: ByteWriter, view: View): void {

@@ -1,14 +1,14 @@
 /**
- * The core of the device service: one PCI function, from the moment vfio-pci is bound to it until it is unbound.
+ * The core of the device service: one device, from the moment a vfio driver is bound to it until it is unbound: a PCI
+ * function with vfio-pci, or a mediated device.
  *
- * Words: a *file* is one open of the function, of its cdev or through its group; it may be held under several capabilities (grants) and is *released*
+ * Words: a *file* is one open of the device, of its cdev or through its group; it may be held under several capabilities (grants) and is *released*
  * when the last of them is closed.
  * Rule (E9, I46): release quiets the function first, then detaches it, then leaves the iommufd, which gives up DMA
  * ownership, and only then lets go of the group. Nothing of it is skipped, whoever closes and for whatever reason.
  */
 import {
   type Address,
-  answerIoctl,
   type ArgsOf,
   type ByteReader,
   type ByteWriter,
@@ -30,6 +30,8 @@ import {
   LAB,
   lockRead,
   lockWrite,
+  type MdevFacts,
+  mdevFacts,
   methodTable,
   type NewFile,
   type Op,
@@ -46,29 +48,32 @@ import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } fr
 import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { joinHotReset } from './hot-reset.js';
-import { cdevOnly, deviceIoctlRows } from './ioctl-table.js';
+import type { CommonDevice, Driver } from './common-device.js';
+import { cdevOnly } from './common-ioctls.js';
 import { writeMatches } from './ioctl/ioeventfd.js';
-import { reset } from './ioctl/reset.js';
-import { mapRegion, tellMemory } from './map-region.js';
 import { peerRead, peerWrite } from './peer-access.js';
 import type { DmabufFile } from './dmabuf.js';
+import { tellMemory } from './map-region.js';
 import { MadeFiles } from './made-files.js';
-import { whatIsWrong } from './facts-check.js';
-import { checkDevice, checkFiles, describeDevice, describeFile } from './inspect.js';
-import { load, store } from './mapped-access.js';
+import { whatIsWrong, whatIsWrongWithMdev } from './facts-check.js';
+import { checkFiles, describeFile } from './inspect.js';
 import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
 import type { Session } from './migration/session.js';
-import { readRegion, writeRegion } from './region-access.js';
+import { SerialCard } from './mtty/serial-card.js';
+import { SerialDriver } from './mtty/serial-driver.js';
+import { PciDriver } from './pci-driver.js';
 import { type EndpointPhase, VfioDevice } from './vfio-device.js';
 
 type IoctlReply = ReturnType<typeof failed>;
 
 const FILE_KIND = 'device';
 const NODE = '/dev/vfio/devices/vfio';
+/** Kinds of drivers in a snapshot. */
+const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
 
 export class DeviceCore implements Core {
   readonly service = 'device';
-  private device: VfioDevice | undefined;
+  private driver: Driver | undefined;
   /** Unbinding has begun: the node is gone, open files live on (semantics A3.9). */
   private removing = false;
   private readonly tokens = new FileTable<CdevFile>();
@@ -76,6 +81,8 @@ export class DeviceCore implements Core {
   private readonly files = new Map<number, CdevFile>();
   private nextFile = 1;
   private readonly made = new MadeFiles();
+  /** groups has been told that there are such files, though there is no driver. */
+  private lingers = false;
   private readonly released = new Signal();
   private surroundings: Surroundings | undefined;
 
@@ -83,17 +90,18 @@ export class DeviceCore implements Core {
     implement(deviceApi, {
       probe: (_req, facts) => this.probe(facts),
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
+      probeMdev: (_req, facts) => this.probeMdev(facts),
       mapRegion: (req, args) => this.mapRegion(req, args),
-      peerRead: (_req, { region, offset, length }) => peerRead(this.device, region, offset, length),
-      peerWrite: (_req, { region, offset, data }) => peerWrite(this.device, region, offset, data),
+      peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
+      peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
       remove: () => this.remove(),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
-      load: (req, { token, offset, length }) => this.mapped(req, token, (device) => load(device, offset, length)),
-      store: (req, { token, offset, data }) => this.mapped(req, token, (device) => store(device, offset, data)),
+      load: (req, { token, offset, length }) => this.mapped(req, token, (driver) => driver.load(offset, length)),
+      store: (req, { token, offset, data }) => this.mapped(req, token, (driver) => driver.store(offset, data)),
     }),
     implement(sysApi, {
       open: (req, { path, flags }) => this.open(req, path, flags),
@@ -118,31 +126,59 @@ export class DeviceCore implements Core {
 
   /** EBUSY: bound already. EINVAL: no function that can be driven. */
   private probe(facts: FunctionFacts): Result<void> {
-    if (this.device) return fail('EBUSY');
+    if (this.driver) return fail('EBUSY');
     if (whatIsWrong(facts) !== undefined) return fail('EINVAL');
-    this.device = new VfioDevice(facts, this.made);
+    this.driver = new PciDriver(new VfioDevice(facts, this.made));
     return ok(undefined);
   }
 
-  /** Asks the user to let go (REQ eventfd), then waits until every file is released; bound or not (traces b054, b056). */
+  /** EBUSY: bound already. EINVAL: no such device. */
+  private probeMdev(facts: MdevFacts): Result<void> {
+    if (this.driver) return fail('EBUSY');
+    if (whatIsWrongWithMdev(facts) !== undefined) return fail('EINVAL');
+    this.driver = new SerialDriver(new SerialCard(facts));
+    return ok(undefined);
+  }
+
+  private get device(): CommonDevice | undefined {
+    return this.driver?.device;
+  }
+
+  /** The function, when it is one. */
+  private get pci(): VfioDevice | undefined {
+    return this.driver instanceof PciDriver ? this.driver.device : undefined;
+  }
+
+  /** Asks the user to let go, then waits until every file is released (traces b054, b056, b096). */
   private *remove(): Op<void> {
-    const { device } = this;
-    if (!device || this.removing) return;
+    const { driver } = this;
+    if (!driver || this.removing) return;
     this.removing = true;
-    yield* device.irqs.signalSingle('req');
+    yield* driver.request();
     while (this.files.size > 0) yield* wait(this.released);
     this.removing = false;
-    this.device = undefined;
+    this.driver = undefined;
+    if (this.made.size === 0 || this.lingers) return;
+    yield* call(GROUPS, groupsApi.filesLeft, { open: true });
+    this.lingers = true;
+    yield* this.madeClosed();
+  }
+
+  /** A file that the device made was closed. Without a driver somebody else has to know that there are any. */
+  private *madeClosed(): Op<void> {
+    if (!this.lingers || this.made.size > 0) return;
+    this.lingers = false;
+    yield* call(GROUPS, groupsApi.filesLeft, { open: false });
   }
 
   /** EPERM: only groups begins a hot reset, and functions hand it on. */
   private *hotReset(from: Address, rest: readonly string[]): Op<Result<void>> {
     if (from !== GROUPS && deviceOf(from) === undefined) return fail('EPERM');
-    return this.device ? yield* joinHotReset(this.device, rest) : fail('ENODEV');
+    return this.pci ? yield* joinHotReset(this.pci, rest) : fail('ENODEV');
   }
 
   private *endpointReset(phase: EndpointPhase | 'over'): Op<void> {
-    const { device } = this;
+    const device = this.pci;
     if (!device) return;
     yield* lockWrite(device.memory);
     yield* device.endpointReset(phase);
@@ -151,7 +187,7 @@ export class DeviceCore implements Core {
 
   /** A page that the model waits for has come, or will not. The DMA that asked has ended its register write by then. */
   private *pageResponse(success: boolean): Op<void> {
-    const { device } = this;
+    const device = this.pci;
     if (!device) return;
     yield* lockWrite(device.memory);
     if (device.model.pageResponse) yield* device.model.pageResponse(success);
@@ -159,7 +195,7 @@ export class DeviceCore implements Core {
 
   /** A client has written to an eventfd that unmasks INTx or writes to registers. It may have been given back meanwhile. */
   private *eventfdFired(event: number): Op<void> {
-    const { device } = this;
+    const device = this.pci;
     if (!device) return;
     if (device.irqs.unmask === event) yield* device.irqs.unmaskIntx();
     yield* writeMatches(device, event);
@@ -176,12 +212,12 @@ export class DeviceCore implements Core {
   private dmabufOpen(token: string, client: Address, start: bigint, length: bigint): ReturnType<DmabufFile['open']> {
     const file = this.made.get(token, client);
     if (file?.kind !== 'dmabuf') return fail('EBADF');
-    return file.open(start, length, this.device?.lends ?? false);
+    return file.open(start, length, this.pci?.lends ?? false);
   }
 
   /** Any number of opens; exclusive is only the bind (semantics A3.2). */
   private open(req: Request, path: string, flags: number): Result<NewFile> {
-    if (!this.device || this.removing || path !== `${NODE}${this.device.facts.minor}`) return fail('ENODEV');
+    if (!this.device || this.removing || path !== `${NODE}${this.device.minor}`) return fail('ENODEV');
     const file = new CdevFile(this.nextFile, flags & O_ACCMODE);
     const token = this.tokens.open(req.from, file, req.entropy);
     if (token === undefined) return fail('EMFILE');
@@ -219,7 +255,10 @@ export class DeviceCore implements Core {
   }
 
   private *close(req: Request, token: string): Op<Result<void>> {
-    if (this.made.close(token, req.from)) return ok(undefined);
+    if (this.made.close(token, req.from)) {
+      yield* this.madeClosed();
+      return ok(undefined);
+    }
     const closed = this.tokens.close(token, req.from);
     if (!closed) return fail('EBADF');
     if (closed.last) yield* this.release(closed.file);
@@ -235,6 +274,7 @@ export class DeviceCore implements Core {
       if (closed.last) last.push(closed.file);
     }
     this.surroundings?.forget(client);
+    yield* this.madeClosed();
     for (const file of last) yield* this.release(file);
   }
 
@@ -253,10 +293,9 @@ export class DeviceCore implements Core {
     this.released.raise();
   }
 
-  private *unbind(device: VfioDevice, file: CdevFile): Op<void> {
+  private *unbind(device: CommonDevice, file: CdevFile): Op<void> {
     yield* lockWrite(device.set);
     yield* device.disable();
-    yield* tellMemory(device);
     const binding = file.binding!;
     if (file.attached !== undefined) yield* call(IOMMUFD, iommufdApi.detach, binding);
     file.attached = undefined;
@@ -264,7 +303,7 @@ export class DeviceCore implements Core {
     yield* call(IOMMUFD, iommufdApi.unbind, binding);
     file.binding = undefined;
     device.bound = undefined;
-    yield* call(GROUPS, groupsApi.cdevRelease, { bdf: device.facts.bdf });
+    yield* call(GROUPS, groupsApi.cdevRelease, { bdf: device.name });
     yield* unlock(device.set);
   }
 
@@ -274,13 +313,12 @@ export class DeviceCore implements Core {
     const file = this.tokens.get(args.token, req.from);
     if (!file) return failed(made ? 'ENOTTY' : 'EBADF');
     yield* lockRead(file.inUse);
-    const device = this.device!;
-    if (file.hasAccess) yield* device.wakeUp();
+    const driver = this.driver!;
+    if (file.hasAccess) yield* driver.wakeUp();
     else if (args.cmd !== VFIO_DEVICE_BIND_IOMMUFD.nr) return failed('EINVAL');
-    if (args.cmd === VFIO_DEVICE_RESET.nr) return plainReply(yield* reset(device));
-    const found = deviceIoctlRows.get(args.cmd);
-    if (!found || (file.viaGroup && cdevOnly.has(args.cmd))) return failed('ENOTTY');
-    const answer = answerIoctl(found, device.flags.profile, { device, file, made: this.made }, req, args);
+    if (args.cmd === VFIO_DEVICE_RESET.nr) return plainReply(yield* driver.reset());
+    if (file.viaGroup && cdevOnly.has(args.cmd)) return failed('ENOTTY');
+    const answer = driver.ioctl({ file, made: this.made }, req, args);
     return isOp(answer) ? yield* answer : answer;
   }
 
@@ -290,8 +328,8 @@ export class DeviceCore implements Core {
     if (!file?.readable) return fail('EBADF');
     yield* lockRead(file.inUse);
     if (!file.hasAccess) return fail('EINVAL');
-    yield* this.device!.wakeUp();
-    return yield* readRegion(this.device!, offset, length);
+    yield* this.driver!.wakeUp();
+    return yield* this.driver!.read(offset, length);
   }
 
   private *pwrite(req: Request, token: string, offset: number, data: Uint8Array): Op<Result<number>> {
@@ -300,32 +338,34 @@ export class DeviceCore implements Core {
     if (!file?.writable) return fail('EBADF');
     yield* lockRead(file.inUse);
     if (!file.hasAccess) return fail('EINVAL');
-    yield* this.device!.wakeUp();
-    return yield* writeRegion(this.device!, offset, data);
+    yield* this.driver!.wakeUp();
+    return yield* this.driver!.write(offset, data);
   }
 
   /** What is mapped keeps its file open. EBADF; EIO: the file has no access any more. */
-  private *mapped<T>(req: Request, token: string, access: (device: VfioDevice) => Op<Result<T>>): Op<Result<T>> {
+  private *mapped<T>(req: Request, token: string, access: (driver: Driver) => Op<Result<T>>): Op<Result<T>> {
     const file = this.tokens.get(token, req.from);
     if (!file) return fail('EBADF');
     yield* lockRead(file.inUse);
-    return file.hasAccess ? yield* access(this.device!) : fail('EIO');
+    return file.hasAccess ? yield* access(this.driver!) : fail('EIO');
   }
 
   private *mapRegion(req: Request, { token, ...wanted }: ArgsOf<typeof deviceApi.mapRegion>): Op<Result<number>> {
     const file = this.tokens.get(token, req.from);
     if (!file) return fail('EBADF');
     yield* lockRead(file.inUse);
-    return file.hasAccess ? yield* mapRegion(this.device!, req.from, wanted) : fail('EINVAL');
+    return file.hasAccess ? yield* this.driver!.map(req.from, wanted) : fail('EINVAL');
   }
 
   encode(w: ByteWriter, view: View): void {
-    w.bool(this.device !== undefined);
-    if (!this.device) return this.encodeCounters(w, view);
-    functionFacts.write(w, this.device.facts);
-    encodeShared(w, this.device, view);
+    const { driver } = this;
+    w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : MDEV);
+    if (!driver) return this.encodeCounters(w, view);
+    if (driver instanceof PciDriver) functionFacts.write(w, driver.device.facts);
+    else if (driver instanceof SerialDriver) mdevFacts.write(w, driver.device.facts);
+    encodeShared(w, driver.device, view);
     w.list(this.filesFor(view), (file) => encodeFile(w, file, view));
-    this.device.encode(w, view);
+    driver.encode(w, view);
     this.encodeCounters(w, view);
     if (view === 'snapshot') this.tokens.encode(w);
   }
@@ -340,22 +380,27 @@ export class DeviceCore implements Core {
   private encodeCounters(w: ByteWriter, view: View): void {
     if (view !== 'snapshot') return;
     w.num(this.nextFile);
+    w.bool(this.lingers);
     this.made.encode(w);
   }
 
   decode(r: ByteReader): void {
-    if (r.bool()) {
-      this.device = new VfioDevice(functionFacts.read(r), this.made);
-      decodeShared(r, this.device);
-      for (const file of r.list(() => decodeFile(r))) this.restore(this.device, file);
-      this.device.decode(r);
+    const kind = r.u8();
+    if (kind === VFIO_PCI) this.driver = new PciDriver(new VfioDevice(functionFacts.read(r), this.made));
+    else if (kind === MDEV) this.driver = new SerialDriver(new SerialCard(mdevFacts.read(r)));
+    if (this.driver) {
+      const { device } = this.driver;
+      decodeShared(r, device);
+      for (const file of r.list(() => decodeFile(r))) this.restore(device, file);
+      this.driver.decode(r);
     }
     this.nextFile = r.num();
+    this.lingers = r.bool();
     this.made.decode(r, this.device?.migration?.session);
     if (this.device) this.tokens.decode(r, (id) => this.files.get(id)!);
   }
 
-  private restore(device: VfioDevice, file: CdevFile): void {
+  private restore(device: CommonDevice, file: CdevFile): void {
     this.files.set(file.id, file);
     if (file.binding) device.bound = file;
     if (file.viaGroup && device.shared) device.shared.files++;
@@ -363,24 +408,26 @@ export class DeviceCore implements Core {
 
   check(): string[] {
     const files = [...this.files.values()];
-    const broken = this.device ? [...checkDevice(this.device), ...checkFiles(this.device, files)] : [];
+    const broken = this.driver ? [...this.driver.check(), ...checkFiles(this.driver.device, files)] : [];
+    if (!this.driver && this.made.size > 0 && !this.lingers)
+      broken.push('I27: nobody knows of the files that are left');
     if (this.tokens.size < files.length) broken.push('I27: a file is open that nobody holds');
     return broken;
   }
 
   figures(): Record<string, number> {
-    const { device, files } = this;
+    const { driver, files } = this;
     return {
       files: files.size,
       madeFiles: this.made.size,
-      bound: device?.isOpen ? 1 : 0,
-      heldEventfds: device?.heldEventfds ?? 0,
+      bound: driver?.device.isOpen ? 1 : 0,
+      heldEventfds: driver?.heldEventfds ?? 0,
     };
   }
 
   describe(): string[] {
-    if (!this.device) return ['no driver bound'];
-    return [...describeDevice(this.device), ...[...this.files.values()].map(describeFile)];
+    if (!this.driver) return ['no driver bound'];
+    return [...this.driver.describe(), ...[...this.files.values()].map(describeFile)];
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import type { ByteReader, ByteWriter } from '@vfiolab/core';
 import { PAGE_SIZE } from '@vfiolab/uapi';
+import type { DmaLogging } from './common-device.js';
 
 /** Written pages that a log remembers one by one. */
 export const MAX_LOGGED_PAGES = 1 << 20;
@@ -18,12 +19,16 @@ export interface LoggedRange {
   readonly last: bigint;
 }
 
-export class DmaLog {
+export class DmaLog implements DmaLogging {
   /** Undefined while no log is on. */
   private ranges: readonly LoggedRange[] | undefined;
   /** Numbers of written pages. */
   private readonly written = new Set<number>();
   private full = false;
+
+  get canStart(): boolean {
+    return !this.on;
+  }
 
   get on(): boolean {
     return this.ranges !== undefined;

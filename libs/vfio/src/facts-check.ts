@@ -1,5 +1,5 @@
 /** Whether a function can be driven, from what its description says. */
-import type { FunctionFacts } from '@vfiolab/core';
+import type { FunctionFacts, MdevFacts } from '@vfiolab/core';
 import { modelNames } from '@vfiolab/devices';
 import { isKernelProfile } from '@vfiolab/uapi';
 import * as pci from './pci-registers.js';
@@ -27,4 +27,11 @@ export function whatIsWrong(facts: FunctionFacts): string | undefined {
   }
   if (facts.model !== '' && !modelNames.includes(facts.model)) return `model: there is no '${facts.model}'`;
   return undefined;
+}
+
+/** The same of a mediated device. */
+export function whatIsWrongWithMdev({ ports, profile, minor }: MdevFacts): string | undefined {
+  if (ports !== 1 && ports !== 2) return `ports: ${ports}; a card has 1 or 2`;
+  if (!isKernelProfile(profile)) return `profile: there is no '${profile}'`;
+  return minor >= MAX_MINOR ? `minor: ${minor} is not below ${MAX_MINOR}` : undefined;
 }

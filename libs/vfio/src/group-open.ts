@@ -21,10 +21,10 @@ import {
 } from '@vfiolab/core';
 import { ok, type Result } from '@vfiolab/uapi';
 import type { Binding } from './cdev-file.js';
-import type { VfioDevice } from './vfio-device.js';
+import type { CommonDevice } from './common-device.js';
 
 /** One file more. The caller has the function's set lock. */
-export function* openShared(device: VfioDevice, client: Address, context: number): Op<Result<undefined>> {
+export function* openShared(device: CommonDevice, client: Address, context: number): Op<Result<undefined>> {
   if (!device.shared) {
     const opened = yield* openFirst(device, client, context);
     if (!opened.ok) return opened;
@@ -36,18 +36,18 @@ export function* openShared(device: VfioDevice, client: Address, context: number
 }
 
 /** Answers what the function was bound to; nothing without an iommufd. */
-function* openFirst(device: VfioDevice, client: Address, context: number): Op<Result<Binding | undefined>> {
-  const { bdf } = device.facts;
+function* openFirst(device: CommonDevice, client: Address, context: number): Op<Result<Binding | undefined>> {
+  const { name: bdf, emulated } = device;
   const used = yield* call(GROUPS, groupsApi.groupUse, { bdf, client });
   if (!used.ok) return used;
   if (context === 0) return ok(undefined);
-  const bound = yield* call(IOMMUFD, iommufdApi.compatBind, { context, bdf });
+  const bound = yield* call(IOMMUFD, iommufdApi.compatBind, { context, bdf, emulated });
   if (!bound.ok) yield* call(GROUPS, groupsApi.groupUnuse, { bdf });
   return bound;
 }
 
 /** One file less. */
-export function* closeShared(device: VfioDevice): Op<void> {
+export function* closeShared(device: CommonDevice): Op<void> {
   yield* lockWrite(device.set);
   const { files, binding } = device.shared!;
   if (files > 1) device.shared!.files--;
@@ -57,11 +57,11 @@ export function* closeShared(device: VfioDevice): Op<void> {
     device.shared = undefined;
   }
   yield* unlock(device.set);
-  if (files === 1) yield* call(GROUPS, groupsApi.groupUnuse, { bdf: device.facts.bdf });
+  if (files === 1) yield* call(GROUPS, groupsApi.groupUnuse, { bdf: device.name });
 }
 
 /** Which iommufd it is bound to; the files count themselves when they are read back. */
-export function encodeShared(w: ByteWriter, { shared }: VfioDevice, view: View): void {
+export function encodeShared(w: ByteWriter, { shared }: CommonDevice, view: View): void {
   w.bool(shared !== undefined);
   const binding = shared?.binding;
   w.bool(binding !== undefined);
@@ -70,7 +70,7 @@ export function encodeShared(w: ByteWriter, { shared }: VfioDevice, view: View):
   w.u32(binding.device);
 }
 
-export function decodeShared(r: ByteReader, device: VfioDevice): void {
+export function decodeShared(r: ByteReader, device: CommonDevice): void {
   const open = r.bool();
   const binding = r.bool() ? { context: r.num(), device: r.u32() } : undefined;
   device.shared = open ? { files: 0, binding } : undefined;

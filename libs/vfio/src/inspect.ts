@@ -5,6 +5,7 @@
  */
 import { VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from '@vfiolab/uapi';
 import type { CdevFile } from './cdev-file.js';
+import type { CommonDevice } from './common-device.js';
 import type { VfioDevice } from './vfio-device.js';
 
 export function checkDevice(device: VfioDevice): string[] {
@@ -31,7 +32,7 @@ export function checkDevice(device: VfioDevice): string[] {
   return broken;
 }
 
-export function checkFiles(device: VfioDevice, files: readonly CdevFile[]): string[] {
+export function checkFiles(device: CommonDevice, files: readonly CdevFile[]): string[] {
   const broken: string[] = [];
   const bound = files.filter((f) => f.binding);
   const shared = files.filter((f) => f.viaGroup).length;

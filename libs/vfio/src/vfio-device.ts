@@ -33,6 +33,7 @@ import {
   VFIO_PCI_ROM_REGION_INDEX,
 } from '@vfiolab/uapi';
 import type { Binding, CdevFile } from './cdev-file.js';
+import type { CommonDevice } from './common-device.js';
 import { type ConfigLayout, configLayout } from './config-layout.js';
 import { type ConfigEffect, ConfigSpace } from './config-space.js';
 import { DmaLog } from './dma-log.js';
@@ -43,6 +44,7 @@ import { Ioeventfds } from './ioeventfds.js';
 import { read16 } from './little-endian.js';
 import { LowPower } from './low-power.js';
 import type { MadeFiles } from './made-files.js';
+import { tellMemory } from './map-region.js';
 import { initiates, responds } from './migration/arcs.js';
 import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
@@ -52,7 +54,8 @@ import { flagsOf, type ProfileFlags } from './profile-flags.js';
 export type EndpointPhase = 'hot' | 'fundamental';
 const PHASES = [undefined, 'hot', 'fundamental'] as const;
 
-export class VfioDevice {
+export class VfioDevice implements CommonDevice {
+  readonly emulated = false;
   /** Held by bind, attach, detach and the release of a bound file (the kernel's device set lock). */
   readonly set = new Lock();
   /** Held for reading by accesses to BARs, for writing by resets and by writes of the command register. */
@@ -97,6 +100,18 @@ export class VfioDevice {
     if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
 
+  get name(): string {
+    return this.facts.bdf;
+  }
+
+  get minor(): number {
+    return this.facts.minor;
+  }
+
+  get takesToken(): boolean {
+    return this.facts.sriov || this.facts.vf;
+  }
+
   get isOpen(): boolean {
     return this.bound !== undefined || this.shared !== undefined;
   }
@@ -127,6 +142,7 @@ export class VfioDevice {
     yield* this.irqs.shutDown();
     yield* unlock(this.irqs.gate);
     this.enable();
+    yield* tellMemory(this);
   }
 
   /** The caller holds `memory` for writing, and the function is not in low power. */

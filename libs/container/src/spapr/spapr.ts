@@ -111,6 +111,8 @@ export class Spapr implements Backend {
 
   /** EBUSY: v1 takes one group; EPERM: the platform does not share the windows that are there; ENOSPC: no domain. */
   *join(group: JoinedGroup): Op<Result<void>> {
+    // Emulated groups have no table to map in.
+    if (group.emulated) return fail('EINVAL');
     if (!this.v2 && this.groups.length > 0) return fail('EBUSY');
     if (this.groups.length === 0 && !this.windows[0]) this.pending = true;
     if (this.windows.some((window) => window) && !this.platform.sharesWindows) return fail('EPERM');

@@ -55,7 +55,7 @@ export function decodeSpapr(r: ByteReader, spapr: Spapr): Spapr {
   spapr.locked = r.num();
   spapr.pending = r.bool();
   r.list(() => decodeWindow(r)).forEach((window, slot) => (spapr.windows[slot] = window));
-  spapr.groups = r.list(() => ({ group: r.u32(), members: r.list(() => r.str()), noiommu: r.bool() }));
+  spapr.groups = r.list(() => ({ group: r.u32(), members: r.list(() => r.str()), noiommu: r.bool(), emulated: false }));
   spapr.bugs.pastTheEnd = r.num();
   spapr.bugs.lostCharge = r.num();
   spapr.bugs.lostRegistrations = r.num();

@@ -2,13 +2,14 @@
  * Groups in and out of a type1 container.
  *
  * Rule: a group that joins shares a domain with those that are there when its devices can be attached to it; else it gets one
- * of its own with everything that is mapped (semantics A3.4). DMA stops (blocking) before anything is taken away (E9).
+ * of its own with everything that is mapped (semantics A3.4). The group of a mediated device needs none: what is mapped
+ * is pinned while a domain shows it. DMA stops (blocking) before anything is taken away (E9).
  */
 import { BLOCKING, call, type DomainInfo, IOMMU, iommuApi, type Op } from '@vfiolab/core';
 import { type Fail, fail, ok, type Result } from '@vfiolab/uapi';
 import type { JoinedGroup } from '../backend.js';
 import { endOf, PAGE_SHIFT } from './mappings.js';
-import { replay, unmapAndUnpin } from './memory.js';
+import { replay, unmapAndUnpin, unpinAll } from './memory.js';
 import { inside, reservedSpans, validSpans } from './spans.js';
 import type { AttachedGroup, Type1 } from './type1.js';
 
@@ -16,8 +17,12 @@ import type { AttachedGroup, Type1 } from './type1.js';
  * EBUSY: an address is invalid, and attaching may need it; EINVAL: a mapping would lie outside the new aperture or in a
  * reserved region, or nothing would be left to map; EPERM: the devices' MSIs are not isolated; ENODEV, ENOSPC, ENOMEM.
  */
-export function* joinGroup(type1: Type1, { group, members }: JoinedGroup): Op<Result<void>> {
+export function* joinGroup(type1: Type1, { group, members, emulated }: JoinedGroup): Op<Result<void>> {
   if (type1.invalid > 0) return fail('EBUSY');
+  if (emulated) {
+    type1.emulated.push(group);
+    return ok(undefined);
+  }
   const made = yield* call(IOMMU, iommuApi.domainAlloc, { bdf: members[0]!, flags: 0, data: undefined });
   if (!made.ok) return made;
   const domain = made.value;
@@ -71,8 +76,13 @@ function* giveUp({ domain }: DomainInfo, attached: readonly string[], why: Fail)
   return why;
 }
 
-/** The last group of the last domain takes every mapping along (semantics A3.4, trace b019). */
-export function* leaveGroup(type1: Type1, { group, members }: JoinedGroup): Op<void> {
+/** The last group takes every mapping along (semantics A3.4, trace b019). */
+export function* leaveGroup(type1: Type1, { group, members, emulated }: JoinedGroup): Op<void> {
+  if (emulated) {
+    type1.emulated = type1.emulated.filter((each) => each !== group);
+    if (type1.emulated.length + type1.domains.length === 0) yield* unmapAndUnpin(type1, [...type1.mappings]);
+    return;
+  }
   const domain = type1.domains.find(({ groups }) => groups.some((g) => g.group === group));
   if (!domain) throw new Error(`group ${group} is in no domain of its container`);
   yield* call(IOMMU, iommuApi.attach, { bdfs: [...members], domain: BLOCKING });
@@ -81,7 +91,8 @@ export function* leaveGroup(type1: Type1, { group, members }: JoinedGroup): Op<v
     1,
   );
   if (domain.groups.length === 0) {
-    if (type1.domains.length === 1) yield* unmapAndUnpin(type1, [...type1.mappings]);
+    if (type1.domains.length === 1)
+      yield* type1.emulated.length === 0 ? unmapAndUnpin(type1, [...type1.mappings]) : unpinAll(type1);
     type1.domains = type1.domains.filter((d) => d !== domain);
     yield* call(IOMMU, iommuApi.domainFree, { domain: domain.info.domain });
   }

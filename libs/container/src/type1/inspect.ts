@@ -6,12 +6,13 @@ import type { Type1 } from './type1.js';
 
 const hex = (n: bigint): string => `0x${n.toString(16)}`;
 
-export function describeType1({ v2, mappings, limit, valid, domains, tracking }: Type1): string[] {
-  const spans = valid.map(({ start, last }) => `${hex(start)}-${hex(last)}`);
+export function describeType1({ v2, mappings, limit, valid, domains, emulated, tracking }: Type1): string[] {
+  const spans = valid?.map(({ start, last }) => `${hex(start)}-${hex(last)}`);
   return [
     `type1 ${v2 ? 'v2' : 'v1'}: ${mappings.size} of ${limit} mappings${tracking ? ', collects dirty pages' : ''}`,
-    `IOVA ${spans.join(', ')}`,
+    `IOVA ${spans?.join(', ') ?? 'everything'}`,
     ...domains.map(({ info, groups }) => `domain ${info.domain}: groups ${groups.map((g) => g.group).join(', ')}`),
+    ...(emulated.length > 0 ? [`without a domain: groups ${emulated.join(', ')}`] : []),
     ...[...mappings].map(
       ({ first, count, store, vaddrInvalid }) =>
         `map ${hex(BigInt(first) << PAGE_SHIFT)} + ${count} pages, store ${store}${vaddrInvalid ? ', address invalid' : ''}`,
@@ -20,7 +21,7 @@ export function describeType1({ v2, mappings, limit, valid, domains, tracking }:
 }
 
 export function checkType1(
-  { mappings, domains, valid, limit, invalid }: Type1,
+  { mappings, domains, emulated, valid, limit, invalid }: Type1,
   groups: readonly JoinedGroup[],
 ): string[] {
   const broken: string[] = [];
@@ -29,10 +30,14 @@ export function checkType1(
     const start = BigInt(mapping.first) << PAGE_SHIFT;
     if (mapping.first < end) broken.push(`I28: the mapping at ${hex(start)} overlaps the one before it`);
     end = endOf(mapping);
+    if (mapping.pinned !== domains.length > 0)
+      broken.push(
+        `B5.4: the mapping at ${hex(start)} is ${mapping.pinned ? '' : 'not '}pinned, with ${domains.length} domains`,
+      );
     if (!inside(valid, start, (BigInt(end) << PAGE_SHIFT) - 1n))
       broken.push(`I32: the mapping at ${hex(start)} is outside of what may be mapped`);
   }
-  const attached = domains.flatMap((d) => d.groups.map((g) => g.group)).sort((a, b) => a - b);
+  const attached = [...domains.flatMap((d) => d.groups.map((g) => g.group)), ...emulated].sort((a, b) => a - b);
   const joined = groups.map((g) => g.group).sort((a, b) => a - b);
   if (attached.join() !== joined.join())
     broken.push(`I56: groups ${joined.join()} are in the container, ${attached.join()} in its domains`);

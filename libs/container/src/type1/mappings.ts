@@ -11,6 +11,8 @@ export interface Mapping {
   readonly prot: number;
   /** Its memory, at the pages service. */
   readonly store: number;
+  /** Its memory is pinned, and in every domain; false while the container has no domain. */
+  pinned: boolean;
   /** The process has said that its address is not to be used any more. */
   vaddrInvalid: boolean;
 }

@@ -17,7 +17,10 @@ export interface Wanted {
   readonly prot: number;
 }
 
-/** Pins and charges memory of a process and writes it into every domain. EFAULT, ENOMEM; ESRCH: the client is no process. */
+/**
+ * Pins and charges memory of a process and writes it into every domain; without a domain it is only noted. EFAULT, ENOMEM; ESRCH: the
+ * client is no process.
+ */
 export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wanted): Op<Result<Mapping>> {
   const made = yield* call(PAGES, pagesApi.storeCreate, {
     client,
@@ -25,10 +28,11 @@ export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wan
     length: BigInt(count) << PAGE_SHIFT,
     writable: (prot & PROT_WRITE) !== 0,
     rlimitMode: RLIMIT_LOCKED,
-    pin: true,
+    pin: type1.domains.length > 0,
   });
   if (!made.ok) return made;
   const { store } = made.value;
+  if (type1.domains.length === 0) return ok({ first, count, prot, store, pinned: false, vaddrInvalid: false });
   let { runs, next } = made.value.pinned;
   for (let at = 0; ;) {
     const written = yield* call(IOMMU, iommuApi.map, {
@@ -40,7 +44,7 @@ export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wan
     });
     if (!written.ok) return yield* takeBack(type1, store, first, at, next, written);
     at = next;
-    if (at === count) return ok({ first, count, prot, store, vaddrInvalid: false });
+    if (at === count) return ok({ first, count, prot, store, pinned: true, vaddrInvalid: false });
     const more = yield* call(PAGES, pagesApi.pin, { store, first: at, count: count - at });
     if (!more.ok) return yield* takeBack(type1, store, first, at, at, more);
     ({ runs, next } = more.value);
@@ -66,35 +70,78 @@ const BATCH = 4096;
 
 /** Takes mappings out of every domain, gives their memory back, and forgets them. Never fails. */
 export function* unmapAndUnpin(type1: Type1, gone: readonly Mapping[]): Op<void> {
-  for (let i = 0; i < gone.length; i += BATCH) {
-    const spans = gone.slice(i, i + BATCH).map(({ first, count }) => ({ iova: first, count }));
-    yield* call(IOMMU, iommuApi.unmap, { domains: type1.domainIds, spans });
-  }
-  for (let i = 0; i < gone.length; i += BATCH) {
-    const stores = gone
-      .slice(i, i + BATCH)
-      .map(({ store, count }) => ({ store, ranges: [{ first: 0, count }], release: true }));
-    yield* call(PAGES, pagesApi.unpinMany, { stores });
-  }
+  yield* takeOut(type1, gone, true);
   for (const { vaddrInvalid } of gone) if (vaddrInvalid) type1.invalid--;
   type1.mappings.remove(gone);
 }
 
+/** The last domain goes, and mediated devices stay: mappings stay, and their memory is not pinned any more. Never fails. */
+export function* unpinAll(type1: Type1): Op<void> {
+  const all = [...type1.mappings];
+  yield* takeOut(type1, all, false);
+  for (const mapping of all) mapping.pinned = false;
+}
+
+/** Out of the domains, then the pins; `release`: the memory is forgotten too. */
+function* takeOut(type1: Type1, gone: readonly Mapping[], release: boolean): Op<void> {
+  for (let i = 0; i < gone.length && type1.domains.length > 0; i += BATCH)
+    yield* call(IOMMU, iommuApi.unmap, { domains: type1.domainIds, spans: spansOf(gone.slice(i, i + BATCH)) });
+  for (let i = 0; i < gone.length; i += BATCH) {
+    const stores = gone
+      .slice(i, i + BATCH)
+      .map(({ store, count, pinned }) => ({ store, ranges: pinned ? [{ first: 0, count }] : [], release }));
+    yield* call(PAGES, pagesApi.unpinMany, { stores });
+  }
+}
+
+const spansOf = (mappings: readonly Mapping[]): { iova: number; count: number }[] =>
+  mappings.map(({ first, count }) => ({ iova: first, count }));
+
 /**
- * Gives a new domain everything that the container maps; the frames are those of a domain that has it. Nothing is pinned
- * again. ENOMEM: the new domain is empty again.
+ * Gives a new domain everything that the container maps. The frames are those of a domain that has it; what no domain has
+ * (only mediated devices were in the container) is pinned and charged now. EFAULT, ENOMEM: the new domain is empty again.
  */
 export function* replay(type1: Type1, domain: number): Op<Result<void>> {
   const source = type1.domains[0]?.info.domain;
   const done: Mapping[] = [];
   for (const mapping of type1.mappings) {
-    const copied = source === undefined ? ok(undefined) : yield* copy(mapping, source, domain);
-    done.push(mapping);
-    if (copied.ok) continue;
-    const spans = done.map(({ first, count }) => ({ iova: first, count }));
-    for (let i = 0; i < spans.length; i += BATCH)
-      yield* call(IOMMU, iommuApi.unmap, { domains: [domain], spans: spans.slice(i, i + BATCH) });
+    const copied = source === undefined ? yield* pinInto(mapping, domain) : yield* copy(mapping, source, domain);
+    if (copied.ok) {
+      done.push(mapping);
+      continue;
+    }
+    const part = source === undefined ? [] : [mapping];
+    yield* emptyDomain(domain, [...done, ...part]);
+    if (source === undefined) for (const { store, count } of done) yield* unpinSlots(store, count);
     return copied;
+  }
+  for (const mapping of done) mapping.pinned = true;
+  return ok(undefined);
+}
+
+function* emptyDomain(domain: number, mappings: readonly Mapping[]): Op<void> {
+  for (let i = 0; i < mappings.length; i += BATCH)
+    yield* call(IOMMU, iommuApi.unmap, { domains: [domain], spans: spansOf(mappings.slice(i, i + BATCH)) });
+}
+
+function* unpinSlots(store: number, count: number): Op<void> {
+  yield* call(PAGES, pagesApi.unpin, { store, ranges: [{ first: 0, count }], release: false });
+}
+
+/** Pins a mapping into the one domain there is. EFAULT, ENOMEM: nothing of it is left there. */
+function* pinInto({ first, count, prot, store }: Mapping, domain: number): Op<Result<void>> {
+  for (let at = 0; at < count;) {
+    const pinned = yield* call(PAGES, pagesApi.pin, { store, first: at, count: count - at });
+    const { runs, next } = pinned.ok ? pinned.value : { runs: [], next: at };
+    const written = pinned.ok
+      ? yield* call(IOMMU, iommuApi.map, { domains: [domain], iova: first + at, runs, prot, small: false })
+      : pinned;
+    if (!written.ok) {
+      if (at > 0) yield* call(IOMMU, iommuApi.unmap, { domains: [domain], spans: [{ iova: first, count: at }] });
+      if (next > 0) yield* unpinSlots(store, next);
+      return written;
+    }
+    at = next;
   }
   return ok(undefined);
 }

@@ -34,5 +34,6 @@ const without = (spans: readonly IovaSpan[], hole: IovaSpan): IovaSpan[] =>
     return [...left, ...right];
   });
 
-export const inside = (spans: readonly IovaSpan[], start: bigint, last: bigint): boolean =>
-  spans.some((span) => start >= span.start && last <= span.last);
+/** `spans` undefined: everything is. */
+export const inside = (spans: readonly IovaSpan[] | undefined, start: bigint, last: bigint): boolean =>
+  !spans || spans.some((span) => start >= span.start && last <= span.last);

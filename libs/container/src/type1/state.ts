@@ -21,6 +21,8 @@ export function encodeType1(w: ByteWriter, type1: Type1, view: View): void {
     w.u32(info.unit);
     w.list(groups, (g) => encodeGroup(w, g));
   });
+  w.list(type1.emulated, (group) => w.u32(group));
+  w.bool(type1.valid !== undefined);
   w.list(type1.mappings, (mapping) => encodeMapping(w, mapping, view));
 }
 
@@ -42,9 +44,11 @@ function encodeMapping(w: ByteWriter, { first, count, prot, store, vaddrInvalid 
 export function decodeType1(r: ByteReader, type1: Type1): Type1 {
   type1.tracking = r.bool();
   type1.domains = r.list(() => decodeDomain(r));
-  r.list(() => type1.mappings.insert(decodeMapping(r)));
+  type1.emulated = r.list(() => r.u32());
+  if (r.bool()) type1.refreshValid();
+  const pinned = type1.domains.length > 0;
+  r.list(() => type1.mappings.insert({ ...decodeMapping(r), pinned }));
   type1.invalid = [...type1.mappings].filter((m) => m.vaddrInvalid).length;
-  type1.refreshValid();
   return type1;
 }
 
@@ -59,7 +63,7 @@ function decodeGroup(r: ByteReader): AttachedGroup {
   return { group, members, reserved: r.list((): IovaSpan => ({ start: r.u64(), last: r.u64() })) };
 }
 
-function decodeMapping(r: ByteReader): Mapping {
+function decodeMapping(r: ByteReader): Omit<Mapping, 'pinned'> {
   const [first, count, prot, vaddrInvalid] = [r.num(), r.num(), r.u8(), r.bool()];
   return { first, count, prot, vaddrInvalid, store: r.num() };
 }

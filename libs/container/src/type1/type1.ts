@@ -52,7 +52,10 @@ export class Type1 implements Backend {
   readonly mappings = new Mappings();
   /** Newest first. */
   domains: GroupDomain[] = [];
-  valid: IovaSpan[] = [];
+  /** Groups of mediated devices, which have no domain: their drivers ask for memory when they need it. */
+  emulated: number[] = [];
+  /** Undefined: there was no domain yet to narrow it. */
+  valid: IovaSpan[] | undefined;
   /** Dirty pages are being collected. */
   tracking = false;
   /** Mappings whose address is invalid. */
@@ -74,7 +77,7 @@ export class Type1 implements Backend {
   }
 
   get held(): number {
-    return this.mappings.size + this.domains.length;
+    return this.mappings.size + this.domains.length + this.emulated.length;
   }
 
   /** Page sizes of every domain; a size below a page counts as a page. */
@@ -105,7 +108,8 @@ export class Type1 implements Backend {
   checkExtension(extension: number): number {
     // type1 asks every domain to be coherent (trace b017); one that is not makes the answer no (semantics C4.2).
     if (extension === VFIO_DMA_CC_IOMMU) return this.domains.every(({ info }) => info.coherent) ? 1 : 0;
-    return extension === VFIO_UPDATE_VADDR || isType1Extension(extension, this.host) ? 1 : 0;
+    if (extension === VFIO_UPDATE_VADDR) return this.emulated.length > 0 ? 0 : 1;
+    return isType1Extension(extension, this.host) ? 1 : 0;
   }
 
   ioctl(req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {

@@ -7,8 +7,11 @@
  */
 import { api, bool, list, message, method, nothing, num, result, str, token, u32, u8 } from '../codec.js';
 
-/** A group of the host; `members`: its PCI functions, in address order. `noiommu`: the group of one device without IOMMU. */
-const group = { group: u32, members: list(str), noiommu: bool };
+/**
+ * A group of the host; `members`: its PCI functions, in address order, or a mediated device. `noiommu`: the group of one
+ * device without IOMMU; `emulated`: that of a mediated device, which reaches memory through its driver.
+ */
+const group = { group: u32, members: list(str), noiommu: bool, emulated: bool };
 
 export const containerApi = api('container', {
   /** What the host is, told before the first open: its memory is `frames` of 4 KiB. EINVAL: there is no such profile. */

@@ -52,9 +52,15 @@ export const functionFacts = message({
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
+/** A mediated device as its driver finds it: a PCI card with one or two serial ports. */
+export const mdevFacts = message({ uuid: str, minor: u32, ports: u8, profile: str });
+export type MdevFacts = ValueOf<typeof mdevFacts>;
+
 export const deviceApi = api('device', {
   /** vfio-pci is bound: the cdev may be opened from now on. */
   probe: method(32, functionFacts, result(nothing)),
+  /** A mediated device was made. EBUSY, EINVAL as `probe`. */
+  probeMdev: method(55, mdevFacts, result(nothing)),
   /**
    * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
    * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has

@@ -53,7 +53,7 @@ export const groupsApi = api('groups', {
   stat: method(45, message({ path: str }), result(fileStatus), { clients: true }),
   /** chmod(2) of a device node, until it goes. ENOENT, ENOTDIR; EPERM: not root; EOPNOTSUPP: no device node. */
   chmod: method(50, message({ path: str, mode: u32 }), result(nothing), { clients: true }),
-  /** A cdev is being opened for use (BIND): EBUSY while the group node is open. Undone by `cdevRelease`. */
+  /** A cdev is being opened for use (BIND); `bdf`: the device's name, of a mediated one its UUID. EBUSY while the group node is open. Undone by `cdevRelease`. */
   cdevClaim: method(40, message({ bdf: str }), result(nothing)),
   cdevRelease: method(41, message({ bdf: str }), nothing),
   /**
@@ -85,7 +85,14 @@ export const groupsApi = api('groups', {
    * or unbound; ENOTTY: reset, but the link has not come up again.
    */
   hotReset: method(52, message({ bdf: str, client: str, files: list(token), context: num }), result(nothing)),
-  /** Devices that vfio-pci is bound to, is probing, or is leaving: a leaving one may wait for a client to close. */
-  /** Devices that vfio-pci was ever bound to: one that it is leaving may wait for a client to close, and dma-bufs outlive it. */
+  /**
+   * Names of devices that a vfio driver is bound to, is probing, or is leaving, and of those with files left: each of them may
+   * wait for a client to close.
+   */
   vfioDevices: method(44, nothing, list(str)),
+  /**
+   * From a device: files that it made (data fds, dma-bufs) are open though it has no driver any more, or are closed now. While
+   * they are, it counts among the `vfioDevices`, which hear of the end of clients.
+   */
+  filesLeft: method(53, message({ open: bool }), nothing),
 });

@@ -22,6 +22,9 @@ import { newFile } from './sys.js';
 /** A device bound to a context, as its driver knows it. */
 const bound = { context: num, device: u32 };
 
+/** `bdf`: the device's name, of a mediated one its UUID; `emulated`: it becomes an access, and no IOMMU is asked. */
+const binding = { bdf: str, emulated: optional(bool) };
+
 const pageRequest = message({
   bdf: str,
   pasid: u32,
@@ -37,7 +40,7 @@ export const iommufdApi = api('iommufd', {
   /** Which kernel release answers; asked before the first open, 6.12 until then. EINVAL: there is no such profile. */
   setup: method(31, message({ profile: str }), result(nothing)),
   /** A device claims its group for the context behind `client`'s token. EBADF, EBADFD, EPERM, EBUSY, EINVAL. */
-  bind: method(32, message({ token, client: str, bdf: str }), result(message(bound))),
+  bind: method(32, message({ token, client: str, ...binding }), result(message(bound))),
   unbind: method(33, message(bound), nothing),
   /**
    * Attach or replace: `pt` is an IOAS or a HWPT; answers the HWPT in use. `replace` left out: whichever it takes; false and
@@ -53,7 +56,7 @@ export const iommufdApi = api('iommufd', {
   compatHold: method(36, message({ token, client: str, noiommu: bool }), result(message({ context: num }))),
   compatDrop: method(37, message({ context: num }), nothing),
   /** A device of such a group: bound, and attached to the compatibility IOAS. ENODEV: there is none; else as bind and attach. */
-  compatBind: method(38, message({ context: num, bdf: str }), result(message(bound))),
+  compatBind: method(38, message({ context: num, ...binding }), result(message(bound))),
   /** The same for a device without an IOMMU, which is bound to nothing. EPERM: `client` may not, or there is an IOAS. */
   compatNoiommu: method(39, message({ context: num, client: str }), result(nothing)),
   /**

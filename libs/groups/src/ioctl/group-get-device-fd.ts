@@ -6,7 +6,7 @@
  */
 import { call, deviceAddress, deviceApi, lockWrite, type NewFile, type Op } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import type { Device, Host } from '../host.js';
+import type { Device, Host, Passable } from '../host.js';
 import { matchToken, tokenOf } from '../vf-token.js';
 import { devicesOf } from '../vfio-group.js';
 import type { GroupCall } from './call.js';
@@ -17,22 +17,27 @@ export function* groupGetDeviceFd({ host, file: { group }, client }: GroupCall, 
   yield* lockWrite(group.lock);
   const { backing, iommuGroup } = group;
   if (backing.kind === 'none') return fail('EINVAL');
-  const owner = deviceAddress(found.value.bdf);
+  const owner = deviceAddress(found.value.name);
   const context = backing.kind === 'iommufd' && !iommuGroup.noiommu ? backing.context : 0;
   const opened = yield* call(owner, deviceApi.openInGroup, { client, context });
   return opened.ok ? ok({ ...opened.value, owner }) : opened;
 }
 
 /** A device that is being unbound is not found any more (b055). */
-function deviceNamed(host: Host, devices: readonly Device[], text: string): Result<Device> {
+function deviceNamed(host: Host, devices: readonly Passable[], text: string): Result<Passable> {
   for (const device of devices) {
-    const options = device.vfio!.visible ? optionsBehind(device.bdf, text) : undefined;
+    const options = device.vfio!.visible ? optionsBehind(device.name, text) : undefined;
     if (options === undefined) continue;
-    const agreed = checkOptions(host, device, options);
+    const agreed = isFunction(device) ? checkOptions(host, device, options) : plainName(options);
     return agreed.ok ? ok(device) : agreed;
   }
   return fail('ENODEV');
 }
+
+const isFunction = (device: Passable): device is Device => 'facts' in device;
+
+/** Drivers that know no options compare the name as a whole. */
+const plainName = (options: string): Result<undefined> => (options === '' ? ok(undefined) : fail('ENODEV'));
 
 /** What stands behind the name; undefined: another name. */
 function optionsBehind(bdf: string, text: string): string | undefined {

@@ -17,6 +17,7 @@ import {
 } from '@vfiolab/core';
 import { fail, ok } from '@vfiolab/uapi';
 import { mayGoWithoutIommu } from '../credentials.js';
+import { hasIommu } from '../host.js';
 import { claimForContainer, releaseFromContainer } from '../ownership.js';
 import type { GroupCall } from './call.js';
 
@@ -36,21 +37,21 @@ export function* groupSetContainer(c: GroupCall, fd: number): Op<IoctlResult> {
 /** EPERM: without an IOMMU and no CAP_SYS_RAWIO, the other sort of groups is in it, or DMA is owned; else the backend's. */
 function* joinContainer({ file, client }: GroupCall, token: string): Op<IoctlResult> {
   const { iommuGroup } = file.group;
-  const { noiommu } = iommuGroup;
+  const { noiommu, emulated } = iommuGroup;
   if (noiommu && !(yield* mayGoWithoutIommu(client))) return fail('EPERM');
   const held = yield* call(CONTAINER, containerApi.hold, { token, client, noiommu });
   if (!held.ok) return held;
   const { container } = held.value;
-  const claimed = noiommu ? ok(undefined) : yield* claimForContainer(iommuGroup, container);
+  const claimed = hasIommu(iommuGroup) ? yield* claimForContainer(iommuGroup, container) : ok(undefined);
   const members = [...iommuGroup.members];
   const joined = claimed.ok
-    ? yield* call(CONTAINER, containerApi.join, { container, group: iommuGroup.id, members, noiommu })
+    ? yield* call(CONTAINER, containerApi.join, { container, group: iommuGroup.id, members, noiommu, emulated })
     : claimed;
   if (joined.ok) {
     file.group.backing = { kind: 'container', container, users: 0 };
     return DONE;
   }
-  if (claimed.ok && !noiommu) yield* releaseFromContainer(iommuGroup);
+  if (claimed.ok && hasIommu(iommuGroup)) yield* releaseFromContainer(iommuGroup);
   yield* call(CONTAINER, containerApi.drop, { container });
   return joined;
 }

@@ -118,7 +118,15 @@ export const groupsBench = (answers: Services = {}): Bench<GroupsCore> =>
     pages: { api: pagesApi, answers: { userOf: () => 0, capabilities: () => CAP_SYS_RAWIO, ...answers.pages } },
     container: { api: containerApi, answers: { parameter: () => ok(undefined), ...answers.container } },
     iommufd: { api: iommufdApi, answers: { ...answers.iommufd } },
-    device: { api: deviceApi, answers: { probe: () => ok(undefined), remove: () => undefined, ...answers.device } },
+    device: {
+      api: deviceApi,
+      answers: {
+        probe: () => ok(undefined),
+        probeMdev: () => ok(undefined),
+        remove: () => undefined,
+        ...answers.device,
+      },
+    },
   });
 
 /** The same with a host on it; what was heard while it was made is forgotten. */

@@ -7,7 +7,9 @@
 import { call, type Op, PAGES, pagesApi, CAP_SYS_RAWIO } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { changePt } from '../attach.js';
-import { bindDevice, unbindDevice } from '../bind.js';
+import { bindAccess, bindDevice, unbindDevice } from '../bind.js';
+import type { Access } from '../access.js';
+import { destroyAccess, joinIoas } from '../access.js';
 import type { BoundDevice, Context } from '../context.js';
 import { ensureCompatIoas } from './hold.js';
 
@@ -34,6 +36,17 @@ export function* bindForGroup(context: Context, bdf: string): Op<Result<BoundDev
   if (attached.ok) return bound;
   yield* unbindDevice(context, bound.value);
   return attached;
+}
+
+/** The same for a mediated device. ENODEV; EADDRINUSE: the IOAS has areas that are not on pages. */
+export function* bindAccessForGroup(context: Context, mdev: string): Op<Result<Access>> {
+  const bound = bindAccess(context, mdev);
+  if (!bound.ok) return bound;
+  const { compatIoas } = context;
+  const joined = compatIoas ? joinIoas(bound.value, compatIoas) : fail('ENODEV');
+  if (joined.ok) return bound;
+  yield* destroyAccess(context, bound.value);
+  return joined;
 }
 
 /** EPERM: the client may not use devices without an IOMMU, or an IOAS was made, which promises translation (A4.2). */

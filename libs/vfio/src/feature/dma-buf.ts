@@ -25,7 +25,7 @@ import { type Feature, type FeatureCall, readPayload } from './feature.js';
 /** Ranges of one dma-buf. The kernel has no bound but memory; one page of them is far more than importers take. */
 export const MAX_RANGES = 256;
 
-export const dmaBuf: Feature = {
+export const dmaBuf: Feature<VfioDevice> = {
   operations: VFIO_DEVICE_FEATURE_GET,
   size: vfio_device_feature_dma_buf.size,
   *act(c) {
@@ -49,7 +49,7 @@ export const dmaBuf: Feature = {
 };
 
 /** Whole pages inside a memory BAR. EFAULT, EINVAL; ENOMEM: too many. */
-function readRanges(c: FeatureCall, count: number, bar: Bar): Result<DmaRange[]> {
+function readRanges(c: FeatureCall<VfioDevice>, count: number, bar: Bar): Result<DmaRange[]> {
   if (count > MAX_RANGES) return fail('ENOMEM');
   const at = c.arg + BigInt(vfio_device_feature.size + vfio_device_feature_dma_buf.size);
   const bytes = copyIn(c.user, at, count * vfio_region_dma_range.size);

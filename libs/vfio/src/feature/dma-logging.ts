@@ -39,7 +39,7 @@ export const dmaLoggingStart: Feature = {
     const ranges = readRanges(c, at, num_ranges, page_size);
     if (!ranges.ok) return ranges;
     const { log } = c.file.device;
-    if (log.on) return fail('EINVAL');
+    if (!log.canStart) return fail('EINVAL');
     const told = writePayload(c, vfio_device_feature_dma_logging_control, {
       ...control.value,
       page_size: BigInt(PAGE_SIZE),

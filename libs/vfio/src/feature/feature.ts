@@ -7,16 +7,17 @@
 import type { IoctlResult, Op } from '@vfiolab/core';
 import { type AnyStruct, copyIn, copyOut, decode, encode, type Result, type StructOf, ok } from '@vfiolab/uapi';
 import { type vfio_device_feature, vfio_device_feature as header } from '@vfiolab/uapi';
+import type { CommonDevice } from '../common-device.js';
 import type { DeviceCall } from '../device-call.js';
 
-export type FeatureCall = DeviceCall<typeof vfio_device_feature>;
+export type FeatureCall<D = CommonDevice> = DeviceCall<typeof vfio_device_feature, D>;
 
-export interface Feature {
+export interface Feature<D = CommonDevice> {
   /** VFIO_DEVICE_FEATURE_GET, _SET or both. */
   readonly operations: number;
   /** Bytes of payload at least. */
   readonly size: number;
-  act(call: FeatureCall, operation: number): IoctlResult | Op<IoctlResult>;
+  act(call: FeatureCall<D>, operation: number): IoctlResult | Op<IoctlResult>;
 }
 
 const payloadAt = (call: FeatureCall): bigint => call.arg + BigInt(header.size);

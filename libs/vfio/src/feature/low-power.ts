@@ -8,8 +8,9 @@ import { call, DONE, lockWrite, PAGES, pagesApi } from '@vfiolab/core';
 import { fail, VFIO_DEVICE_FEATURE_SET, vfio_device_low_power_entry_with_wakeup } from '@vfiolab/uapi';
 import { holdEventfd } from '../eventfds.js';
 import { type Feature, readPayload } from './feature.js';
+import type { VfioDevice } from '../vfio-device.js';
 
-export const lowPowerEntry: Feature = {
+export const lowPowerEntry: Feature<VfioDevice> = {
   operations: VFIO_DEVICE_FEATURE_SET,
   size: 0,
   *act({ file: { device } }) {
@@ -21,7 +22,7 @@ export const lowPowerEntry: Feature = {
 };
 
 /** EFAULT; EINVAL: a negative fd, or in low power already; EBADF. */
-export const lowPowerEntryWithWakeup: Feature = {
+export const lowPowerEntryWithWakeup: Feature<VfioDevice> = {
   operations: VFIO_DEVICE_FEATURE_SET,
   size: vfio_device_low_power_entry_with_wakeup.size,
   *act(c) {
@@ -41,7 +42,7 @@ export const lowPowerEntryWithWakeup: Feature = {
   },
 };
 
-export const lowPowerExit: Feature = {
+export const lowPowerExit: Feature<VfioDevice> = {
   operations: VFIO_DEVICE_FEATURE_SET,
   size: 0,
   *act({ file: { device } }) {

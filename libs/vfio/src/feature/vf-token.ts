@@ -6,8 +6,9 @@
 import { call, DONE, GROUPS, groupsApi } from '@vfiolab/core';
 import { copyIn, VFIO_DEVICE_FEATURE_SET, VFIO_TOKEN_UUID_LENGTH, vfio_device_feature } from '@vfiolab/uapi';
 import type { Feature } from './feature.js';
+import type { VfioDevice } from '../vfio-device.js';
 
-export const vfToken: Feature = {
+export const vfToken: Feature<VfioDevice> = {
   operations: VFIO_DEVICE_FEATURE_SET,
   size: VFIO_TOKEN_UUID_LENGTH,
   *act(c) {

@@ -6,15 +6,16 @@
  */
 import { call, DONE, IOMMUFD, iommufdApi, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import { fail, type StructOf, VFIO_DEVICE_ATTACH_PASID, type vfio_device_attach_iommufd_pt } from '@vfiolab/uapi';
-import type { DeviceCall } from '../device-call.js';
+import type { CommonCall } from '../device-call.js';
 import { attachPasid, detachPasid, hasPasidFlag } from './pasid.js';
 
 type Attach = typeof vfio_device_attach_iommufd_pt;
 
-export function* attachIommufdPt(c: DeviceCall<Attach>, cmd: StructOf<Attach>): Op<IoctlResult> {
+export function* attachIommufdPt(c: CommonCall<Attach>, cmd: StructOf<Attach>): Op<IoctlResult> {
   const { device, file } = c.file;
   const byPasid = hasPasidFlag(device.flags, cmd.flags, VFIO_DEVICE_ATTACH_PASID);
   if (cmd.flags !== 0 && !byPasid) return fail('EINVAL');
+  if (byPasid && device.emulated) return fail('EOPNOTSUPP');
   yield* lockWrite(device.set);
   if (byPasid) return yield* byPasidFlag(c, cmd);
   const binding = file.binding!;
@@ -31,7 +32,7 @@ export function* attachIommufdPt(c: DeviceCall<Attach>, cmd: StructOf<Attach>): 
   return DONE;
 }
 
-function* byPasidFlag(c: DeviceCall<Attach>, { pasid, pt_id }: StructOf<Attach>): Op<IoctlResult> {
+function* byPasidFlag(c: CommonCall<Attach>, { pasid, pt_id }: StructOf<Attach>): Op<IoctlResult> {
   const { file } = c.file;
   const attached = yield* attachPasid(file, pasid, pt_id);
   if (!attached.ok) return attached;

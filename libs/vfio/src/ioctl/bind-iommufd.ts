@@ -29,16 +29,16 @@ import {
   VFIO_TOKEN_UUID_LENGTH,
   type vfio_device_bind_iommufd,
 } from '@vfiolab/uapi';
-import type { DeviceCall } from '../device-call.js';
+import type { CommonCall } from '../device-call.js';
 
 type Bind = typeof vfio_device_bind_iommufd;
 
-export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
+export function* bindIommufd(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
   const { device } = c.file;
   const known = device.flags.bindTakesToken ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0;
   if (cmd.flags & ~known || cmd.iommufd < 0) return fail('EINVAL');
   if (c.file.file.viaGroup) return fail('EINVAL');
-  const { bdf } = device.facts;
+  const bdf = device.name;
   yield* lockWrite(device.set);
   if (device.bound) return yield* refuseSecond(c, cmd);
   const claimed = yield* call(GROUPS, groupsApi.cdevClaim, { bdf });
@@ -49,7 +49,7 @@ export function* bindIommufd(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<Ioctl
 }
 
 /** The function has access already, through this file or another one. */
-function* refuseSecond(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
+function* refuseSecond(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
   if (c.file.file.binding) return fail('EINVAL');
   const token = yield* matchToken(c, cmd);
   if (!token.ok) return token;
@@ -58,17 +58,17 @@ function* refuseSecond(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult
 }
 
 /**
- * The VF token that comes with the call, or its absence (semantics A3.7): groups knows what PFs and VFs ask for. A function
+ * The VF token that comes with the call, or its absence (semantics A3.7): groups knows what PFs and VFs ask for. A device
  * that is neither takes none (EINVAL). Before 7.2 nobody asks here.
  */
-function* matchToken(c: DeviceCall<Bind>, { flags, token_uuid_ptr }: StructOf<Bind>): Op<Result<void>> {
-  const { facts, flags: kernel } = c.file.device;
+function* matchToken(c: CommonCall<Bind>, { flags, token_uuid_ptr }: StructOf<Bind>): Op<Result<void>> {
+  const { name, takesToken, flags: kernel } = c.file.device;
   if (!kernel.bindTakesToken) return ok(undefined);
   const given = (flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0;
   const token = given ? copyIn(c.user, token_uuid_ptr, VFIO_TOKEN_UUID_LENGTH) : ok(undefined);
   if (!token.ok) return token;
-  if (!facts.sriov && !facts.vf) return given ? fail('EINVAL') : ok(undefined);
-  return yield* call(GROUPS, groupsApi.vfTokenMatch, { bdf: facts.bdf, token: token.value });
+  if (!takesToken) return given ? fail('EINVAL') : ok(undefined);
+  return yield* call(GROUPS, groupsApi.vfTokenMatch, { bdf: name, token: token.value });
 }
 
 function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
@@ -77,15 +77,15 @@ function iommufdOf(fds: readonly FdArgument[], fd: number): Result<FdArgument> {
   return passed.owner === IOMMUFD ? ok(passed) : fail('EBADFD');
 }
 
-function* bindClaimed(c: DeviceCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
+function* bindClaimed(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult> {
   const token = yield* matchToken(c, cmd);
   if (!token.ok) return token;
   const iommufd = iommufdOf(c.fds, cmd.iommufd);
   if (!iommufd.ok) return iommufd;
   const { device, file } = c.file;
   if (device.shared) return fail('EINVAL');
-  const { bdf } = device.facts;
-  const bound = yield* call(IOMMUFD, iommufdApi.bind, { token: iommufd.value.token, client: c.client, bdf });
+  const { name: bdf, emulated } = device;
+  const bound = yield* call(IOMMUFD, iommufdApi.bind, { token: iommufd.value.token, client: c.client, bdf, emulated });
   if (!bound.ok) return bound;
   const written = c.respond({ out_devid: bound.value.device });
   if (!written.ok) {

@@ -5,15 +5,16 @@
  */
 import { call, DONE, IOMMUFD, iommufdApi, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import { fail, type StructOf, VFIO_DEVICE_DETACH_PASID, type vfio_device_detach_iommufd_pt } from '@vfiolab/uapi';
-import type { DeviceCall } from '../device-call.js';
+import type { CommonCall } from '../device-call.js';
 import { detachPasid, hasPasidFlag } from './pasid.js';
 
 type Detach = typeof vfio_device_detach_iommufd_pt;
 
-export function* detachIommufdPt(c: DeviceCall<Detach>, cmd: StructOf<Detach>): Op<IoctlResult> {
+export function* detachIommufdPt(c: CommonCall<Detach>, cmd: StructOf<Detach>): Op<IoctlResult> {
   const { device, file } = c.file;
   const byPasid = hasPasidFlag(device.flags, cmd.flags, VFIO_DEVICE_DETACH_PASID);
   if (cmd.flags !== 0 && !byPasid) return fail('EINVAL');
+  if (byPasid && device.emulated) return fail('EOPNOTSUPP');
   yield* lockWrite(device.set);
   if (byPasid) {
     yield* detachPasid(file, cmd.pasid);

@@ -14,21 +14,29 @@ import {
   VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature,
 } from '@vfiolab/uapi';
-import { featureOf } from '../feature/features.js';
+import type { CommonDevice } from '../common-device.js';
+import { featureOf, type OwnFeatures } from '../feature/features.js';
 import type { FeatureCall } from '../feature/feature.js';
 
 const GET_SET = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
 const KNOWN_FLAGS = VFIO_DEVICE_FEATURE_MASK | GET_SET | VFIO_DEVICE_FEATURE_PROBE;
 
-export function deviceFeature(
-  call: FeatureCall,
-  { flags }: StructOf<typeof vfio_device_feature>,
+/** `own`: what the driver has besides the core's. */
+export const deviceFeature =
+  <D extends CommonDevice>(own: OwnFeatures<D>) =>
+  (call: FeatureCall<D>, { flags }: StructOf<typeof vfio_device_feature>): IoctlResult | Op<IoctlResult> =>
+    answer(call, own, flags);
+
+function answer<D extends CommonDevice>(
+  call: FeatureCall<D>,
+  own: OwnFeatures<D>,
+  flags: number,
 ): IoctlResult | Op<IoctlResult> {
   if (flags & ~KNOWN_FLAGS) return fail('EINVAL');
   const probe = (flags & VFIO_DEVICE_FEATURE_PROBE) !== 0;
   const operation = flags & GET_SET;
   if (!probe && operation === GET_SET) return fail('EINVAL');
-  const feature = featureOf(call.file.device, flags & VFIO_DEVICE_FEATURE_MASK);
+  const feature = featureOf(call.file.device, own, flags & VFIO_DEVICE_FEATURE_MASK);
   if (!feature.ok) return feature;
   if (operation & ~feature.value.operations) return fail('EINVAL');
   if (probe) return DONE;

@@ -1,11 +1,11 @@
 /** VFIO_MIG_GET_PRECOPY_INFO, the one ioctl of a migration's data fd. EINVAL: no PRE_COPY state; ENODEV: the session ended. */
 import { DONE, type IoctlCall, type IoctlResult } from '@vfiolab/core';
 import { VFIO_PRECOPY_INFO_REINIT, type vfio_precopy_info } from '@vfiolab/uapi';
-import type { Migration } from '../migration/migration.js';
+import type { DeviceMigration } from '../migration/device-migration.js';
 import type { Session } from '../migration/session.js';
 
 export interface MigrationFd {
-  readonly migration: Migration;
+  readonly migration: DeviceMigration;
   readonly session: Session;
 }
 

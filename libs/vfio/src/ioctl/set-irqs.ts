@@ -44,7 +44,7 @@ const DATA_TYPES = [VFIO_IRQ_SET_DATA_NONE, VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET
 
 export function* setIrqs(c: DeviceCall<IrqSet>, cmd: StructOf<IrqSet>): Op<IoctlResult> {
   const { device } = c.file;
-  if (!headerIsFine(device, cmd, c.userSize)) return fail('EINVAL');
+  if (!headerIsFine(device.irqCount(cmd.index), cmd, c.userSize)) return fail('EINVAL');
   const data = copyIn(c.user, c.arg + BigInt(HEADER), irqSetDataLength(cmd.flags, cmd.count));
   if (!data.ok) return data;
   yield* lockWrite(device.irqs.gate);
@@ -54,10 +54,9 @@ export function* setIrqs(c: DeviceCall<IrqSet>, cmd: StructOf<IrqSet>): Op<Ioctl
   return yield* act(device, request);
 }
 
-/** The rules that hold for every index; count is at most the index's number of vectors from here on. */
-function headerIsFine(device: VfioDevice, cmd: StructOf<IrqSet>, argsz: number): boolean {
+/** The rules that hold for every index and driver; count is at most the number of vectors from here on. */
+export function headerIsFine(vectors: number, cmd: StructOf<IrqSet>, argsz: number): boolean {
   if (cmd.index >= VFIO_PCI_NUM_IRQS || cmd.count >= U32_MAX - cmd.start || cmd.flags & ~KNOWN_FLAGS) return false;
-  const vectors = device.irqCount(cmd.index);
   if (cmd.start >= vectors || cmd.start + cmd.count > vectors) return false;
   if (!DATA_TYPES.includes(cmd.flags & VFIO_IRQ_SET_DATA_TYPE_MASK)) return false;
   return argsz - HEADER >= irqSetDataLength(cmd.flags, cmd.count);

@@ -16,11 +16,11 @@ import {
   type Request,
 } from '@vfiolab/core';
 import { fail, type Result } from '@vfiolab/uapi';
-import { migrationIoctlRows } from '../ioctl-table.js';
-import type { VfioDevice } from '../vfio-device.js';
+import { migrationIoctlRows } from '../common-ioctls.js';
+import type { CommonDevice } from '../common-device.js';
 import type { Session } from './session.js';
 
-type Device = VfioDevice | undefined;
+type Device = CommonDevice | undefined;
 
 export function* readSession(device: Device, session: Session, length: number): Op<Result<Uint8Array>> {
   const migration = device?.migration;

@@ -19,15 +19,10 @@ import {
   VFIO_MIGRATION_STOP_COPY,
 } from '@vfiolab/uapi';
 import { isPreCopy, nextState, resumes, saves } from './arcs.js';
+import type { DeviceMigration, Walk } from './device-migration.js';
 import { Session } from './session.js';
 
-/** What a request came to: the session whose file is new, and the errno of the arc that failed. */
-export interface Walk {
-  readonly opened: Session | undefined;
-  readonly errno: Errno | undefined;
-}
-
-export class Migration {
+export class Migration implements DeviceMigration {
   readonly features = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY;
   state = VFIO_DEVICE_STATE_RUNNING;
   session: Session | undefined;

@@ -40,6 +40,16 @@ export class Session {
     if (initial) this.initialLeft = this.stream.length;
   }
 
+  /** Adds bytes of a state that is saved in parts. */
+  append(part: Uint8Array): void {
+    this.stream = concat(this.stream, part);
+  }
+
+  /** The first of the bytes that wait. */
+  first(length: number): Uint8Array {
+    return this.stream.subarray(0, length);
+  }
+
   read(length: number): Uint8Array {
     const bytes = this.stream.slice(0, length);
     this.stream = this.stream.slice(bytes.length);

@@ -37,6 +37,7 @@ export class World {
     [groupsApi.vfTokenSet.name, ({ token }) => void this.tokens.push(token)],
     [groupsApi.groupUse.name, () => (this.claims++, ok(undefined))],
     [groupsApi.groupUnuse.name, () => void this.claims--],
+    [groupsApi.filesLeft.name, () => undefined],
     [groupsApi.resetReach.name, () => ok(this.reach)],
     [groupsApi.hotReset.name, (args) => (this.hotResets.push(args), ok(undefined))],
     [deviceApi.hotReset.name, (args) => (this.hotResets.push(args), ok(undefined))],

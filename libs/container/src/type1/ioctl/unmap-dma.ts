@@ -27,7 +27,8 @@ type Cmd = StructOf<typeof vfio_iommu_type1_dma_unmap>;
 
 /**
  * `size` comes back as the bytes of the mappings concerned. EINVAL: argsz, flags, size, alignment, bitmap; on v2 also a range
- * that cuts a mapping, and an address that is invalid already; EOVERFLOW: it wraps; EFAULT: the bitmap.
+ * that cuts a mapping, and an address that is invalid already; EBUSY: VADDR with a mediated device in the container;
+ * EOVERFLOW: it wraps; EFAULT: the bitmap.
  */
 export function* unmapDma(call: IoctlCall<Type1, typeof vfio_iommu_type1_dma_unmap>, cmd: Cmd): Op<IoctlResult> {
   const { file: type1, user } = call;
@@ -35,6 +36,7 @@ export function* unmapDma(call: IoctlCall<Type1, typeof vfio_iommu_type1_dma_unm
   const bitmap = readBitmap(call, cmd);
   if (!bitmap.ok) return bitmap;
   yield type1.lock.writing;
+  if (cmd.flags & VFIO_DMA_UNMAP_FLAG_VADDR && type1.emulated.length > 0) return fail('EBUSY');
   const judged = judgeRange(type1, cmd, bitmap.value);
   if (!judged.ok) return judged;
   const { first, end } = judged.value;
