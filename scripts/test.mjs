@@ -23,6 +23,9 @@ const tests = node([
   '--no-warnings',
   '--experimental-vm-modules',
   'node_modules/jest/bin/jest.js',
+  // Jest leaves a processor free by itself; a worker that has grown is replaced by a fresh one.
+  '--maxWorkers=100%',
+  '--workerIdleMemoryLimit=1500MB',
   '--json',
   `--outputFile=${results}`,
   ...process.argv.slice(2),
