@@ -1,3 +1,4 @@
+import { mayAnswer } from './documented.js';
 import { fuzz } from './fuzz.js';
 import { fuzzDevice } from './fuzz-device.js';
 import { boot } from './machine.js';
@@ -25,6 +26,11 @@ it('the same of the cdev of a function, bound or not', async () => {
   for (const name of ['VFIO_DEVICE_BIND_IOMMUFD', 'VFIO_DEVICE_ATTACH_IOMMUFD_PT', 'VFIO_DEVICE_GET_INFO'])
     expect([name, report.answers.get(`${name} ok`) ?? 0]).not.toEqual([name, 0]);
 });
+
+it.each([
+  ['VFIO_DEVICE_ATTACH_IOMMUFD_PT', 'ENOSPC', 'a PASID that no allocator hands out (fuzz, seed 2)'],
+  ['IOMMU_HWPT_ALLOC', 'ENOSPC', 'no domain id left in the IOMMU'],
+] as const)('%s may answer %s: %s', (name, errno) => expect(mayAnswer(name, errno)).toBe(true));
 
 it('the same seed makes the same calls', async () => {
   const run = async () => fuzz({ world: await boot({ kind: 'mock' }), profile: '7.2', calls: 300, seed: 5 });
