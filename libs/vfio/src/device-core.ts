@@ -2,8 +2,8 @@
  * The core of the device service: one device, from the moment a vfio driver is bound to it until it is unbound: a PCI
  * function with vfio-pci, or a mediated device.
  *
- * Words: a *file* is one open of the device, of its cdev or through its group; it may be held under several capabilities (grants) and is *released*
- * when the last of them is closed.
+ * Words: a *file* is one open of the device, of its cdev or through its group; it may be held under several capabilities
+ * (grants) and is *released* when the last of them is closed.
  * Rule (E9, I46): release quiets the function first, then detaches it, then leaves the iommufd, which gives up DMA
  * ownership, and only then lets go of the group. Nothing of it is skipped, whoever closes and for whatever reason.
  */

@@ -1,4 +1,4 @@
-/** What `groups` asks of a device's actor, besides the system calls that clients make (`sys`). */
+/** What the other services ask of a device's actor, besides the system calls that clients make (`sys`); each method says who. */
 import {
   api,
   bool,
@@ -64,8 +64,7 @@ export const deviceApi = api('device', {
   /**
    * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
    * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has
-   * no IOMMU. ENODEV: it is being unbound, and
-   * what the first open meets.
+   * no IOMMU. ENODEV: it is being unbound, and what the first open meets.
    */
   openInGroup: method(34, message({ client: str, context: num }), result(newFile), { entropy: true }),
   /**

@@ -1,4 +1,4 @@
-/** What the device service asks of `iommufd`, besides the system calls that clients make (`sys`). */
+/** What device, groups and iommu ask of `iommufd`, besides the system calls that clients make (`sys`). */
 import {
   api,
   bool,

@@ -4,7 +4,6 @@
  * Rule: a request walks arc by arc and stays where one fails. A stopped device starts nothing and is changed by nothing, but
  * its registers answer.
  */
-import { type ByteReader, type ByteWriter, Lock } from '@vfiolab/core';
 import type { MigratableModel } from '@vfiolab/devices';
 import {
   type Errno,
@@ -12,26 +11,17 @@ import {
   ok,
   type Result,
   VFIO_DEVICE_STATE_RESUMING,
-  VFIO_DEVICE_STATE_RUNNING,
   VFIO_DEVICE_STATE_STOP_COPY,
-  VFIO_MIGRATION_P2P,
-  VFIO_MIGRATION_PRE_COPY,
-  VFIO_MIGRATION_STOP_COPY,
 } from '@vfiolab/uapi';
 import { isPreCopy, nextState, resumes, saves } from './arcs.js';
 import type { DeviceMigration, Walk } from './device-migration.js';
-import { Session } from './session.js';
+import { MigrationState } from './migration-state.js';
+import type { Session } from './session.js';
 
-export class Migration implements DeviceMigration {
-  readonly features = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY;
-  state = VFIO_DEVICE_STATE_RUNNING;
-  session: Session | undefined;
-  /** The client knows the flags of VFIO_MIG_GET_PRECOPY_INFO. */
-  precopyInfo2 = false;
-  /** Held by requests for a state. */
-  readonly lock = new Lock();
-
-  constructor(private readonly model: MigratableModel) {}
+export class Migration extends MigrationState implements DeviceMigration {
+  constructor(private readonly model: MigratableModel) {
+    super();
+  }
 
   get imageBytes(): number {
     return this.model.imageBytes;
@@ -61,27 +51,13 @@ export class Migration implements DeviceMigration {
     return ok(opened);
   }
 
-  private begin(direction: Session['direction']): Session {
-    return (this.session = new Session(direction, this.imageBytes));
-  }
-
-  private end(): void {
-    if (this.session) this.session.ended = true;
-    this.session = undefined;
-  }
-
   /** False: what came is no state of this device. */
   private load(): boolean {
     const image = this.session!.received;
     return image !== undefined && this.model.load(image);
   }
 
-  /** Reset and last close lead back to running from everywhere (semantics D9.6, D9.7). */
-  restart(): void {
-    this.end();
-    this.state = VFIO_DEVICE_STATE_RUNNING;
-  }
-
+  /** The last close leads back to running, too (semantics D9.7). */
   close(): void {
     this.restart();
     this.precopyInfo2 = false;
@@ -124,23 +100,8 @@ export class Migration implements DeviceMigration {
     return ok({ initial: session.initialLeft, dirty, anew });
   }
 
-  encode(w: ByteWriter): void {
-    w.u8(this.state);
-    w.bool(this.precopyInfo2);
-    w.bool(this.session !== undefined);
-    this.session?.encode(w);
-  }
-
-  decode(r: ByteReader): void {
-    this.state = r.u8();
-    this.precopyInfo2 = r.bool();
-    this.session = r.bool() ? Session.decode(r) : undefined;
-  }
-
-  check(): string[] {
-    const wanted = saves(this.state) ? 'save' : resumes(this.state) ? 'resume' : undefined;
-    return this.session?.direction === wanted
-      ? []
-      : [`D9.3: state ${this.state} has session ${this.session?.direction}`];
+  override check(): string[] {
+    const missing = this.direction && !this.session;
+    return missing ? [`D9.3: state ${this.state} has no session`] : super.check();
   }
 }

@@ -6,36 +6,22 @@
  * Rule: the state outlives the last close and its session does not; RESET leads back to RUNNING. Leaving RESUMING loads what
  * came, and needs all of it (EINVAL); so without a session it is refused.
  */
-import { type ByteReader, type ByteWriter, Lock } from '@vfiolab/core';
-import {
-  fail,
-  ok,
-  type Result,
-  VFIO_DEVICE_STATE_RESUMING,
-  VFIO_DEVICE_STATE_RUNNING,
-  VFIO_DEVICE_STATE_STOP_COPY,
-  VFIO_MIGRATION_P2P,
-  VFIO_MIGRATION_PRE_COPY,
-  VFIO_MIGRATION_STOP_COPY,
-} from '@vfiolab/uapi';
+import { fail, ok, type Result, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_STOP_COPY } from '@vfiolab/uapi';
 import { same } from '../byte-arrays.js';
 import { isPreCopy, nextState, resumes, saves } from '../migration/arcs.js';
 import type { DeviceMigration, Walk } from '../migration/device-migration.js';
-import { Session } from '../migration/session.js';
+import { MigrationState } from '../migration/migration-state.js';
+import type { Session } from '../migration/session.js';
 import { PORT_BYTES, type SerialPort } from './serial-port.js';
 
 export const HEADER_BYTES = 24;
 const MAGIC = 0x7e9d09898c3e2c4en;
 
-export class SerialMigration implements DeviceMigration {
-  readonly features = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY;
-  readonly lock = new Lock();
-  state = VFIO_DEVICE_STATE_RUNNING;
-  session: Session | undefined;
-  precopyInfo2 = false;
+export class SerialMigration extends MigrationState implements DeviceMigration {
   private readonly header: Uint8Array;
 
   constructor(private readonly ports: readonly SerialPort[]) {
+    super();
     this.header = new Uint8Array(HEADER_BYTES);
     const view = new DataView(this.header.buffer);
     view.setBigUint64(0, MAGIC, true);
@@ -62,12 +48,9 @@ export class SerialMigration implements DeviceMigration {
     const from = this.state;
     if (resumes(from) || (saves(from) && !saves(next))) this.end();
     this.state = next;
-    if (next === VFIO_DEVICE_STATE_RESUMING) return (this.session = new Session('resume', this.imageBytes));
+    if (next === VFIO_DEVICE_STATE_RESUMING) return this.begin('resume');
     const begins = saves(next) && !this.session && !(isPreCopy(from) && isPreCopy(next));
-    if (begins) {
-      this.session = new Session('save', this.imageBytes);
-      this.session.add(this.header, true);
-    }
+    if (begins) this.begin('save').add(this.header, true);
     if (next === VFIO_DEVICE_STATE_STOP_COPY) for (const { state } of this.ports) this.session!.append(state);
     return begins ? this.session : undefined;
   }
@@ -81,16 +64,6 @@ export class SerialMigration implements DeviceMigration {
       port.load(image.subarray(at, at + PORT_BYTES));
     });
     return true;
-  }
-
-  private end(): void {
-    if (this.session) this.session.ended = true;
-    this.session = undefined;
-  }
-
-  restart(): void {
-    this.end();
-    this.state = VFIO_DEVICE_STATE_RUNNING;
   }
 
   /** The last file is closed. */
@@ -119,25 +92,5 @@ export class SerialMigration implements DeviceMigration {
   precopyInfo(session: Session): Result<{ initial: number; dirty: number; anew: boolean }> {
     if (!isPreCopy(this.state)) return fail('EINVAL');
     return session.ended ? fail('ENODEV') : ok({ initial: session.left, dirty: 0, anew: false });
-  }
-
-  encode(w: ByteWriter): void {
-    w.u8(this.state);
-    w.bool(this.precopyInfo2);
-    w.bool(this.session !== undefined);
-    this.session?.encode(w);
-  }
-
-  decode(r: ByteReader): void {
-    this.state = r.u8();
-    this.precopyInfo2 = r.bool();
-    this.session = r.bool() ? Session.decode(r) : undefined;
-  }
-
-  check(): string[] {
-    const wanted = saves(this.state) ? 'save' : resumes(this.state) ? 'resume' : undefined;
-    const { session } = this;
-    if (!session || (session.direction === wanted && !session.ended)) return [];
-    return [`D9.3: state ${this.state} has session ${session.direction}`];
   }
 }
