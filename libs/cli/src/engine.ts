@@ -6,7 +6,15 @@
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
 import type { Hunt, Hunted, SimResult } from '@vfiolab/sim';
-import type { NatsLab, NatsLabOptions, NatsOptions, ReplayReport, RunMeta, StartOptions } from '@vfiolab/testbed';
+import type {
+  NatsLab,
+  NatsLabOptions,
+  NatsOptions,
+  ReplayReport,
+  RunMeta,
+  StartOptions,
+  SysfsUpdate,
+} from '@vfiolab/testbed';
 
 export type { ReplayedActor, ReplayReport, RunMeta } from '@vfiolab/testbed';
 
@@ -26,6 +34,10 @@ export interface Engine {
   /** Service processes for many hosts. */
   startNatsLab(options: NatsLabOptions): Promise<NatsLab>;
   writeManifest(dir: string, meta: RunMeta, end: RunEnd): Promise<void>;
+  /** Why an export of /sys cannot go there; undefined: it can. */
+  sysfsTarget(out: string): Promise<string | undefined>;
+  /** Shows the /sys of the host that runs there in a folder. Throws when the folder is in use. */
+  exportSysfs(environment: Environment, out: string): Promise<{ update(): Promise<SysfsUpdate> }>;
   replayRun(dir: string, options?: { until?: number }): Promise<ReplayReport>;
   /** A scenario in virtual time. Seed 0 is calm; every other seed draws its own faults. */
   simulate(scenario: Scenario, options: { seed: number }): Promise<SimResult>;
@@ -38,6 +50,8 @@ export const engine: Engine = {
   startNats: async (options) => (await import('@vfiolab/testbed')).startNats(options),
   startNatsLab: async (options) => (await import('@vfiolab/testbed')).startNatsLab(options),
   writeManifest: async (dir, meta, end) => (await import('@vfiolab/testbed')).writeManifest(dir, meta, end),
+  sysfsTarget: async (out) => (await import('@vfiolab/testbed')).sysfsTarget(out),
+  exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),
   replayRun: async (dir, options) => (await import('@vfiolab/testbed')).replayRun(dir, options),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),

@@ -6,6 +6,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from './command.js';
+import type { Engine } from './engine.js';
 
 /** `runs/demo-20260131T120000Z`; with a number behind it when there is one of that second already. */
 function defaultDirectory(title: string, now: Date): string {
@@ -16,6 +17,14 @@ function defaultDirectory(title: string, now: Date): string {
     const dir = n === 1 ? base : `${base}-${n}`;
     if (!existsSync(dir)) return dir;
   }
+}
+
+/** The folder for an export of /sys. Throws UsageError when it is used by something else; `option`: who names it. */
+export async function sysfsDirectory(engine: Engine, option: string, out: string): Promise<string> {
+  const wrong = await engine.sysfsTarget(out);
+  if (wrong !== undefined)
+    throw new UsageError(`${option}: ${wrong}. Name a folder that does not exist yet, or an empty one.`);
+  return out;
 }
 
 /** The folder for a run; whoever starts the run makes it. Throws UsageError when `out` cannot be used. */

@@ -22,6 +22,8 @@ export interface Where {
   readonly durability: Durability;
   /** Server for one process a service; undefined: all in this process. */
   readonly nats: string | undefined;
+  /** Folder that follows the host's /sys. */
+  readonly sysfs?: string | undefined;
 }
 
 export interface FinishedRun {
@@ -57,11 +59,28 @@ export async function runInLab(
     nats === undefined
       ? await engine.startEmbedded({ dir, durability, record: true })
       : await engine.startNats({ dir, durability, url: nats });
-  const { result, end } = await runAndEnd(scenario, environment, observer);
+  const { sysfs } = where;
+  const watching = sysfs === undefined ? observer : followSysfs(engine, environment, sysfs, observer);
+  const { result, end } = await runAndEnd(scenario, environment, watching);
   const mode = nats === undefined ? 'embedded' : 'nats';
   const meta = { title: scenario.title, mode, durability, scenario: readFileSync(scenario.file, 'utf8') } as const;
   if (durability !== 'none') await engine.writeManifest(dir, meta, end);
   return { dir, mode, result, end, seconds: (performance.now() - began) / 1000 };
+}
+
+/** The observer, who also keeps an export of the host's /sys up to date. It is begun when there is a host. */
+function followSysfs(engine: Engine, environment: Environment, out: string, observer: Observer): Observer {
+  let shown: ReturnType<Engine['exportSysfs']> | undefined;
+  const update = async (): Promise<void> => {
+    shown ??= engine.exportSysfs(environment, out);
+    await (await shown).update();
+  };
+  return {
+    hostMade: (host) => observer.hostMade?.(host),
+    stepBegins: (step, call) => observer.stepBegins?.(step, call),
+    stepEnds: (entry) => observer.stepEnds?.(entry),
+    settled: update,
+  };
 }
 
 async function runAndEnd(

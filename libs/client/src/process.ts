@@ -22,6 +22,7 @@ import {
   POLLOUT,
   PROGRAM_PATH,
   type Segment,
+  type SysfsEntry,
   STATUS,
   streamApi,
   sysApi,
@@ -423,6 +424,11 @@ export class Process {
 
   sysfsWrite(path: string, data: string): Promise<Result<number>> {
     return this.link.call(GROUPS, groupsApi.sysfsWrite, { path, data });
+  }
+
+  /** A directory with all that is in it, in one call. */
+  sysfsScan(path: string): Promise<Result<SysfsEntry[]>> {
+    return this.link.call(GROUPS, groupsApi.sysfsScan, { path });
   }
 
   sysfsRead(path: string): Promise<Result<string>> {

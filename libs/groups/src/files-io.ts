@@ -4,11 +4,13 @@
  * Rule: errnos are those of the system calls that a program makes for it (open + read or write, readlink, getdents): a
  * file without read or write permission refuses even root (EACCES), as sysfs does.
  */
-import { type Address, type FileStatus, isOp, type Op } from '@vfiolab/core';
+import { type Address, type FileStatus, isOp, type Op, type SysfsEntry } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { LIMITS } from './limits.js';
 import { isRoot, mayOpen, modeOf, type NodeModes } from './node-modes.js';
 import { type DeviceNode, walk, type Node } from './nodes.js';
+
+const NOTHING = new Uint8Array(0);
 
 /** Bytes that the text has on its way to the kernel. */
 export const byteLength = (text: string): number => new TextEncoder().encode(text).length;
@@ -44,6 +46,34 @@ export function* readFile(root: Node, from: Address, path: string): Op<Result<st
   const shown = node.show();
   return ok(typeof shown === 'string' ? shown : yield* shown);
 }
+
+/** A directory with all that is in it, names in byte order. ENOENT, ENOTDIR. */
+export function* scan(root: Node, from: Address, path: string): Op<Result<SysfsEntry[]>> {
+  const found = walk(root, path, true);
+  if (!found.ok) return found;
+  const dir = found.value;
+  if (dir.kind !== 'dir') return fail('ENOTDIR');
+  const entries: SysfsEntry[] = [];
+  for (const name of dir.names().sort()) {
+    const node = dir.child(name);
+    if (node) entries.push({ name, ...(yield* entryOf(node, from)) });
+  }
+  return ok(entries);
+}
+
+function* entryOf(node: Node, from: Address): Op<Omit<SysfsEntry, 'name'>> {
+  if (node.kind === 'dir') return { kind: 'dir', data: NOTHING };
+  if (node.kind === 'link') return { kind: 'link', data: new TextEncoder().encode(node.target) };
+  if (node.kind === 'device') return { kind: 'file', data: NOTHING };
+  if (node.kind === 'attribute' && (!node.show || (node.rootOnly && !(yield* isRoot(from)))))
+    return { kind: 'file', data: NOTHING };
+  const shown = node.show!();
+  const data = isOp(shown) ? yield* shown : shown;
+  return { kind: 'file', data: bytesOf(data).subarray(0, LIMITS.attribute) };
+}
+
+const bytesOf = (data: string | Uint8Array): Uint8Array =>
+  typeof data === 'string' ? new TextEncoder().encode(data) : data;
 
 /** EINVAL: not a link. */
 export function readLink(root: Node, path: string): Result<string> {
@@ -94,6 +124,7 @@ export function statOf(root: Node, modes: NodeModes, path: string): Result<FileS
 
 /** As sysfs makes its directories and attributes. */
 function fixedMode(node: Node): number {
+  if (node.kind === 'binary') return 0o444;
   if (node.kind !== 'attribute') return 0o755;
   return (node.show ? (node.rootOnly ? 0o400 : 0o444) : 0) | (node.store ? 0o200 : 0);
 }

@@ -111,7 +111,7 @@ const address = (i: number): string => `fffffff0:${pad(i >> 8)}:${pad((i >> 3) &
 
 it('clients may look at files, write to sysfs and change modes, nothing else', () => {
   const open = Object.entries(groupsApi).flatMap(([name, { clients }]) => (clients ? [name] : []));
-  expect(open).toEqual(['resolve', 'sysfsWrite', 'sysfsRead', 'readlink', 'listdir', 'stat', 'chmod']);
+  expect(open).toEqual(['resolve', 'sysfsWrite', 'sysfsRead', 'sysfsScan', 'readlink', 'listdir', 'stat', 'chmod']);
 });
 
 describe('cdev claims', () => {

@@ -34,7 +34,7 @@ import {
 import { fail, ok, type Result, VFIO_TOKEN_UUID_LENGTH } from '@vfiolab/uapi';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
-import { deviceNode, listNames, ownerOf, readFile, readLink, statOf, writeFile } from './files-io.js';
+import { deviceNode, listNames, ownerOf, readFile, readLink, scan, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
 import { type Host, type Passable, passableNamed, passables, type VfioPart } from './host.js';
@@ -81,6 +81,7 @@ export class GroupsCore implements Core {
         chmod: ({ from }, { path, mode }) => this.chmod(from, path, mode),
         sysfsWrite: ({ from }, { path, data }) => writeFile(this.root(), from, path, data),
         sysfsRead: ({ from }, { path }) => readFile(this.root(), from, path),
+        sysfsScan: ({ from }, { path }) => scan(this.root(), from, path),
         readlink: (_req, { path }) => readLink(this.root(), path),
         listdir: (_req, { path }) => listNames(this.root(), path),
         cdevClaim: ({ from }, { bdf }) => this.cdevClaim(from, bdf),

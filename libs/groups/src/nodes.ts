@@ -38,7 +38,12 @@ export interface DeviceNode {
   readonly major: number;
   readonly minor: number;
 }
-export type Node = DirNode | LinkNode | AttributeNode | DeviceNode;
+/** A file of bytes, such as config space. */
+export interface BinaryNode {
+  readonly kind: 'binary';
+  readonly show: () => Uint8Array | Op<Uint8Array>;
+}
+export type Node = BinaryNode | DirNode | LinkNode | AttributeNode | DeviceNode;
 
 /** A directory with fixed names; an entry that answers undefined is not there. */
 export function fixedDir(entries: Readonly<Record<string, () => Node | undefined>>): DirNode {

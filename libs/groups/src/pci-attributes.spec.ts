@@ -42,6 +42,29 @@ test('a window whose address nobody knows is not placed; bridges have more lines
   expect(resourceText({ ...f, headerType: 1 }).split('\n')).toHaveLength(17);
 });
 
+test('the windows of a bridge are those of its registers; one that forwards nothing is zeros', () => {
+  const bridge = new Uint8Array(256);
+  const registers = new DataView(bridge.buffer);
+  registers.setUint16(0x1c, 0x5151, true);
+  registers.setUint32(0x20, 0xf100f000, true);
+  registers.setUint32(0x24, 0x71f16001, true);
+  registers.setUint32(0x28, 0x100, true);
+  registers.setUint32(0x2c, 0x100, true);
+  const windows = (config: Uint8Array) =>
+    resourceText({ ...f, bars: [], headerType: 1, config })
+      .split('\n')
+      .slice(13);
+  expect(windows(bridge)).toEqual([
+    line('5000', '5fff', '101'),
+    line('f0000000', 'f10fffff', '200'),
+    line('10060000000', '10071ffffff', '102201'),
+    NONE,
+  ]);
+  registers.setUint32(0x20, 0x0000fff0, true);
+  expect(windows(bridge)[1]).toBe(NONE);
+  expect(windows(new Uint8Array(256))).toEqual([NONE, NONE, NONE, NONE]);
+});
+
 test('reset_method is not there when there is no method; a function of unknown config space is made with FLR', () => {
   expect(resetMethodText(f, false)).toBeUndefined();
   expect(resetMethodText(f, true)).toBe('bus');

@@ -50,13 +50,52 @@ function line(bar: Bar | undefined, config: Uint8Array | null): string {
 export function resourceText({ bars, config, headerType }: PciFunction): string {
   const own = bars.filter(({ vf }) => !vf);
   const count = headerType === 0 ? WINDOWS : BRIDGE_WINDOWS;
-  return Array.from({ length: count }, (_, i) =>
+  const lines = Array.from({ length: count }, (_, i) =>
     line(
       own.find(({ index }) => index === i),
       config,
     ),
-  ).join('\n');
+  );
+  if (headerType === 1 && config) lines.splice(WINDOWS, 3, ...bridgeWindows(config).map(windowLine));
+  return lines.join('\n');
 }
+
+interface Window {
+  readonly start: bigint;
+  readonly last: bigint;
+  readonly flags: number;
+}
+
+/** Ports, memory and prefetchable memory that a PCI bridge forwards (PCI-to-PCI Bridge 1.2, 3.2.5). */
+function bridgeWindows(config: Uint8Array): Window[] {
+  const view = new DataView(config.buffer, config.byteOffset, config.length);
+  const u16 = (at: number): bigint => BigInt(view.getUint16(at, true));
+  const u32 = (at: number): bigint => BigInt(view.getUint32(at, true));
+  const memory = (at: number) => ({
+    start: (u16(at) & 0xfff0n) << 16n,
+    last: ((u16(at + 2) & 0xfff0n) << 16n) | 0xfffffn,
+  });
+  const [io, wide] = [config[0x1c]!, (config[0x24]! & 0xf) === 1];
+  const ports = {
+    start: (BigInt(io & 0xf0) << 8n) | (io & 1 ? u16(0x30) << 16n : 0n),
+    last: (BigInt(config[0x1d]! & 0xf0) << 8n) | 0xfffn | (io & 1 ? u16(0x32) << 16n : 0n),
+  };
+  const prefetchable = memory(0x24);
+  const upper = { start: wide ? u32(0x28) << 32n : 0n, last: wide ? u32(0x2c) << 32n : 0n };
+  return [
+    { ...ports, flags: IO | (io & 0xf) },
+    { ...memory(0x20), flags: MEM },
+    {
+      start: prefetchable.start | upper.start,
+      last: prefetchable.last | upper.last,
+      flags: MEM | PREFETCH | (wide ? MEM_64 | 1 : 0),
+    },
+  ];
+}
+
+/** A window that begins at 0, or ends before it begins, forwards nothing. */
+const windowLine = ({ start, last, flags }: Window): string =>
+  (start === 0n || last < start ? [0n, 0n, 0n] : [start, last, BigInt(flags)]).map(hex16).join(' ');
 
 /** `reset_method`; undefined: there is none, and no file (trace b060). A function of unknown config space is made with FLR. */
 export function resetMethodText({ config, pcieType }: PciFunction, alone: boolean): string | undefined {

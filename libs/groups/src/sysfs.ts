@@ -8,6 +8,9 @@ import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/co
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
 import { classTree } from './class-dirs.js';
+import { type Branch, branchOf, deviceBranches } from './device-branches.js';
+import { machineDir, nearFiles } from './processors.js';
+import { toolFiles } from './tool-files.js';
 import { devicePath, isAloneOnBus } from './host-topology.js';
 import {
   deviceOfMinor,
@@ -35,6 +38,7 @@ export const sysfsTree = (host: Host): DirNode =>
       const mtty = () => mttyClass(host, links(host));
       return classTree(host, { mdev_bus: mtty, mtty, 'vfio-dev': () => vfioClass(host) });
     },
+    devices: () => branchDir(host, deviceBranches(host.topology), { system: () => machineDir(host.topology) }),
     kernel: () => fixedDir({ iommu_groups: () => groupsDir(host) }),
     module: () => host.parameters.tree(),
   });
@@ -59,12 +63,33 @@ function linkTo(host: Host, device: Device | undefined, up: string): LinkNode | 
 
 const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
 
+/** A directory below /sys/devices that only leads on: to host bridges, root buses, and functions. */
+const branchDir = (host: Host, { below }: Branch, more: Record<string, () => Node> = {}): DirNode =>
+  fixedDir({
+    ...Object.fromEntries([...below].map(([name, branch]) => [name, () => placedDir(host, name, branch)])),
+    ...more,
+  });
+
+function placedDir(host: Host, name: string, branch: Branch): DirNode {
+  const device = host.devices.get(name);
+  return device ? deviceDir(host, device) : branchDir(host, branch);
+}
+
+/** Functions on the bus behind a bridge have their directories in the bridge's. */
+const functionsBehind = (host: Host, { facts }: Device): Record<string, () => Node> =>
+  Object.fromEntries(
+    [...branchOf(host.topology, facts).below].map(([name, branch]) => [name, () => placedDir(host, name, branch)]),
+  );
+
 function deviceDir(host: Host, device: Device): DirNode {
   const { facts } = device;
   const ids = idsOf(facts);
   /** From the device's own directory up to /sys. */
   const up = '../'.repeat(devicePath(host.topology, facts).split('/').length);
   return fixedDir({
+    ...functionsBehind(host, device),
+    ...toolFiles(device),
+    ...nearFiles(host.topology, facts),
     class: () => text(() => hex(ids.class, 6)),
     device: () => text(() => hex(ids.device, 4)),
     driver: () => driverLink(host, device, up),

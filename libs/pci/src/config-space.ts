@@ -62,7 +62,7 @@ export function decodeConfig(bytes: Uint8Array): ConfigFacts | null {
 }
 
 /** Device/port type, bits 7:4 of the Express flags word. */
-const PORT_TYPES: Readonly<Record<number, PcieType>> = {
+export const PORT_TYPES: Readonly<Record<number, PcieType>> = {
   0: 'endpoint',
   1: 'legacy_endpoint',
   4: 'root_port',

@@ -17,6 +17,7 @@ export {
 export { type IommuKind, type IommuUnitFacts, type TopologyInit, Topology } from './topology.js';
 export { type TranslationCaps, translationCaps } from './translation-caps.js';
 export { type ConfigFacts, decodeConfig } from './config-space.js';
+export { configImage } from './config-image.js';
 export { importFixture } from './import-fixture.js';
 export { importLspci } from './import-lspci.js';
 export { importTopology } from './import-topology.js';

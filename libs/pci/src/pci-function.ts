@@ -152,7 +152,16 @@ export function pciFunction(init: PciFunctionInit): PciFunction {
   const address = parseBdf(init.bdf);
   if (!address) throw new TopologyError(`${quote(init.bdf)} is not a PCI address`, origin, 'Expected dddd:bb:dd.f.');
   const f = { ...UNKNOWN, ...facts, ...address, bdf: formatBdf(address) };
-  return { ...f, multifunction: !f.isVf && (f.multifunction || f.fn > 0) };
+  const bars = f.isVf || !f.config ? f.bars : f.bars.map((bar) => withRegister(bar, f.config!));
+  return { ...f, bars, multifunction: !f.isVf && (f.multifunction || f.fn > 0) };
+}
+
+/** What the source did not print of a memory BAR, its register says in its lowest bits. */
+function withRegister(bar: Bar, config: Uint8Array): Bar {
+  const register = config[0x10 + 4 * bar.index];
+  if (bar.kind !== 'mem' || bar.vf || bar.index > 5 || register === undefined) return bar;
+  const { bits, prefetchable } = bar;
+  return { ...bar, bits: bits ?? ((register & 6) === 4 ? 64 : 32), prefetchable: prefetchable ?? (register & 8) !== 0 };
 }
 
 /** Base class and sub-class, e.g. 0x0604 for a PCI bridge; null when unknown. */

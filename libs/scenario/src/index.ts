@@ -2,6 +2,7 @@
 export * from './environment.js';
 export { type Problem, ScenarioError } from './errors.js';
 export { findMachine, machineNames, readMachine } from './machine-file.js';
+export { OPERATOR } from './operator.js';
 export { headline, readScenario, readScenarioFile } from './read.js';
 export {
   type HostMade,

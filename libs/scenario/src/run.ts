@@ -59,6 +59,8 @@ export interface Observer {
   hostMade?(host: HostMade): void;
   stepBegins?(step: Step, call: string): void;
   stepEnds?(entry: TranscriptEntry): void;
+  /** The next step waits for this. */
+  settled?(): Promise<void>;
 }
 
 export async function runScenario(
@@ -152,6 +154,7 @@ class Run {
   async steps(): Promise<ScenarioFailure | undefined> {
     for (const step of this.scenario.steps) {
       const failure = await this.step(step);
+      await this.observer.settled?.();
       if (failure) return failure;
     }
     return undefined;

@@ -26,6 +26,11 @@ export class ConfigSpace {
     this.fixBars();
   }
 
+  /** A copy of the function's own registers. */
+  get registers(): Uint8Array {
+    return this.hardware.slice();
+  }
+
   get command(): number {
     return read16(this.hardware, pci.COMMAND);
   }

@@ -92,6 +92,7 @@ export class DeviceCore implements Core {
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
       probeMdev: (_req, facts) => this.probeMdev(facts),
       mapRegion: (req, args) => this.mapRegion(req, args),
+      configSpace: () => this.pci?.config.registers ?? new Uint8Array(0),
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
       remove: () => this.remove(),

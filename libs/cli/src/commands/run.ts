@@ -3,7 +3,7 @@ import type { Scenario } from '@vfiolab/scenario';
 import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
 import { DURABILITIES, type Durability } from '../engine.js';
 import { Narrator } from '../narrator.js';
-import { runDirectory } from '../run-directory.js';
+import { runDirectory, sysfsDirectory } from '../run-directory.js';
 import { type FinishedRun, isGood, loadScenario, runInLab } from '../run-scenario.js';
 import type { Terminal } from '../terminal.js';
 
@@ -44,6 +44,7 @@ async function inLab(input: Input, { terminal, engine, json }: Context, scenario
     dir: runDirectory(input.text('out'), scenario.title, new Date()),
     durability: durabilityOf(input),
     nats: natsUrl(input.text('nats')),
+    sysfs: input.given('sysfs') ? await sysfsDirectory(engine, '--sysfs', input.text('sysfs')!) : undefined,
   };
   if (where.nats !== undefined && where.durability === 'none')
     throw new UsageError('--nats and --durability none exclude each other: a killed process would come back empty.');
@@ -65,7 +66,7 @@ async function inLab(input: Input, { terminal, engine, json }: Context, scenario
 }
 
 async function inVirtualTime(input: Input, { terminal, engine, json }: Context, scenario: Scenario): Promise<number> {
-  for (const other of ['nats', 'out', 'durability'])
+  for (const other of ['nats', 'out', 'durability', 'sysfs'])
     if (input.given(other))
       throw new UsageError(`--seed and --${other} exclude each other: a simulation keeps nothing and needs no server.`);
   const seed = wholeNumber('seed', input.text('seed')!);
@@ -104,6 +105,7 @@ export const run: Command = {
     nats: { value: 'URL|auto', about: 'one process a service, on this NATS server (auto: start one on loopback)' },
     seed: { value: 'N', about: 'run in virtual time, with the faults of this seed (0: none)' },
     out: { value: 'DIR', about: 'folder for the run; default runs/TITLE-TIME' },
+    sysfs: { value: 'DIR', about: 'show the /sys of the host in this folder, as it is after each step' },
     durability: { value: 'MODE', about: `what the journals survive: ${DURABILITIES.join(', ')}; default process` },
   },
   details: `

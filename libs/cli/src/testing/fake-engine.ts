@@ -24,6 +24,8 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     startNats: answer('startNats'),
     startNatsLab: answer('startNatsLab'),
     writeManifest: answer('writeManifest'),
+    sysfsTarget: answer('sysfsTarget'),
+    exportSysfs: answer('exportSysfs'),
     replayRun: answer('replayRun'),
     simulate: answer('simulate'),
     hunt: answer('hunt'),

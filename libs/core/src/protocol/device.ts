@@ -74,6 +74,8 @@ export const deviceApi = api('device', {
   mapRegion: method(35, message({ token, offset: num, va: num, length: num, prot: u32 }), result(num), {
     clients: true,
   }),
+  /** From groups: config space as the hardware has it, for sysfs. Empty: no function is bound. */
+  configSpace: method(90, nothing, bytes),
   /** From iommu: another device's DMA. Where nothing answers it reads ones, and writes are lost. */
   peerRead: method(36, message({ region: u32, offset: num, length: u32 }), bytes),
   peerWrite: method(37, message({ region: u32, offset: num, data: bytes }), nothing),

@@ -38,6 +38,10 @@ export type FileStatus = ValueOf<typeof fileStatus>;
 const dependent = message({ bdf: str, group: optional(u32), inSet: bool });
 export type Dependent = ValueOf<typeof dependent>;
 
+/** `data`: the first page of a file, or where a link leads. What cannot be read is empty. */
+const sysfsEntry = message({ name: str, kind: oneOf('dir', 'link', 'file'), data: bytes });
+export type SysfsEntry = ValueOf<typeof sysfsEntry>;
+
 export const groupsApi = api('groups', {
   /** A piece of the machine's description (lspci text or fixture), in order. */
   load: method(32, message({ part: u32, text: str }), result(nothing)),
@@ -47,6 +51,8 @@ export const groupsApi = api('groups', {
   resolve: method(34, message({ path: str, flags: u32 }), result(message({ owner: str })), { clients: true }),
   sysfsWrite: method(35, message({ path: str, data: str }), result(u32), { clients: true }),
   sysfsRead: method(36, message({ path: str }), result(str), { clients: true }),
+  /** A directory with all that is in it, for who copies trees. ENOENT, ENOTDIR. */
+  sysfsScan: method(70, message({ path: str }), result(list(sysfsEntry)), { clients: true }),
   readlink: method(37, message({ path: str }), result(str), { clients: true }),
   listdir: method(38, message({ path: str }), result(list(str)), { clients: true }),
   /** stat(2): permission bits, kind of file, device number. ENOENT, ENOTDIR. */
