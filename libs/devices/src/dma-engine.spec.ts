@@ -1,36 +1,10 @@
-import { ByteReader, ByteWriter, type Op } from '@vfiolab/core';
+import { ByteReader, ByteWriter } from '@vfiolab/core';
 import * as reg from './dma-engine.js';
-import { DmaEngine, makeModel, type ModelBus, type Width } from './index.js';
+import { DmaEngine, makeModel, type Width } from './index.js';
+import { HostBus } from './testing/host-bus.js';
 
-/** 64 KiB of memory behind IOVA 0; requests outside do not get through. */
-class TestBus implements ModelBus {
-  readonly memory = new Uint8Array(65536);
-  readonly raised: number[] = [];
-  lowered = 0;
-  /** Looks at the device while a transfer is under way. */
-  during: () => void = () => undefined;
-
-  *dmaRead(iova: bigint, length: number): Op<Uint8Array | undefined> {
-    this.during();
-    const at = Number(iova);
-    return at + length <= this.memory.length ? this.memory.slice(at, at + length) : undefined;
-  }
-  *dmaWrite(iova: bigint, data: Uint8Array): Op<boolean> {
-    this.during();
-    if (Number(iova) + data.length > this.memory.length) return false;
-    this.memory.set(data, Number(iova));
-    return true;
-  }
-  *raise(vector: number): Op<void> {
-    this.raised.push(vector);
-  }
-  lower(): void {
-    this.lowered++;
-  }
-}
-
-const make = (): { bus: TestBus; engine: DmaEngine; write: (at: number, value: bigint, width?: Width) => void } => {
-  const bus = new TestBus();
+const make = (): { bus: HostBus; engine: DmaEngine; write: (at: number, value: bigint, width?: Width) => void } => {
+  const bus = new HostBus();
   const engine = new DmaEngine(bus);
   const write = (at: number, value: bigint, width: Width = 4): void => {
     expect(engine.write(at, width, value).next().done).toBe(true);
@@ -212,6 +186,6 @@ describe('state', () => {
 });
 
 test('a name that no model has', () => {
-  expect(makeModel('teapot', new TestBus())).toBeUndefined();
-  expect(makeModel('', new TestBus())?.name).toBe('dma-engine');
+  expect(makeModel('teapot', new HostBus())).toBeUndefined();
+  expect(makeModel('', new HostBus())?.name).toBe('dma-engine');
 });

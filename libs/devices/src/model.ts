@@ -42,6 +42,12 @@ export interface DeviceModel {
    * such method.
    */
   pageResponse?(success: boolean): Op<void>;
+  /**
+   * What the device stores and keeps without power, for the function's next driver to find. Models that store nothing have
+   * neither of the two.
+   */
+  takeMedia?(): Uint8Array;
+  putMedia?(stored: Uint8Array): void;
   /** Back to the state after power-on. Called only while no `write` is running. */
   reset(): void;
   encode(w: ByteWriter): void;

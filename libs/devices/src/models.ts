@@ -7,6 +7,7 @@ import { BigEndian } from './big-endian.js';
 import { DmaEngine } from './dma-engine.js';
 import { MigratableEngine } from './migratable-engine.js';
 import type { DeviceModel, ModelBus } from './model.js';
+import { Nvme } from './nvme/nvme.js';
 import { PasidDmaEngine } from './pasid-dma-engine.js';
 
 export const DEFAULT_MODEL = 'dma-engine';
@@ -19,6 +20,7 @@ const makers: ReadonlyMap<string, (bus: ModelBus) => DeviceModel> = new Map<stri
   [DEFAULT_MODEL, (bus: ModelBus) => new DmaEngine(bus)],
   [PASID_MODEL, (bus: ModelBus) => new PasidDmaEngine(bus)],
   ['migratable-engine', (bus: ModelBus) => new MigratableEngine(bus)],
+  ['nvme', (bus: ModelBus) => new Nvme(bus)],
   [BIG_ENDIAN_MODEL, (bus: ModelBus) => new BigEndian(BIG_ENDIAN_MODEL, new DmaEngine(bus))],
 ]);
 

@@ -67,6 +67,7 @@ import { type EndpointPhase, VfioDevice } from './vfio-device.js';
 type IoctlReply = ReturnType<typeof failed>;
 
 const FILE_KIND = 'device';
+const NOTHING = new Uint8Array(0);
 const NODE = '/dev/vfio/devices/vfio';
 /** Kinds of drivers in a snapshot. */
 const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
@@ -83,6 +84,8 @@ export class DeviceCore implements Core {
   private readonly made = new MadeFiles();
   /** groups has been told that there are such files, though there is no driver. */
   private lingers = false;
+  /** What the device stores, while no driver is there to hold it. */
+  private media: Uint8Array = NOTHING;
   private readonly released = new Signal();
   private surroundings: Surroundings | undefined;
 
@@ -92,7 +95,7 @@ export class DeviceCore implements Core {
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
       probeMdev: (_req, facts) => this.probeMdev(facts),
       mapRegion: (req, args) => this.mapRegion(req, args),
-      configSpace: () => this.pci?.config.registers ?? new Uint8Array(0),
+      configSpace: () => this.pci?.config.registers ?? NOTHING,
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
       remove: () => this.remove(),
@@ -129,7 +132,10 @@ export class DeviceCore implements Core {
   private probe(facts: FunctionFacts): Result<void> {
     if (this.driver) return fail('EBUSY');
     if (whatIsWrong(facts) !== undefined) return fail('EINVAL');
-    this.driver = new PciDriver(new VfioDevice(facts, this.made));
+    const device = new VfioDevice(facts, this.made);
+    if (this.media.length > 0) device.model.putMedia?.(this.media);
+    this.media = NOTHING;
+    this.driver = new PciDriver(device);
     return ok(undefined);
   }
 
@@ -158,6 +164,7 @@ export class DeviceCore implements Core {
     yield* driver.request();
     while (this.files.size > 0) yield* wait(this.released);
     this.removing = false;
+    this.media = this.pci?.model.takeMedia?.() ?? NOTHING;
     this.driver = undefined;
     if (this.made.size === 0 || this.lingers) return;
     yield* call(GROUPS, groupsApi.filesLeft, { open: true });
@@ -382,6 +389,7 @@ export class DeviceCore implements Core {
     if (view !== 'snapshot') return;
     w.num(this.nextFile);
     w.bool(this.lingers);
+    w.bytes(this.media);
     this.made.encode(w);
   }
 
@@ -397,6 +405,7 @@ export class DeviceCore implements Core {
     }
     this.nextFile = r.num();
     this.lingers = r.bool();
+    this.media = r.bytes().slice();
     this.made.decode(r, this.device?.migration?.session);
     if (this.device) this.tokens.decode(r, (id) => this.files.get(id)!);
   }

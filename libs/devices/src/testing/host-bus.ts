@@ -1,0 +1,40 @@
+/** A bus to memory behind IOVA 0; requests outside of it do not get through. */
+import type { Op } from '@vfiolab/core';
+import type { ModelBus } from '../model.js';
+
+export class HostBus implements ModelBus {
+  readonly memory: Uint8Array;
+  readonly raised: number[] = [];
+  lowered = 0;
+  /** DMA requests so far. */
+  requests = 0;
+  /** Looks at the device while a transfer is under way. */
+  during: () => void = () => undefined;
+
+  constructor(bytes = 65536) {
+    this.memory = new Uint8Array(bytes);
+  }
+
+  *dmaRead(iova: bigint, length: number): Op<Uint8Array | undefined> {
+    this.requests++;
+    this.during();
+    const at = Number(iova);
+    return at + length <= this.memory.length ? this.memory.slice(at, at + length) : undefined;
+  }
+
+  *dmaWrite(iova: bigint, data: Uint8Array): Op<boolean> {
+    this.requests++;
+    this.during();
+    if (Number(iova) + data.length > this.memory.length) return false;
+    this.memory.set(data, Number(iova));
+    return true;
+  }
+
+  *raise(vector: number): Op<void> {
+    this.raised.push(vector);
+  }
+
+  lower(): void {
+    this.lowered++;
+  }
+}
