@@ -1,3 +1,4 @@
+import { deviceAddress } from '@vfiolab/core';
 import { VFIO_DEVICE_SET_IRQS } from '@vfiolab/uapi';
 import { BDFS, type Device, Host, NOTHING } from './support/passthrough.js';
 
@@ -20,7 +21,7 @@ it('99: the ERR eventfd hears of errors, next to whatever interrupts are on', as
   expect(await host.afterwards(p)).toEqual(NOTHING);
 });
 
-it('99: unbinding the driver asks by the REQ eventfd and waits for the close', async () => {
+it('99: unbinding the driver asks by the REQ eventfd every 10 seconds and waits for the close', async () => {
   const host = await Host.boot();
   const [p, admin] = [await host.program('vmm'), await host.program('admin')];
   const d = await p.device();
@@ -31,6 +32,12 @@ it('99: unbinding the driver asks by the REQ eventfd and waits for the close', a
     .sysfsWrite('/sys/bus/pci/drivers/vfio-pci/unbind', BDFS[0])
     .then((done) => (unbound = done.ok ? done.value : done.errno));
   await p.host.run(p.process.link.ports.sleep(1000));
+  expect([await p.count(req), unbound]).toEqual([1, undefined]);
+  await p.host.run(p.process.link.ports.sleep(9500));
+  expect([await p.count(req), unbound]).toEqual([1, undefined]);
+  // Dead when its time came: it asks when it is back.
+  p.host.host.crash(deviceAddress(BDFS[0]), 9_000);
+  await p.host.run(p.process.link.ports.sleep(9_600));
   expect([await p.count(req), unbound]).toEqual([1, undefined]);
   await p.must(p.process.close(d.fd));
   await p.host.run(p.process.link.ports.sleep(100));

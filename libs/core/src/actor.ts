@@ -265,8 +265,15 @@ export class Actor {
       pending.frame = withEpoch(pending.frame, this.machine.epoch);
       this.ports.send(to, pending.frame);
     }
+    if (this.state === 'serving') this.ring(now);
     this.witness();
     if (this.inbox.length > 0) this.schedule();
+  }
+
+  /** Alarms whose time has come are inputs like any other. */
+  private ring(now: number): void {
+    for (const id of this.machine.dueAlarms(now))
+      this.enqueue(BOOT, encodeFrame(this.header(EVENT, bootApi.alarm.id), bootApi.alarm.args, { id }));
   }
 
   /** Tells the lab how far the journal is, at most once a tick. */

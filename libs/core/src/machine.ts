@@ -27,7 +27,7 @@ import {
   STATUS,
   withSeen,
 } from './frame.js';
-import { call, type CallEffect, type Holder, type Lock, type Op, Signal } from './op.js';
+import { call, type CallEffect, type Holder, type Lock, type Op, Signal, type WaitEffect } from './op.js';
 import { bootApi, MAX_INSPECT_LINES, type Registration } from './protocol/boot.js';
 import { Channel, type Pending, Session } from './session.js';
 
@@ -52,6 +52,14 @@ interface Running extends Holder {
   readonly done: (value: unknown) => void;
   readonly name: string;
   started: number;
+}
+/** An op that waits no longer than until a time. */
+interface Alarm {
+  readonly op: Running;
+  readonly signal: Signal;
+  readonly until: number;
+  /** It was told to the actor; it counts when that is journaled. */
+  rung: boolean;
 }
 interface Waiter {
   readonly op: Running;
@@ -102,6 +110,9 @@ export class Machine {
   private readonly channels = new Map<Address, Channel<Waiter>>();
   private readonly ops = new Set<Running>();
   private readonly ready: [Running, unknown][] = [];
+  /** By id, in the order in which they were set. */
+  private readonly alarms = new Map<number, Alarm>();
+  private nextAlarm = 1;
   /** Clients that are gone for good, oldest first: what still arrives from them is refused. */
   private readonly gone = new Set<Address>();
   /** The highest clock heard from each service: sent back to it, so that it notices a lost journal tail. */
@@ -297,15 +308,42 @@ export class Machine {
   }
 
   private event(input: Input, h: FrameHeader): void {
+    if (h.method === bootApi.alarm.id && input.from === BOOT)
+      return this.ring(bootApi.alarm.args.read(payloadOf(input.frame)).id);
     if (h.method !== bootApi.witness.id) return;
     const head = bootApi.witness.args.read(payloadOf(input.frame));
     const known = this.witnessed.get(input.from) ?? NO_HEAD;
     if (head.seq >= known.seq) this.witnessed.set(input.from, head);
   }
 
+  /** The signal may have come first, and the alarm is gone. */
+  private ring(id: number): void {
+    const alarm = this.alarms.get(id);
+    if (!alarm || !this.alarms.delete(id)) return;
+    alarm.signal.unpark(alarm.op);
+    this.ready.push([alarm.op, false]);
+  }
+
+  /** Ids of alarms whose time has come and that nobody was told of yet. */
+  dueAlarms(now: number): number[] {
+    const due = [...this.alarms].filter(([, { until, rung }]) => !rung && until <= now);
+    for (const [, alarm] of due) alarm.rung = true;
+    return due.map(([id]) => id);
+  }
+
+  private park(op: Running, { signal, until }: WaitEffect): void {
+    signal.park(op);
+    if (until !== undefined) this.alarms.set(this.nextAlarm++, { op, signal, until, rung: false });
+  }
+
+  private wake(op: Running): void {
+    for (const [id, alarm] of this.alarms) if (alarm.op === op) this.alarms.delete(id);
+    this.ready.push([op, true]);
+  }
+
   private run(): void {
     for (;;) {
-      if (Signal.anyRaised) for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
+      if (Signal.anyRaised) for (const woken of Signal.takeRaised()) this.wake(woken as Running);
       const next = this.ready.shift();
       if (!next) return;
       this.resume(next[0], next[1]);
@@ -319,7 +357,7 @@ export class Machine {
       const effect = step.value;
       value = undefined;
       if (effect.kind === 'call') return this.send(op, effect);
-      if (effect.kind === 'wait') return effect.signal.park(op);
+      if (effect.kind === 'wait') return this.park(op, effect);
       if (effect.kind === 'unlock') this.release(op, effect.lock);
       else if (!effect.lock.acquire(op, effect.exclusive)) return;
     }
@@ -381,6 +419,7 @@ export class Machine {
     if (!this.idle) throw new Error('a snapshot needs every operation to have ended');
     w.num(this.clock);
     w.u32(this.epoch);
+    w.num(this.nextAlarm);
     sortedEntries(this.sessions, w, (s) => s.encode(w));
     sortedEntries(this.channels, w, (c) => c.encode(w));
     w.list(this.gone, (client) => w.str(client));
@@ -392,6 +431,7 @@ export class Machine {
   decode(r: ByteReader): void {
     this.clock = r.num();
     this.epoch = r.u32();
+    this.nextAlarm = r.num();
     for (const [a, s] of r.list(() => [r.str(), Session.decode(r)] as const)) this.sessions.set(a, s);
     for (const [a, c] of r.list(() => [r.str(), Channel.decode<Waiter>(r)] as const)) this.channels.set(a, c);
     for (const client of r.list(() => r.str())) this.gone.add(client);

@@ -2,7 +2,7 @@
  * Operations: what a core does, written top to bottom.
  *
  * Words: an *op* is a generator; it yields an *effect* when it must wait: for a *call* to another service, for a *lock*,
- * or for a *signal*. The machine resumes it with the answer.
+ * or for a *signal*, with an *alarm* where it must not wait for ever. The machine resumes it with the answer.
  * Rule: an op holds the locks that the kernel would hold while it waits; every lock it still holds is released when it ends.
  */
 import type { Address } from './address.js';
@@ -26,6 +26,8 @@ export interface UnlockEffect {
 export interface WaitEffect {
   readonly kind: 'wait';
   readonly signal: Signal;
+  /** When the alarm rings; undefined: there is none. */
+  readonly until: number | undefined;
 }
 export type Effect = CallEffect | LockEffect | UnlockEffect | WaitEffect;
 
@@ -136,6 +138,12 @@ export class Signal {
     this.waiting.push(holder);
   }
 
+  /** The holder waits no longer. Machine only. */
+  unpark(holder: Holder): void {
+    const at = this.waiting.indexOf(holder);
+    if (at >= 0) this.waiting.splice(at, 1);
+  }
+
   /** Signals raised since the machine last looked. One machine steps at a time, so one set serves all. */
   private static readonly pending = new Set<Signal>();
 
@@ -152,5 +160,18 @@ export class Signal {
 }
 
 export function* wait(signal: Signal): Op<void> {
-  yield { kind: 'wait', signal };
+  yield { kind: 'wait', signal, until: undefined };
+}
+
+/**
+ * Waits for the signal until a time, in ms since the epoch: take it from the request's `now`, the only clock of a core. False:
+ * the time came first. A service that was dead then wakes the op when it is back.
+ */
+export function* waitUntil(signal: Signal, until: number): Op<boolean> {
+  return (yield { kind: 'wait', signal, until }) as boolean;
+}
+
+/** The same without anything to wait for. */
+export function* sleepUntil(until: number): Op<void> {
+  yield* waitUntil(new Signal(), until);
 }

@@ -42,7 +42,7 @@ import {
   sysApi,
   unlock,
   type View,
-  wait,
+  waitUntil,
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
 import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
@@ -68,6 +68,8 @@ type IoctlReply = ReturnType<typeof failed>;
 
 const FILE_KIND = 'device';
 const NOTHING = new Uint8Array(0);
+/** A user who does not let go is asked again after so long. */
+const REQUEST_EVERY_MS = 10_000;
 const NODE = '/dev/vfio/devices/vfio';
 /** Kinds of drivers in a snapshot. */
 const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
@@ -98,7 +100,7 @@ export class DeviceCore implements Core {
       configSpace: () => this.pci?.config.registers ?? NOTHING,
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
-      remove: () => this.remove(),
+      remove: ({ now }) => this.remove(now),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
@@ -156,13 +158,17 @@ export class DeviceCore implements Core {
     return this.driver instanceof PciDriver ? this.driver.device : undefined;
   }
 
-  /** Asks the user to let go, then waits until every file is released (traces b054, b056, b096). */
-  private *remove(): Op<void> {
+  /** Asks the user to let go, again and again, until every file is released (semantics D7; traces b054, b056, b096). */
+  private *remove(now: number): Op<void> {
     const { driver } = this;
     if (!driver || this.removing) return;
     this.removing = true;
     yield* driver.request();
-    while (this.files.size > 0) yield* wait(this.released);
+    for (let again = now + REQUEST_EVERY_MS; this.files.size > 0;) {
+      if (yield* waitUntil(this.released, again)) continue;
+      yield* driver.request();
+      again += REQUEST_EVERY_MS;
+    }
     this.removing = false;
     this.media = this.pci?.model.takeMedia?.() ?? NOTHING;
     this.driver = undefined;

@@ -23,6 +23,8 @@ export const MAX_INSPECT_LINES = 2000;
 export const bootApi = api('boot', {
   /** An actor to itself, first of all: begin under a new instance name. */
   start: method(0xff00, message({ instance: str }), nothing),
+  /** Event of an actor to itself: the time of an alarm has come. */
+  alarm: method(0xff04, message({ id: num }), nothing),
   /** To the lab: give this instance authority. Answers the epoch and the witnessed journal head of the caller. */
   register: method(0xff01, message({ instance: str }), registration),
   /** From a client: the state for people, what is broken in it (asked at rest), and its figures. */

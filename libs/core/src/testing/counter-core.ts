@@ -3,7 +3,7 @@ import type { Address } from '../address.js';
 import type { ByteReader, ByteWriter } from '../bytes.js';
 import { api, forClients, message, method, nothing, num, str } from '../codec.js';
 import { type Core, implement, type MethodTable, methodTable, type Surroundings } from '../core.js';
-import { call, Lock, lockWrite, type Op, Signal, wait } from '../op.js';
+import { call, Lock, lockWrite, type Op, Signal, wait, waitUntil } from '../op.js';
 
 export const counterApi = api('counter', {
   ...forClients({
@@ -11,6 +11,8 @@ export const counterApi = api('counter', {
     /** Adds at a peer, while holding the lock. */
     addAt: method(33, message({ peer: str, n: num }), num),
     waitFor: method(34, message({ atLeast: num }), num),
+    /** The same, for at most so many ms: the total then, reached or not. */
+    waitAtMost: method(38, message({ atLeast: num, ms: num }), num),
     secret: method(35, nothing, str, { entropy: true }),
   }),
   /** Between services only. */
@@ -32,6 +34,7 @@ export class CounterCore implements Core {
         add: (_req, { n }) => this.add(n),
         addAt: (_req, { peer, n }) => this.addAt(peer, n),
         waitFor: (_req, { atLeast }) => this.waitFor(atLeast),
+        waitAtMost: (req, { atLeast, ms }) => this.waitAtMost(atLeast, req.now + ms),
         internal: () => this.total,
         goodbye: (_req, { client }) => this.surroundings!.forget(client),
         secret: (req) => [...req.entropy].map((b) => b.toString(16)).join(''),
@@ -58,6 +61,11 @@ export class CounterCore implements Core {
 
   private *waitFor(atLeast: number): Op<number> {
     while (this.total < atLeast) yield* wait(this.changed);
+    return this.total;
+  }
+
+  private *waitAtMost(atLeast: number, until: number): Op<number> {
+    while (this.total < atLeast) if (!(yield* waitUntil(this.changed, until))) break;
     return this.total;
   }
 
