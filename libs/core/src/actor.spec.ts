@@ -1,7 +1,6 @@
 import { CounterCore, counterApi } from './testing/counter-core.js';
 import { type Frame, TinyNet } from './testing/tiny-net.js';
-import { decodeHeader, encodeEmptyFrame, encodeFrame, EVENT, REPLY, REQUEST, STATUS } from './frame.js';
-import { bootApi } from './protocol/boot.js';
+import { decodeHeader, encodeEmptyFrame, encodeFrame, REPLY, REQUEST, STATUS } from './frame.js';
 import { WINDOW } from './session.js';
 
 function twoCounters(limits = {}): { net: TinyNet; a: CounterCore; b: CounterCore } {
@@ -372,103 +371,5 @@ describe('bounds', () => {
     net.settle();
     await Promise.all(calls);
     expect(a.total).toBe(WINDOW + 10);
-  });
-});
-
-describe('an operation that waits until a time', () => {
-  const start = (net: TinyNet, ms = 100) => {
-    const answer = net.client.call('a', counterApi.waitAtMost, { atLeast: 9, ms });
-    net.settle();
-    return answer;
-  };
-  const answered = async (answer: Promise<number>): Promise<number | undefined> =>
-    Promise.race([answer, Promise.resolve(undefined)]);
-
-  it('goes on when the time has come, and not before', async () => {
-    const { net } = twoCounters();
-    const answer = start(net);
-    net.tick(99);
-    net.settle();
-    expect(await answered(answer)).toBeUndefined();
-    net.tick(1);
-    net.settle();
-    await expect(answer).resolves.toBe(0);
-  });
-
-  it('goes on with what it waits for, and the alarm is gone', async () => {
-    const { net } = twoCounters();
-    const answer = start(net);
-    void net.client.call('a', counterApi.add, { n: 9 });
-    net.settle();
-    await expect(answer).resolves.toBe(9);
-    const { seq } = net.actors.get('a')!;
-    net.tick(200);
-    net.settle();
-    expect(net.actors.get('a')!.seq).toBe(seq);
-  });
-
-  it('whose alarm and signal come together goes on once', async () => {
-    const { net } = twoCounters();
-    const answer = start(net);
-    void net.client.call('a', counterApi.add, { n: 9 });
-    const request = net.wire.pop()!;
-    net.now += 100;
-    net.actors.get('a')!.tick();
-    net.deliver(request);
-    net.settle();
-    expect(net.failures).toEqual([]);
-    expect([0, 9]).toContain(await answer);
-  });
-
-  it('is woken after a crash: at once when the time has come meanwhile, else in time', async () => {
-    for (const [down, left] of [
-      [500, 0],
-      [50, 50],
-    ] as const) {
-      const { net } = twoCounters();
-      const answer = start(net);
-      net.crash('a');
-      net.now += down;
-      net.start('a', new CounterCore());
-      net.tick(left);
-      net.settle();
-      net.tick(3000);
-      net.settle();
-      await expect(answer).resolves.toBe(0);
-    }
-  });
-
-  it('replays to the same state from the journal, and after a snapshot the numbering goes on', async () => {
-    const { net } = twoCounters();
-    const first = start(net);
-    net.tick(100);
-    net.settle();
-    await expect(first).resolves.toBe(0);
-    net.actors.get('a')!.snapshot();
-    const second = start(net, 50);
-    net.crash('a');
-    net.start('a', new CounterCore());
-    net.tick(50);
-    net.settle();
-    net.tick(3000);
-    net.settle();
-    await expect(second).resolves.toBe(0);
-    net.crash('a');
-    net.start('a', new CounterCore());
-    expect(net.failures).toEqual([]);
-    expect(net.actors.get('a')!.machine.idle).toBe(true);
-  });
-
-  it('an alarm that somebody else sends is nothing', async () => {
-    const { net } = twoCounters();
-    const answer = start(net);
-    const frame = encodeFrame(
-      { kind: EVENT, flags: 0, method: bootApi.alarm.id, epoch: 1, id: 0, floor: 0, clock: 1, seen: 0, deadline: 0 },
-      bootApi.alarm.args,
-      { id: 1 },
-    );
-    net.deliver({ from: 'b', to: 'a', frame });
-    net.settle();
-    expect(await answered(answer)).toBeUndefined();
   });
 });

@@ -113,6 +113,8 @@ export class Machine {
   /** By id, in the order in which they were set. */
   private readonly alarms = new Map<number, Alarm>();
   private nextAlarm = 1;
+  /** Time of the input that is being worked on. */
+  private now = 0;
   /** Clients that are gone for good, oldest first: what still arrives from them is refused. */
   private readonly gone = new Set<Address>();
   /** The highest clock heard from each service: sent back to it, so that it notices a lost journal tail. */
@@ -170,6 +172,7 @@ export class Machine {
       throw e;
     }
     this.listen(input.from, header);
+    this.now = input.now;
     if (header.kind === REQUEST) this.request(input, header);
     else if (header.kind === REPLY) this.reply(input, header);
     else this.event(input, header);
@@ -358,9 +361,18 @@ export class Machine {
       value = undefined;
       if (effect.kind === 'call') return this.send(op, effect);
       if (effect.kind === 'wait') return this.park(op, effect);
-      if (effect.kind === 'unlock') this.release(op, effect.lock);
+      if (effect.kind === 'time') value = this.now;
+      else if (effect.kind === 'spawn') this.spawn(op, effect.op);
+      else if (effect.kind === 'unlock') this.release(op, effect.lock);
       else if (!effect.lock.acquire(op, effect.exclusive)) return;
     }
+  }
+
+  private spawn({ name, started }: Running, gen: Op<void>): void {
+    if (this.ops.size >= MAX_OPS) throw new Error(`${name}: more than ${MAX_OPS} operations`);
+    const op: Running = { gen, done: () => undefined, held: [], name, started };
+    this.ops.add(op);
+    this.ready.push([op, undefined]);
   }
 
   private finish(op: Running, value: unknown): void {

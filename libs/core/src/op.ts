@@ -29,7 +29,14 @@ export interface WaitEffect {
   /** When the alarm rings; undefined: there is none. */
   readonly until: number | undefined;
 }
-export type Effect = CallEffect | LockEffect | UnlockEffect | WaitEffect;
+export interface TimeEffect {
+  readonly kind: 'time';
+}
+export interface SpawnEffect {
+  readonly kind: 'spawn';
+  readonly op: Op<void>;
+}
+export type Effect = CallEffect | LockEffect | UnlockEffect | WaitEffect | TimeEffect | SpawnEffect;
 
 export type Op<T> = Generator<Effect, T, unknown>;
 
@@ -164,14 +171,24 @@ export function* wait(signal: Signal): Op<void> {
 }
 
 /**
- * Waits for the signal until a time, in ms since the epoch: take it from the request's `now`, the only clock of a core. False:
- * the time came first. A service that was dead then wakes the op when it is back.
+ * Waits for the signal until a time, in ms since the epoch. False: the time came first. A service that was dead then wakes the
+ * op when it is back.
  */
 export function* waitUntil(signal: Signal, until: number): Op<boolean> {
   return (yield { kind: 'wait', signal, until }) as boolean;
 }
 
-/** The same without anything to wait for. */
-export function* sleepUntil(until: number): Op<void> {
-  yield* waitUntil(new Signal(), until);
+/** The time of the input that the core is working on, in ms since the epoch: the only clock of a core. */
+export function* time(): Op<number> {
+  return (yield { kind: 'time' }) as number;
+}
+
+/** Nothing happens for so long. */
+export function* sleep(ms: number): Op<void> {
+  yield* waitUntil(new Signal(), (yield* time()) + ms);
+}
+
+/** Begins an operation of its own: it goes on when whoever began it has ended, and nobody waits for it. */
+export function* spawn(op: Op<void>): Op<void> {
+  yield { kind: 'spawn', op };
 }

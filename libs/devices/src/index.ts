@@ -1,5 +1,14 @@
 /** The public list of @vfiolab/devices: what a model is, the models, and the DMA engine's registers for its drivers. */
 export * from './dma-engine.js';
+export * as gpu from './gpu.js';
 export * from './pasid-dma-engine.js';
 export { DEFAULT_MODEL, makeModel, modelNames, PASID_MODEL } from './models.js';
-export { type DeviceModel, isMigratable, type MigratableModel, type ModelBus, PENDING, type Width } from './model.js';
+export {
+  type DeviceModel,
+  isMigratable,
+  type MigratableModel,
+  type ModelBus,
+  type ModelFacts,
+  PENDING,
+  type Width,
+} from './model.js';

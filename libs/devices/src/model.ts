@@ -7,6 +7,7 @@
  * function (bus master, MSI enable) and the IOMMU to decide.
  */
 import type { ByteReader, ByteWriter, Op } from '@vfiolab/core';
+import type { SparseMemory } from './sparse-memory.js';
 
 /** Bytes of one access. */
 export type Width = 1 | 2 | 4 | 8;
@@ -26,6 +27,17 @@ export interface ModelBus {
   raise(vector: number): Op<void>;
   /** Deasserts INTx. */
   lower(): void;
+  /**
+   * Does the work after so many ms, while accesses to registers go on: what a device does by itself. It is dropped when the
+   * function is reset or closed before.
+   */
+  later(ms: number, work: () => Op<void>): Op<void>;
+}
+
+/** What a model is told of the function that it sits behind. */
+export interface ModelFacts {
+  /** Bytes of the second memory BAR; 0: there is none. */
+  readonly memoryBytes: number;
 }
 
 export interface DeviceModel {
@@ -42,6 +54,8 @@ export interface DeviceModel {
    * such method.
    */
   pageResponse?(success: boolean): Op<void>;
+  /** What is behind the second memory BAR, from its start on; models without it have nothing there. */
+  readonly memory?: SparseMemory;
   /**
    * What the device stores and keeps without power, for the function's next driver to find. Models that store nothing have
    * neither of the two.

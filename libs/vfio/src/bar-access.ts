@@ -3,8 +3,8 @@
  *
  * Words: an access is cut into *chunks* of 8, 4, 2 or 1 bytes, each naturally aligned; a *hidden* chunk lies in the MSI-X
  * table, which clients do not reach: it reads all ones and writes to it are lost (semantics D2.3).
- * Rule: the model answers behind the first memory BAR, and its registers are the start of it. What is behind them, and
- * behind the other BARs, is hardware that does nothing: it reads 0.
+ * Rule: the model answers behind the first memory BAR, and its registers are the start of it; where it has memory of its own,
+ * that is behind the second. What is behind these is hardware that does nothing: it reads 0.
  */
 import type { Op } from '@vfiolab/core';
 import type { Width } from '@vfiolab/devices';
@@ -54,6 +54,7 @@ export function readBar(device: VfioDevice, bar: Bar, offset: number, length: nu
     const to = chunk.at - offset;
     if (chunk.hidden) out.fill(0xff, to, to + chunk.length);
     else if (!answers(device, bar)) return fail('EIO');
+    else if (device.memoryBar === bar.index) out.set(device.model.memory!.read(chunk.at, chunk.length), to);
     else if (reachesModel(device, bar, chunk.at))
       writeWord(out, to, chunk.length, device.model.read(chunk.at, chunk.length as Width));
   }
@@ -65,6 +66,11 @@ export function* writeBar(device: VfioDevice, bar: Bar, offset: number, data: Ui
   for (const chunk of chunksOf(device, bar, offset, data.length)) {
     if (chunk.hidden) continue;
     if (!answers(device, bar)) return fail('EIO');
+    if (device.memoryBar === bar.index) {
+      const from = chunk.at - offset;
+      device.model.memory!.write(chunk.at, data.subarray(from, from + chunk.length));
+      continue;
+    }
     if (!reachesModel(device, bar, chunk.at) || !device.responds) continue;
     yield* device.model.write(chunk.at, chunk.length as Width, readWord(data, chunk.at - offset, chunk.length));
   }

@@ -40,6 +40,7 @@ import {
   streamApi,
   type Surroundings,
   sysApi,
+  time,
   unlock,
   type View,
   waitUntil,
@@ -100,7 +101,7 @@ export class DeviceCore implements Core {
       configSpace: () => this.pci?.config.registers ?? NOTHING,
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
-      remove: ({ now }) => this.remove(now),
+      remove: () => this.remove(),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
@@ -159,15 +160,16 @@ export class DeviceCore implements Core {
   }
 
   /** Asks the user to let go, again and again, until every file is released (semantics D7; traces b054, b056, b096). */
-  private *remove(now: number): Op<void> {
+  private *remove(): Op<void> {
     const { driver } = this;
     if (!driver || this.removing) return;
     this.removing = true;
     yield* driver.request();
-    for (let again = now + REQUEST_EVERY_MS; this.files.size > 0;) {
+    let again = (yield* time()) + REQUEST_EVERY_MS;
+    while (this.files.size > 0) {
       if (yield* waitUntil(this.released, again)) continue;
       yield* driver.request();
-      again += REQUEST_EVERY_MS;
+      again = (yield* time()) + REQUEST_EVERY_MS;
     }
     this.removing = false;
     this.media = this.pci?.model.takeMedia?.() ?? NOTHING;

@@ -3,7 +3,18 @@
  *
  * Rule (I01): the only way from a model to memory is the call below; without bus master it is not even asked.
  */
-import { call, type FunctionFacts, IOMMU, iommuApi, MAX_DMA, type Op } from '@vfiolab/core';
+import {
+  call,
+  type FunctionFacts,
+  IOMMU,
+  iommuApi,
+  lockRead,
+  MAX_DMA,
+  type Lock,
+  type Op,
+  sleep,
+  spawn,
+} from '@vfiolab/core';
 import { type ModelBus, PENDING } from '@vfiolab/devices';
 import type { ConfigSpace } from './config-space.js';
 import type { DmaLog } from './dma-log.js';
@@ -18,11 +29,14 @@ export interface FunctionPart {
   readonly facts: FunctionFacts;
   readonly log: DmaLog;
   readonly initiates: boolean;
+  readonly memory: Lock;
 }
 
 export class FunctionBus implements ModelBus {
   /** DMA requests dropped because bus master was off, or migration had stopped the function, since the function was opened. */
   refused = 0;
+  /** Grows when the model begins anew: what it had planned before is dropped. */
+  private life = 0;
 
   constructor(
     private readonly bdf: string,
@@ -51,6 +65,22 @@ export class FunctionBus implements ModelBus {
     if (reply.pending) return PENDING;
     if (!reply.fault) this.owner.log.mark(iova, length);
     return !reply.fault;
+  }
+
+  /** The function begins anew. */
+  forget(): void {
+    this.life++;
+  }
+
+  /** Accesses go on meanwhile; a reset waits for the work once it has begun. */
+  *later(ms: number, work: () => Op<void>): Op<void> {
+    yield* spawn(this.after(ms, this.life, work));
+  }
+
+  private *after(ms: number, life: number, work: () => Op<void>): Op<void> {
+    yield* sleep(ms);
+    yield* lockRead(this.owner.memory);
+    if (this.life === life) yield* work();
   }
 
   private mayStart(length: number): boolean {

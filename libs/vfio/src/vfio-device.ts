@@ -96,7 +96,8 @@ export class VfioDevice implements CommonDevice {
     this.config = new ConfigSpace(this.layout);
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
-    this.model = makeModel(facts.model, this.bus)!;
+    const memoryBytes = this.memoryBars[1]?.size ?? 0;
+    this.model = makeModel(facts.model, this.bus, { memoryBytes })!;
     if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
 
@@ -116,11 +117,17 @@ export class VfioDevice implements CommonDevice {
     return this.bound !== undefined || this.shared !== undefined;
   }
 
+  /** The model as after power-on; what it had planned is dropped. */
+  private restartModel(): void {
+    this.bus.forget();
+    this.model.reset();
+  }
+
   /** First open: bus master off, the function reset, config space read anew (semantics D1.1). */
   enable(): void {
     this.config = new ConfigSpace(this.layout);
     this.irqs = new Interrupts(this.config);
-    this.model.reset();
+    this.restartModel();
     this.bus.refused = 0;
     this.inReset = undefined;
   }
@@ -136,7 +143,7 @@ export class VfioDevice implements CommonDevice {
     this.made.killDmabufs();
     this.log.stop();
     this.migration?.close();
-    this.model.reset();
+    this.restartModel();
     yield* unlock(this.memory);
     yield* lockWrite(this.irqs.gate);
     yield* this.irqs.shutDown();
@@ -209,7 +216,7 @@ export class VfioDevice implements CommonDevice {
 
   private resetModel(): void {
     this.migration?.restart();
-    this.model.reset();
+    this.restartModel();
     this.irqs.setLine(false);
   }
 
@@ -270,7 +277,16 @@ export class VfioDevice implements CommonDevice {
 
   /** The BAR behind which the model answers: the first memory BAR. */
   get registerBar(): number | undefined {
-    return this.facts.bars.find((b) => !b.io && b.index < 6)?.index;
+    return this.memoryBars[0]?.index;
+  }
+
+  /** The BAR behind which the model's own memory is: the second one. */
+  get memoryBar(): number | undefined {
+    return this.model.memory && this.memoryBars[1]?.index;
+  }
+
+  private get memoryBars(): readonly Bar[] {
+    return this.facts.bars.filter((b) => !b.io && b.index < 6);
   }
 
   encode(w: ByteWriter, view: View): void {

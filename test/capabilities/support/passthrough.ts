@@ -25,6 +25,7 @@ import {
 
 export const BAR_SIZE = 0x100000;
 export const IO_BAR = 2;
+export const MEMORY_BAR = 4;
 /** File offset of a region. */
 export const region = (index: number): number => index * 2 ** 40;
 export const CONFIG = region(7);
@@ -33,7 +34,15 @@ export const COMMAND = CONFIG + 4;
 export const MAPPED = 7;
 const U32_FD = 4;
 
-const described = (bdf: string, model: string | undefined, config: string | undefined) => ({
+interface Described {
+  readonly model?: string | undefined;
+  /** Config space as a machine had it, in hex. */
+  readonly config?: string | undefined;
+  /** Bytes of a second memory BAR, at MEMORY_BAR. */
+  readonly memory?: number | undefined;
+}
+
+const described = (bdf: string, { model, config, memory }: Described) => ({
   bdf,
   vendor: '0x1234',
   device: '0x11e8',
@@ -43,6 +52,7 @@ const described = (bdf: string, model: string | undefined, config: string | unde
   bars: [
     { index: 0, kind: 'mem', bits: 32, prefetchable: false, size: BAR_SIZE },
     ...(config === undefined ? [{ index: IO_BAR, kind: 'io', size: 32 }] : []),
+    ...(memory === undefined ? [] : [{ index: MEMORY_BAR, kind: 'mem', bits: 64, prefetchable: true, size: memory }]),
   ],
   ...(model !== undefined && { model }),
   ...(config !== undefined && { config }),
@@ -59,13 +69,8 @@ export interface Outcome {
 export class Host {
   private constructor(readonly host: TestHost) {}
 
-  /** `config`: config space as a machine had it, in hex. */
-  static async boot({
-    profile = '7.2',
-    model,
-    config,
-  }: { profile?: string; model?: string; config?: string } = {}): Promise<Host> {
-    const functions = BDFS.map((bdf) => described(bdf, model, config));
+  static async boot({ profile = '7.2', ...description }: { profile?: string } & Described = {}): Promise<Host> {
+    const functions = BDFS.map((bdf) => described(bdf, description));
     const machine = JSON.stringify({ format: 'pci-topology-fixture/1', functions });
     return new Host(await TestHost.boot({ machine, profile }));
   }

@@ -3,7 +3,7 @@ import type { Address } from '../address.js';
 import type { ByteReader, ByteWriter } from '../bytes.js';
 import { api, forClients, message, method, nothing, num, str } from '../codec.js';
 import { type Core, implement, type MethodTable, methodTable, type Surroundings } from '../core.js';
-import { call, Lock, lockWrite, type Op, Signal, wait, waitUntil } from '../op.js';
+import { call, Lock, lockWrite, type Op, Signal, sleep, spawn, wait, waitUntil } from '../op.js';
 
 export const counterApi = api('counter', {
   ...forClients({
@@ -13,6 +13,8 @@ export const counterApi = api('counter', {
     waitFor: method(34, message({ atLeast: num }), num),
     /** The same, for at most so many ms: the total then, reached or not. */
     waitAtMost: method(38, message({ atLeast: num, ms: num }), num),
+    /** Adds after so many ms; answers at once. */
+    addLater: method(39, message({ n: num, ms: num }), nothing),
     secret: method(35, nothing, str, { entropy: true }),
   }),
   /** Between services only. */
@@ -35,6 +37,7 @@ export class CounterCore implements Core {
         addAt: (_req, { peer, n }) => this.addAt(peer, n),
         waitFor: (_req, { atLeast }) => this.waitFor(atLeast),
         waitAtMost: (req, { atLeast, ms }) => this.waitAtMost(atLeast, req.now + ms),
+        addLater: (_req, { n, ms }) => spawn(this.addAfter(n, ms)),
         internal: () => this.total,
         goodbye: (_req, { client }) => this.surroundings!.forget(client),
         secret: (req) => [...req.entropy].map((b) => b.toString(16)).join(''),
@@ -67,6 +70,11 @@ export class CounterCore implements Core {
   private *waitAtMost(atLeast: number, until: number): Op<number> {
     while (this.total < atLeast) if (!(yield* waitUntil(this.changed, until))) break;
     return this.total;
+  }
+
+  private *addAfter(n: number, ms: number): Op<void> {
+    yield* sleep(ms);
+    this.add(n);
   }
 
   encode(w: ByteWriter): void {

@@ -12,7 +12,7 @@ import { Command } from './command.js';
 import { HostData } from './data.js';
 import { ASYNC_EVENTS } from './identify.js';
 import { ioCommand } from './io.js';
-import { Media } from './media.js';
+import type { SparseMemory } from '../sparse-memory.js';
 import { CompletionQueue, SubmissionQueue } from './queues.js';
 import { COMPLETION_BYTES, SUBMISSION_BYTES } from './registers.js';
 
@@ -36,7 +36,7 @@ export class Controller {
 
   constructor(
     readonly bus: ModelBus,
-    readonly media: Media,
+    readonly media: SparseMemory,
     readonly pageShift: number,
   ) {
     this.host = new HostData(bus, pageShift);

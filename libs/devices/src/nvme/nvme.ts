@@ -7,7 +7,7 @@
 import { ByteReader, ByteWriter, type Op } from '@vfiolab/core';
 import type { DeviceModel, ModelBus, Width } from '../model.js';
 import { Controller } from './controller.js';
-import { Media } from './media.js';
+import { newMedia } from './media.js';
 import { CompletionQueue, SubmissionQueue } from './queues.js';
 import * as reg from './registers.js';
 
@@ -16,7 +16,7 @@ const LOW = 0xffff_ffffn;
 export class Nvme implements DeviceModel {
   readonly name = 'nvme';
   readonly registerBytes = reg.REGISTER_BYTES;
-  readonly media = new Media();
+  readonly media = newMedia();
   private cc = 0;
   private aqa = 0;
   private asq = 0n;

@@ -37,4 +37,18 @@ export class HostBus implements ModelBus {
   lower(): void {
     this.lowered++;
   }
+
+  /** Work that waits, with how long it has to. */
+  readonly planned: { readonly ms: number; readonly work: () => Op<void> }[] = [];
+
+  *later(ms: number, work: () => Op<void>): Op<void> {
+    this.planned.push({ ms, work });
+  }
+
+  /** Does the work that was planned first. Answers how long it had to wait. */
+  pass(): number {
+    const { ms, work } = this.planned.shift()!;
+    expect(work().next().done).toBe(true);
+    return ms;
+  }
 }
