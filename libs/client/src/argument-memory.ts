@@ -16,6 +16,10 @@ import {
   type IoctlDef,
   iommufdIoctls,
   type IoctlSet,
+  kvmDeviceIoctls,
+  kvmIoctls,
+  kvmVmIoctls,
+  labIoctls,
   migrationIoctls,
   type PlainIoctlDef,
   type Result,
@@ -40,6 +44,9 @@ const DEFINITIONS: Readonly<Record<string, ReadonlyMap<number, AnyIoctlDef>>> = 
   device: byNumber(deviceIoctls),
   migration: byNumber(migrationIoctls),
   udmabuf: byNumber(udmabufIoctls),
+  kvm: byNumber(kvmIoctls),
+  'kvm-vm': byNumber(kvmVmIoctls, labIoctls),
+  'kvm-device': byNumber(kvmDeviceIoctls),
 };
 
 /** What a request means on a kind of file; undefined when that kind does not know it. */
@@ -132,7 +139,9 @@ async function bringStruct(link: Link, def: IoctlDef, arg: number, segments: Seg
   const made = slots.find((slot) => slot.direction === 'out');
   return {
     segments,
-    fdNumbers: slots.filter((slot) => slot.direction === 'in').flatMap((slot) => numbersAt(bytes, slot)),
+    fdNumbers: slots
+      .filter((slot) => slot.direction === 'in')
+      .flatMap((slot) => numbersAt(slot.va === undefined ? bytes : bytesFrom(segments, Number(slot.va)), slot)),
     returnsFile: made !== undefined || (def.returnsFd?.(cmd) ?? false),
     fdAt: made?.offset,
   };

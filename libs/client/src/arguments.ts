@@ -47,12 +47,15 @@ export function build<S extends AnyStruct>(
   }
   const length = def.struct.size + Math.max(tail.length, room);
   const sizeField = 'argsz' in def.struct.fields ? 'argsz' : 'size';
-  if (plain[sizeField] === undefined) plain[sizeField] = length;
+  if (hasSizeWord(def) && plain[sizeField] === undefined) plain[sizeField] = length;
   const bytes = new Uint8Array(length);
   bytes.set(encode(def.struct, plain as Partial<StructOf<S>>));
   bytes.set(tail, def.struct.size);
   return { arg: SCRATCH, struct: bytes, scratch };
 }
+
+const hasSizeWord = ({ forms }: Pick<IoctlDef, 'forms'>): boolean =>
+  !Object.values(forms).some((form) => form?.tail === 'fixed');
 
 function isPointer(def: AnyIoctlDef, field: string): boolean {
   return def.kind === 'struct' && def.struct.fields[field]?.size === 8;

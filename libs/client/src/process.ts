@@ -58,11 +58,17 @@ const ALWAYS_READY: ReadonlySet<string> = new Set([
   'null',
   'zero',
   'udmabuf',
+  'kvm',
+  'kvm-vm',
+  'kvm-device',
+  'kvm-tce',
 ]);
 /** Files that are read and written at a position. */
 const POSITIONED: ReadonlySet<string> = new Set(['device', 'memfd', 'null', 'zero']);
 /** Files without read and write operations (trace a002). */
-const UNREADABLE: ReadonlySet<string> = new Set(['iommufd', 'container', 'group', 'udmabuf', 'dmabuf']);
+const UNREADABLE: ReadonlySet<string> = new Set([
+  ...['iommufd', 'container', 'group', 'udmabuf', 'dmabuf', 'kvm', 'kvm-vm', 'kvm-device', 'kvm-tce'],
+]);
 /** How often a waiting poll looks again. */
 const POLL_EVERY_MS = 5;
 

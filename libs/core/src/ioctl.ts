@@ -207,6 +207,7 @@ function exactStruct(def: IoctlDef, profile: KernelProfile, { arg, segments }: I
   const form = def.forms[profile];
   const s = segments[0];
   if (!form || s?.va !== arg || s.bytes.length < form.size || form.size !== def.struct.size) return undefined;
+  if (form.tail === 'fixed') return s;
   const size = sizeWord(s.bytes);
   if (form.tail === 'zero') return size === form.size ? s : undefined;
   return form.size === form.minSize && !form.extension && size >= form.size ? s : undefined;

@@ -45,6 +45,13 @@ const present = [...ioctlsByName.values()]
 const checked = present.filter(({ form }) => form.tail === 'zero');
 const lenient = present.filter(({ form }) => form.tail === 'ignored');
 
+const fixed = present.filter(({ form }) => form.tail === 'fixed');
+
+it.each(fixed)('$name on $profile has no size word: exactly its struct is copied', ({ def, profile, form }) => {
+  expect(open(def, profile, argument(form.size, 0))).toBe('ok');
+  expect(open(def, profile, argument(form.size - 1, form.size))).toBe('EFAULT');
+});
+
 describe.each(checked)('$name on $profile (tail must be zero)', ({ def, profile, form }) => {
   const { size, minSize } = form;
   it.each<[string, Uint8Array, Errno | 'ok']>([

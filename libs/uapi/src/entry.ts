@@ -5,6 +5,7 @@
  * minimum EINVAL; bytes beyond the kernel's struct must be zero, else E2BIG; a missing tail reads as zero.
  * VFIO family: copy the minimum (EFAULT), then argsz below it is EINVAL; anything longer is ignored, except for a mode
  * that reads an extension. A definition can put a VFIO ioctl under the iommufd rules (`tail: 'zero'`): binding a cdev is.
+ * Others have no size word at all (`tail: 'fixed'`): KVM's.
  * The one rule: bad input changes nothing; the caller's memory is written only by {@link closeIoctl}.
  */
 import type { AnyStruct, StructOf } from './codec.js';
@@ -54,6 +55,7 @@ export function openIoctl<N extends string, S extends AnyStruct>(
 ): Result<OpenIoctl<S>> {
   const form = def.forms[profile];
   if (form === undefined) return fail(def.fd === 'iommufd' ? refuseUnknown(def.nr, arg, user) : 'ENOTTY');
+  if (form.tail === 'fixed') return openFixed(def, form, arg, user);
   return form.tail === 'zero' ? openChecked(def, form, arg, user) : openLenient(def, form, arg, user);
 }
 
@@ -87,6 +89,17 @@ export function openPlain<N extends string, A extends PlainArg>(
     string: () => readUserString(user, arg),
   };
   return readers[def.arg]();
+}
+
+/** The struct has no size word. */
+function openFixed<S extends AnyStruct>(
+  def: IoctlDef<string, S>,
+  form: IoctlForm<StructOf<S>>,
+  arg: bigint,
+  user: UserMemory,
+): Result<OpenIoctl<S>> {
+  const bytes = copyIn(user, arg, form.size);
+  return bytes.ok ? ok(image(def, form, bytes.value, form.size)) : bytes;
 }
 
 /** Size word first, then the rest; unknown bytes must be zero. */

@@ -72,6 +72,10 @@ export {
   groupIoctls,
   ioctlsByName,
   iommufdIoctls,
+  kvmDeviceIoctls,
+  kvmIoctls,
+  kvmVmIoctls,
+  labIoctls,
   migrationIoctls,
   spaprIoctls,
   type1Ioctls,
@@ -83,6 +87,7 @@ export * from './iommufd-driver.js';
 export * from './iommufd-hwpt.js';
 export * from './iommufd-test.js';
 export * from './iommufd-viommu.js';
+export * from './kvm.js';
 export * from './udmabuf.js';
 export * from './vfio.js';
 export * from './vfio-ccw.js';

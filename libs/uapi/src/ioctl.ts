@@ -14,7 +14,8 @@ import { kernelProfiles } from './profile.js';
  * Which open file takes the ioctl. Numbers are unique only within one kind. `spapr` is a container fd whose backend is
  * SPAPR TCE: it reuses type1's numbers. `migration` is the data fd a migration state change returns.
  */
-export type FdKind = 'iommufd' | 'container' | 'spapr' | 'group' | 'device' | 'migration' | 'udmabuf';
+export type FdKind =
+  'iommufd' | 'container' | 'spapr' | 'group' | 'device' | 'migration' | 'udmabuf' | 'kvm' | 'kvm-vm' | 'kvm-device';
 
 /** powerpc gives "no data" ioctls a direction bit: there every number below is OR-ed with this. */
 export const POWERPC_IOC_NONE = 0x2000_0000;
@@ -32,9 +33,11 @@ export interface UserRange {
 
 /**
  * `count` s32 fd numbers at byte `offset` of the argument. `in` are passed to the kernel, `out` are made by it.
- * `count` is what the struct claims, up to 2^32 - 1: whoever reads them must bound it.
+ * `count` is what the struct claims, up to 2^32 - 1: whoever reads them must bound it. `va`: they are not in the argument but
+ * in memory that it points at, `offset` from there.
  */
 export interface FdSlot {
+  readonly va?: bigint;
   readonly offset: number;
   readonly count: number;
   readonly direction: 'in' | 'out';
@@ -59,8 +62,8 @@ export interface IoctlForm<C = unknown> {
   readonly size: number;
   /** Fewer is EINVAL. */
   readonly minSize: number;
-  /** Bytes beyond `size`: `zero` = must be zero or E2BIG, `ignored` = never looked at. */
-  readonly tail: 'zero' | 'ignored';
+  /** Bytes beyond `size`: `zero` = must be zero or E2BIG, `ignored` = never looked at; `fixed` = there is no size word. */
+  readonly tail: 'zero' | 'ignored' | 'fixed';
   readonly extension?: Extension<C>;
 }
 

@@ -164,6 +164,19 @@ describe('user memory', () => {
   ])('bitmap: %s', (_rule, length, pageSize, expected) => expect(bitmapBytes(length, pageSize)).toBe(expected));
 });
 
+it.each([
+  [1, 1n, 1],
+  [1, 2n, 1],
+  [1, 3n, 2],
+  [1, 4n, 0],
+  [2, 1n, 0],
+])('KVM_SET_DEVICE_ATTR %i, %i reads %i fds where it points', (group, attr, count) => {
+  const cmd = filled(uapi.KVM_SET_DEVICE_ATTR, { group, attr, addr: 0x5000n });
+  const context = { arg: ARG, tail: new Uint8Array(0) };
+  expect(rangesOf(uapi.KVM_SET_DEVICE_ATTR, cmd)).toEqual([['addr', 0x5000n, BigInt(4 * count), 'in']]);
+  expect(uapi.KVM_SET_DEVICE_ATTR.fds!(cmd, context)).toEqual([{ va: 0x5000n, offset: 0, count, direction: 'in' }]);
+});
+
 describe('fd numbers', () => {
   it.each<[string, unknown, unknown]>([
     ['BIND takes the iommufd', fdsOf(uapi.VFIO_DEVICE_BIND_IOMMUFD, {}), [[8, 'in', 1]]],

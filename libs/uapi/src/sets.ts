@@ -10,6 +10,7 @@ import * as feature from './vfio-feature.js';
 import * as group from './vfio-group.js';
 import * as hwpt from './iommufd-hwpt.js';
 import * as info from './vfio-info.js';
+import * as kvm from './kvm.js';
 import * as iommufd from './iommufd.js';
 import * as migration from './vfio-migration.js';
 import * as spapr from './vfio-spapr.js';
@@ -65,9 +66,33 @@ export const migrationIoctls = ioctlsIn(migration) satisfies IoctlSet;
 /** /dev/udmabuf. */
 export const udmabufIoctls = ioctlsIn(udmabuf) satisfies IoctlSet;
 
-/** Every ioctl of VFIO and iommufd by name: for tools that read names (traces, scenarios, command lines). */
+/** /dev/kvm, a VM, and its VFIO device; by what an ioctl of KVM is made on. */
+export const kvmIoctls = {
+  KVM_GET_API_VERSION: kvm.KVM_GET_API_VERSION,
+  KVM_CREATE_VM: kvm.KVM_CREATE_VM,
+  KVM_CHECK_EXTENSION: kvm.KVM_CHECK_EXTENSION,
+} satisfies IoctlSet;
+
+export const kvmVmIoctls = {
+  KVM_CHECK_EXTENSION: kvm.KVM_CHECK_EXTENSION,
+  KVM_CREATE_DEVICE: kvm.KVM_CREATE_DEVICE,
+  KVM_SET_USER_MEMORY_REGION: kvm.KVM_SET_USER_MEMORY_REGION,
+  KVM_CREATE_SPAPR_TCE_64: kvm.KVM_CREATE_SPAPR_TCE_64,
+} satisfies IoctlSet;
+
+export const kvmDeviceIoctls = {
+  KVM_SET_DEVICE_ATTR: kvm.KVM_SET_DEVICE_ATTR,
+  KVM_GET_DEVICE_ATTR: kvm.KVM_GET_DEVICE_ATTR,
+  KVM_HAS_DEVICE_ATTR: kvm.KVM_HAS_DEVICE_ATTR,
+} satisfies IoctlSet;
+
+/** No kernel's: what a guest does that is not there. Made on a VM. */
+export const labIoctls = { VFIOLAB_H_PUT_TCE: kvm.VFIOLAB_H_PUT_TCE } satisfies IoctlSet;
+
+/** Every ioctl of VFIO and iommufd, KVM's for them, and the lab's own by name: for tools that read names (traces, scenarios, command lines). */
 export const ioctlsByName: ReadonlyMap<string, AnyIoctlDef> = new Map<string, AnyIoctlDef>(
-  [iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls].flatMap(
-    (set) => Object.entries<AnyIoctlDef>(set),
-  ),
+  [
+    ...[iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls],
+    ...[kvmIoctls, kvmVmIoctls, kvmDeviceIoctls, labIoctls],
+  ].flatMap((set) => Object.entries<AnyIoctlDef>(set)),
 );
