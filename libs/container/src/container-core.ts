@@ -77,6 +77,7 @@ export class ContainerCore implements Core {
         drop: (_req, { container }) => this.drop(container),
         join: (_req, { container, ...group }) => this.joinGroup(this.existing(container), group),
         leave: (_req, { container, group }) => this.leaveGroup(this.existing(container), group),
+        extension: (_req, { container, extension }) => checkExtension(this.existing(container), this.host, extension),
         ready: (_req, { container }) => (this.existing(container).backend ? ok(undefined) : fail('EINVAL')),
       }),
     );

@@ -130,7 +130,7 @@ describe('binding drivers through sysfs', () => {
     expect(fs.list('/dev/vfio')).toContain('1');
     expect(fs.write(`${PCI}/drivers_probe`, '0000:00:03.0')).toBe(12);
     // BIND through a file that was open before still succeeds, and a dead client must still be told to this device.
-    expect(bench.get('device:0000:00:03_0', groupsApi.cdevClaim, { bdf: '0000:00:03.0' }).ok).toBe(true);
+    expect(bench.get('device:0000:00:03_0', groupsApi.cdevClaim, { bdf: '0000:00:03.0', vm: 0 }).ok).toBe(true);
     expect(bench.get(IOMMUFD, groupsApi.claimDma, { bdf: '0000:00:03.0', context: 1 }).ok).toBe(true);
     expect(bench.get('lab', groupsApi.vfioDevices, undefined)).toContain('0000:00:03.0');
     bench.get(IOMMUFD, groupsApi.releaseDma, { bdf: '0000:00:03.0', context: 1 });

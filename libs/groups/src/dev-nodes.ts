@@ -6,7 +6,7 @@
  */
 import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
 import type { Host, Passable } from './host.js';
-import { KERNEL_BUILDS } from './kernel-build.js';
+import { KERNEL_BUILDS, KVM_MISC } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import type { VfioGroup } from './vfio-group.js';
 import { cdevNamed, cdevNames } from './sysfs.js';
@@ -28,6 +28,15 @@ const IOMMU_NODE: DeviceNode = {
   minor: IOMMU_MINOR,
 };
 
+const KVM_NODE: DeviceNode = {
+  kind: 'device',
+  owner: GROUPS,
+  kvm: true,
+  mode: ROOT_ONLY,
+  major: MISC_MAJOR,
+  minor: KVM_MISC.minor,
+};
+
 const MEM_MAJOR = 1;
 const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
 const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
@@ -35,6 +44,7 @@ const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
 export const devTree = (host: Host): DirNode =>
   fixedDir({
     iommu: () => IOMMU_NODE,
+    kvm: () => (host.setup.kvm ? KVM_NODE : undefined),
     null: () => NULL_NODE,
     udmabuf: () => udmabufNode(host),
     vfio: () => vfioDir(host),

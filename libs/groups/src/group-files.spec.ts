@@ -90,7 +90,14 @@ describe('closing (A3.5)', () => {
     b.heard();
     b.close(token);
     expect(b.heard()).toEqual(['container.leave', 'iommu.attach', 'container.drop']);
-    expect(b.bench.core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, lingering: 0, files: 0 });
+    expect(b.bench.core.figures()).toEqual({
+      ownedGroups: 0,
+      claims: 0,
+      cdevClaims: 0,
+      lingering: 0,
+      files: 0,
+      vms: 0,
+    });
   });
 
   it('waits for the devices of a container: the group stays there, and its node busy, until the last is closed', () => {
@@ -180,7 +187,7 @@ it('a client that ends while it opens a group has none afterwards (found by a ra
 describe('devices that use the group', () => {
   it.each([
     ['another actor', 'device:0000:00:04_0', fail('EPERM')],
-    ['the device itself, in no container', ACTOR, ok(undefined)],
+    ['the device itself, in no container', ACTOR, ok({ vm: 0 })],
   ])('%s', (_who, from, answer) =>
     expect(groupBench().bench.get(from, groupsApi.groupUse, { bdf: BDF, client: CLIENT })).toEqual(answer),
   );

@@ -1,7 +1,7 @@
 /**
  * Open files of /dev/vfio/N: at most one a group, though several clients may hold it (dup, fork).
  *
- * Rule: a file is released when no client has it and no device that was opened through it keeps it (semantics A3.5); its
+ * Rule: a file is released when no client and no VM has it and no device that was opened through it keeps it (semantics A3.5); its
  * group leaves the container then, and only then the node can be opened again.
  */
 import {
@@ -27,6 +27,8 @@ export class GroupFile {
   readonly inUse = new Lock();
   /** No client has it any more. */
   closed = false;
+  /** VMs that hold it. */
+  holders = 0;
 
   constructor(
     readonly id: number,
@@ -85,7 +87,7 @@ export class GroupFiles {
     return ok(undefined);
   }
 
-  /** A device that kept the file has been closed. While a call runs on the file, its close waits for that, and does this. */
+  /** A device or a VM that kept the file has let go. While a call runs on the file, its close waits for that, and does this. */
   *unused(host: Host, file: GroupFile | undefined): Op<void> {
     if (file?.closed && file.inUse.idle) yield* this.release(host, file);
   }
@@ -110,7 +112,7 @@ export class GroupFiles {
     const { group } = file;
     yield* lockWrite(file.inUse);
     yield* lockWrite(group.lock);
-    if (group.file === file && group.users === 0) {
+    if (group.file === file && group.users === 0 && file.holders === 0) {
       yield* dropBacking(group);
       group.file = undefined;
       if (!group.alive) host.vfioGroups.delete(group.minor);

@@ -122,7 +122,9 @@ describe('cdev claims', () => {
     ['iommufd', IOMMUFD, claim.bdf, fail('EPERM')],
     ['a device without vfio-pci', 'device:0000:00:05_0', '0000:00:05.0', fail('ENODEV')],
     ['a device that is not there', 'device:0000:00:1f_0', '0000:00:1f.0', fail('ENODEV')],
-  ])('%s', (_who, from, bdf, answer) => expect(sealedBench().get(from, groupsApi.cdevClaim, { bdf })).toEqual(answer));
+  ])('%s', (_who, from, bdf, answer) =>
+    expect(sealedBench().get(from, groupsApi.cdevClaim, { bdf, vm: 0 })).toEqual(answer),
+  );
 
   it('a release by somebody else, or without a claim, changes nothing', () => {
     const bench = sealedBench();
@@ -146,7 +148,7 @@ describe('the state', () => {
     fs.write('/sys/bus/pci/drivers/vfio-pci/bind', '0000:02:01.0');
     fs.write('/sys/bus/pci/drivers/pci-stub/new_id', 'abcd 1 2 3 4 5');
     bench.get(IOMMUFD, groupsApi.claimDma, { bdf: '0000:00:03.0', context: 7 });
-    bench.get('device:0000:00:03_0', groupsApi.cdevClaim, { bdf: '0000:00:03.0' });
+    bench.get('device:0000:00:03_0', groupsApi.cdevClaim, { bdf: '0000:00:03.0', vm: 0 });
     return bench;
   }
 
@@ -193,9 +195,23 @@ describe('the state', () => {
   });
 
   it('figures count what clients hold, and nothing else', () => {
-    expect(sealedBench().core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, lingering: 0, files: 0 });
-    expect(busy().core.figures()).toEqual({ ownedGroups: 1, claims: 1, cdevClaims: 1, lingering: 0, files: 0 });
-    expect(groupsBench().core.figures()).toEqual({ ownedGroups: 0, claims: 0, cdevClaims: 0, lingering: 0, files: 0 });
+    expect(sealedBench().core.figures()).toEqual({
+      ownedGroups: 0,
+      claims: 0,
+      cdevClaims: 0,
+      lingering: 0,
+      files: 0,
+      vms: 0,
+    });
+    expect(busy().core.figures()).toEqual({ ownedGroups: 1, claims: 1, cdevClaims: 1, lingering: 0, files: 0, vms: 0 });
+    expect(groupsBench().core.figures()).toEqual({
+      ownedGroups: 0,
+      claims: 0,
+      cdevClaims: 0,
+      lingering: 0,
+      files: 0,
+      vms: 0,
+    });
   });
 
   it('forgets a client when the lab says so, and only then', () => {

@@ -37,6 +37,8 @@ import { VFIO_PCI } from './drivers.js';
 import { deviceNode, listNames, ownerOf, readFile, readLink, scan, statOf, writeFile } from './files-io.js';
 import { bindBootDrivers, buildHost } from './host-topology.js';
 import { GroupFiles } from './group-files.js';
+import { KvmFiles } from './kvm/files.js';
+import { answerKvmIoctl } from './kvm/ioctl-table.js';
 import { type Host, type Passable, passableNamed, passables, type VfioPart } from './host.js';
 import { dependentsOf, hotReset, type WantedReset } from './hot-reset.js';
 import { answerGroupIoctl } from './ioctl-table.js';
@@ -65,6 +67,7 @@ export class GroupsCore implements Core {
   readonly methods: MethodTable;
   private readonly text = new MachineText();
   private readonly files = new GroupFiles();
+  private readonly kvm = new KvmFiles();
   /** Undefined until sealed. Not private: tests break invariants through it. */
   host: Host | undefined;
   /** A seal is under way. */
@@ -84,7 +87,7 @@ export class GroupsCore implements Core {
         sysfsScan: ({ from }, { path }) => scan(this.root(), from, path),
         readlink: (_req, { path }) => readLink(this.root(), path),
         listdir: (_req, { path }) => listNames(this.root(), path),
-        cdevClaim: ({ from }, { bdf }) => this.cdevClaim(from, bdf),
+        cdevClaim: ({ from }, { bdf, vm }) => this.cdevClaim(from, bdf, vm),
         cdevRelease: ({ from }, { bdf }) => this.cdevRelease(from, bdf),
         groupUse: ({ from }, { bdf, client }) => this.groupUse(from, bdf, client),
         groupUnuse: ({ from }, { bdf }) => this.groupUnuse(from, bdf),
@@ -99,12 +102,12 @@ export class GroupsCore implements Core {
       }),
       implement(sysApi, {
         open: (req, { path, flags }) => this.open(req, path, flags),
-        close: (req, { token }) => this.files.close(this.host!, token, req.from),
+        close: (req, { token }) => this.close(token, req.from),
         ioctl: (req, args) => this.ioctl(req, args),
         ioctlFile: (req, args) => this.ioctl(req, args),
-        pread: (req, { token }) => fail(this.files.get(token, req.from) ? 'EINVAL' : 'EBADF'),
-        pwrite: (req, { token }) => fail(this.files.get(token, req.from) ? 'EINVAL' : 'EBADF'),
-        grant: (req, { token, to }) => this.files.grant(req, token, to),
+        pread: (req, { token }) => fail(this.isOpen(token, req.from) ? 'EINVAL' : 'EBADF'),
+        pwrite: (req, { token }) => fail(this.isOpen(token, req.from) ? 'EINVAL' : 'EBADF'),
+        grant: (req, { token, to }) => (this.kvm.get(token, req.from) ? this.kvm : this.files).grant(req, token, to),
         clientGone: (req, { client }) => this.clientGone(req.from, client),
       }),
     );
@@ -161,23 +164,37 @@ export class GroupsCore implements Core {
     yield* this.files.enter(req.from);
     const node = deviceNode(this.root(), path);
     if (!node.ok) return node;
-    const { group } = node.value;
-    if (!group) return fail('ENXIO');
+    const { group, kvm } = node.value;
+    if (!group && !kvm) return fail('ENXIO');
     if (!(yield* mayOpen(req.from, modeOf(this.modes(), path, node.value), flags))) return fail('EACCES');
-    return yield* this.files.open(this.host!, req, group);
+    return group ? yield* this.files.open(this.host!, req, group) : this.kvm.make(req, 'kvm');
   }
 
   private *ioctl(req: Request, args: IoctlArgs): Op<IoctlReply> {
     yield* this.files.enter(req.from);
-    const file = this.files.get(args.token, req.from);
-    return file ? yield* answerGroupIoctl(this.host!, file, req, args) : failed('EBADF');
+    const { files, kvm, host } = this;
+    const file = files.get(args.token, req.from);
+    if (file) return yield* answerGroupIoctl(host!, file, req, args);
+    const ofKvm = kvm.get(args.token, req.from);
+    return ofKvm ? yield* answerKvmIoctl({ host: host!, kvm, files }, ofKvm, req, args) : failed('EBADF');
+  }
+
+  private isOpen(token: string, client: Address): boolean {
+    return (this.files.get(token, client) ?? this.kvm.get(token, client)) !== undefined;
+  }
+
+  private close(token: string, client: Address): Op<Result<void>> {
+    const { files, kvm, host } = this;
+    return kvm.get(token, client) ? kvm.close(host!, files, token, client) : files.close(host!, token, client);
   }
 
   /** From now on the machine refuses what the client asks. */
   private *clientGone(from: Address, client: Address): Op<void> {
     if (from !== LAB) return;
     this.surroundings.forget(client);
-    if (this.host) yield* this.files.endOf(this.host, client);
+    if (!this.host) return;
+    yield* this.files.endOf(this.host, client);
+    yield* this.kvm.endOf(this.host, this.files, client);
   }
 
   private passable(name: string): Passable | undefined {
@@ -190,18 +207,28 @@ export class GroupsCore implements Core {
   }
 
   /** The ioctl that opens the device holds the group's lock all the while. */
-  private *groupUse(from: Address, bdf: string, client: Address): Op<Result<undefined>> {
+  private *groupUse(from: Address, bdf: string, client: Address): Op<Result<{ vm: number }>> {
     const vfio = this.ofActor(from, bdf);
     if (!vfio) return fail('EPERM');
     const used = yield* useGroup(vfio.group, client);
-    if (used.ok) vfio.inUse = true;
-    return used;
+    if (!used.ok) return used;
+    vfio.inUse = true;
+    vfio.vm = vfio.group.vm;
+    return ok({ vm: vfio.vm });
+  }
+
+  /** The device does not keep its VM any more. */
+  private letVmGo(vfio: VfioPart): void {
+    const vm = this.host!.vms.get(vfio.vm);
+    vfio.vm = 0;
+    this.kvm.forget(this.host!, vm);
   }
 
   private *groupUnuse(from: Address, bdf: string): Op<void> {
     const vfio = this.ofActor(from, bdf);
     if (!vfio) return;
     vfio.inUse = false;
+    this.letVmGo(vfio);
     const { group } = vfio;
     if (group.backing.kind !== 'container') return;
     group.backing.users--;
@@ -212,18 +239,21 @@ export class GroupsCore implements Core {
    * A cdev is being bound: EPERM for anyone but the device's own actor, ENODEV when no vfio driver is bound. A device that
    * is being removed may still be bound by who has it open (b056). EBUSY: the group is open (A3.2).
    */
-  private cdevClaim(from: Address, bdf: string): Result<undefined> {
+  private cdevClaim(from: Address, bdf: string, vm: number): Result<undefined> {
     if (deviceOf(from) !== bdf) return fail('EPERM');
     const device = this.passable(bdf);
     if (!device?.vfio) return fail('ENODEV');
     if (device.vfio.group.file) return fail('EBUSY');
     device.cdevClaims++;
+    device.vfio.vm = vm;
     return ok(undefined);
   }
 
   private cdevRelease(from: Address, bdf: string): void {
     const device = deviceOf(from) === bdf ? this.passable(bdf) : undefined;
-    if (device && device.cdevClaims > 0) device.cdevClaims--;
+    if (!device || device.cdevClaims === 0) return;
+    device.cdevClaims--;
+    if (device.vfio) this.letVmGo(device.vfio);
   }
 
   /** EPERM: not the device's own actor; else see matchToken. */
@@ -281,12 +311,17 @@ export class GroupsCore implements Core {
   encode(w: ByteWriter, view: View): void {
     const { host } = this;
     w.bool(host !== undefined);
-    if (view === 'meaning') return host && encodeMeaning(w, host);
+    if (view === 'meaning') {
+      if (!host) return;
+      encodeMeaning(w, host);
+      return this.kvm.encode(w, host, view);
+    }
     w.list(this.text.all, (piece) => w.str(piece));
     if (!host) return;
     encodeSetup(w, host.setup);
     encodeHost(w, host);
     this.files.encode(w);
+    this.kvm.encode(w, host, view);
   }
 
   decode(r: ByteReader): void {
@@ -297,15 +332,17 @@ export class GroupsCore implements Core {
     if (typeof host === 'string') throw new Error(`the snapshot's machine cannot be built any more: ${host}`);
     decodeHost(r, host);
     this.files.decode(r, host);
+    this.kvm.decode(r, host);
     this.host = host;
   }
 
   check(): string[] {
-    return this.host ? [...brokenInvariants(this.host), ...this.files.check(this.host)] : [];
+    const { host } = this;
+    return host ? [...brokenInvariants(host), ...this.files.check(host), ...this.kvm.check(host)] : [];
   }
 
   figures(): Record<string, number> {
-    return { ...figuresOf(this.host), files: this.files.size };
+    return { ...figuresOf(this.host), files: this.files.size + this.kvm.size, vms: this.host?.vms.size ?? 0 };
   }
 
   describe(): string[] {

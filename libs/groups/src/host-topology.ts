@@ -21,6 +21,7 @@ import {
 import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
 import type { Device, Host, IommuGroup } from './host.js';
 import { IOMMU_KINDS } from './iommu-kinds.js';
+import type { Vm } from './kvm/vm.js';
 import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
 import { takeAtBoot } from './ownership.js';
@@ -44,7 +45,8 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const parameters = new ModuleParameters(setup);
     const vfioGroups = new Map<number, VfioGroup>();
     const empty = { mdevs: new Map<string, Mdev>(), lingering: new Set<string>(), modes: new Map<string, number>() };
-    const rest = { drivers, parameters, vfioGroups, tainted: false, rescan: new Lock() };
+    const vms = new Map<number, Vm>();
+    const rest = { vms, drivers, parameters, vfioGroups, tainted: false, rescan: new Lock() };
     return { ...fixed, ...empty, ...rest, devices, groups };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;

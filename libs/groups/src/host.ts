@@ -9,6 +9,7 @@
 import { Lock, type HostSetup } from '@vfiolab/core';
 import type { KernelProfile, PciFunction, Topology } from '@vfiolab/pci';
 import type { DriverTable } from './drivers.js';
+import type { Vm } from './kvm/vm.js';
 import type { Mdev } from './mdev.js';
 import type { VfioGroup } from './vfio-group.js';
 import type { ModuleParameters } from './module-parameters.js';
@@ -43,12 +44,14 @@ export interface VfioPart {
   readonly group: VfioGroup;
   /** It is open through its group. */
   inUse: boolean;
+  /** The VM that it keeps while it is open; 0: none. */
+  vm: number;
   /** Of a PF: what it and its VFs are opened with; undefined: nobody knows it (semantics A3.7). */
   token: Uint8Array | undefined;
 }
 
 /** What nobody has opened yet. */
-export const UNUSED = { inUse: false, token: undefined };
+export const UNUSED = { inUse: false, vm: 0, token: undefined };
 
 /** SR-IOV of a PF. */
 export interface VirtualFunctions {
@@ -103,6 +106,8 @@ export interface Host {
   tainted: boolean;
   /** By minor: those with devices, and dead ones that somebody has open. */
   readonly vfioGroups: Map<number, VfioGroup>;
+  /** By number, in the order in which they were made. */
+  readonly vms: Map<number, Vm>;
   readonly profile: KernelProfile;
   /** Lines of /proc/iomem, where the description has them for this release. */
   readonly memoryMap: readonly string[] | undefined;

@@ -69,7 +69,8 @@ function brokenVfioGroup(host: Host, group: VfioGroup): string[] {
   if (!alive && !file) broken.push(`A3.1: vfio group ${minor} is dead and nobody has it open`);
   if (!file && backing.kind !== 'none')
     broken.push(`A3.5: vfio group ${minor} is in a container and nobody has it open`);
-  if (file?.closed && users === 0) broken.push(`A3.5: vfio group ${minor} is open and nobody keeps it so`);
+  if (file?.closed && users === 0 && file.holders === 0)
+    broken.push(`A3.5: vfio group ${minor} is open and nobody keeps it so`);
   const { owner } = iommuGroup;
   if (backing.kind === 'container' && hasIommu(iommuGroup))
     if (owner.kind !== 'container' || owner.container !== backing.container)

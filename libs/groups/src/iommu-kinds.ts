@@ -4,6 +4,7 @@
  * Rule: a difference between kinds is a row here, never a comparison of names.
  */
 import type { EndpointUnit } from '@vfiolab/pci';
+import type { KvmArch } from './kvm/arch.js';
 
 export interface IommuKindTraits {
   /** False: no function is behind an IOMMU and no group exists. */
@@ -24,6 +25,8 @@ export interface IommuKindTraits {
   readonly msiAddress: bigint;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
+  /** The processors of its machines; `x86` when left out. */
+  readonly kvm?: KvmArch;
   /** The model behind functions; `dma-engine` when left out. */
   readonly model?: string;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
@@ -51,6 +54,7 @@ const X86: IommuKindTraits = {
 const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
+  kvm: 'arm64',
   separatesStreams: true,
   translates: true,
   translatesMsi: true,
@@ -63,6 +67,7 @@ const ARM: IommuKindTraits = {
 
 /** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
 const POWER: IommuKindTraits = {
+  kvm: 'power',
   translates: true,
   isolatesMsi: false,
   defaultDomain: 'unknown',

@@ -25,6 +25,9 @@ const OLDEST: readonly MiscDevice[] = [
 ];
 const VFIO: MiscDevice = { name: 'vfio', minor: 196 };
 
+/** Of a module that is loaded last, where the host can run guests. */
+export const KVM_MISC: MiscDevice = { name: 'kvm', minor: 232 };
+
 const CLASSES_6_12 = [
   ...['bdi', 'block', 'devlink', 'iommu', 'mdev_bus', 'mei', 'mem', 'misc', 'mtty', 'net', 'nvme', 'nvme-generic'],
   ...['nvme-subsystem', 'pci_bus', 'thermal', 'tty', 'vfio', 'vfio-dev', 'virtio-ports'],

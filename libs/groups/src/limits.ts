@@ -12,6 +12,8 @@ export const LIMITS = {
   name: 255,
   /** A sysfs write hands at most one page to the attribute and answers how much it took. */
   attribute: 4096,
+  /** Files that the VFIO device of a VM holds (ENOMEM beyond). */
+  heldByVm: 4096,
   /** Ids added to one driver through new_id (ENOMEM beyond). */
   dynamicIds: 1024,
 } as const;

@@ -28,11 +28,12 @@ export interface AttributeNode {
   /** Only root may read it. */
   readonly rootOnly?: boolean;
 }
-/** A character device, of user and group root, and the actor that opens it; `group`: what it opens at this one. */
+/** A character device, of user and group root, and the actor that opens it; `group`, `kvm`: what it opens at this one. */
 export interface DeviceNode {
   readonly kind: 'device';
   readonly owner: Address;
   readonly group?: VfioGroup;
+  readonly kvm?: boolean;
   /** Permission bits that the kernel gives it. */
   readonly mode: number;
   readonly major: number;

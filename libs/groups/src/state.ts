@@ -37,6 +37,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     w.num(mdev.vfio!.group.minor);
     w.num(mdev.cdevClaims);
     w.bool(mdev.vfio!.inUse);
+    w.num(mdev.vfio!.vm);
   });
   for (const { name, dynamicIds } of host.drivers.all()) {
     w.str(name);
@@ -46,6 +47,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     writeBinding(w, device);
     w.num(device.vfio?.group.minor ?? 0);
     w.bool(device.vfio?.inUse ?? false);
+    w.num(device.vfio?.vm ?? 0);
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
   }
@@ -169,10 +171,12 @@ function writeVfioGroup(w: ByteWriter, group: VfioGroup): void {
   if (file) {
     w.num(file.id);
     w.bool(file.closed);
+    w.num(file.holders);
   }
   w.u8(BACKINGS.indexOf(backing.kind));
   w.num(backing.kind === 'container' ? backing.container : backing.kind === 'iommufd' ? backing.context : 0);
   w.num(users);
+  w.num(group.vm);
 }
 
 function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
@@ -185,10 +189,12 @@ function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
   if (r.bool()) {
     group.file = new GroupFile(r.num(), group);
     group.file.closed = r.bool();
+    group.file.holders = r.num();
   }
   const kind = BACKINGS[r.u8()];
   const number = r.num();
   const users = r.num();
+  group.vm = r.num();
   if (kind === 'container') group.backing = { kind, container: number, users };
   else if (kind === 'iommufd') group.backing = { kind, context: number };
   return group;
@@ -211,6 +217,7 @@ function readMdev(r: ByteReader, host: Host): Mdev {
   mdev.vfio = { minor, visible: true, group: host.vfioGroups.get(r.num())!, ...UNUSED };
   mdev.cdevClaims = r.num();
   mdev.vfio.inUse = r.bool();
+  mdev.vfio.vm = r.num();
   return mdev;
 }
 
@@ -231,6 +238,7 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
   const node = r.num();
   const group = vfioGroups.get(r.num());
   const inUse = r.bool();
+  const vm = r.num();
   const token = r.bytes();
   if (node > 0)
     device.vfio = {
@@ -238,6 +246,7 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
       visible: true,
       group: group!,
       inUse,
+      vm,
       token: token.length > 0 ? token.slice() : undefined,
     };
 }

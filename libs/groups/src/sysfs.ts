@@ -24,6 +24,7 @@ import {
   type Passable,
   type VirtualFunctions,
 } from './host.js';
+import { kvmDebugDir } from './kvm/debugfs.js';
 import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
 import { resetMethodText, resourceText } from './pci-attributes.js';
@@ -39,9 +40,11 @@ export const sysfsTree = (host: Host): DirNode =>
       return classTree(host, { mdev_bus: mtty, mtty, 'vfio-dev': () => vfioClass(host) });
     },
     devices: () => branchDir(host, deviceBranches(host.topology), { system: () => machineDir(host.topology) }),
-    kernel: () => fixedDir({ iommu_groups: () => groupsDir(host) }),
+    kernel: () => fixedDir({ debug: () => debugDir(host), iommu_groups: () => groupsDir(host) }),
     module: () => host.parameters.tree(),
   });
+
+const debugDir = (host: Host): DirNode | undefined => host.setup.kvm && fixedDir({ kvm: () => kvmDebugDir(host) });
 
 const pciBus = (host: Host): DirNode =>
   fixedDir({

@@ -23,7 +23,7 @@ function bench(pfByVfio: boolean) {
   };
   const set = (bdf: string, uuid: string, by = bdf) =>
     b.bench.get(from(by), groupsApi.vfTokenSet, { bdf, token: tokenOf(uuid) });
-  const claim = (bdf: string) => b.bench.get(from(bdf), groupsApi.cdevClaim, { bdf });
+  const claim = (bdf: string) => b.bench.get(from(bdf), groupsApi.cdevClaim, { bdf, vm: 0 });
   const release = (bdf: string) => b.bench.get(from(bdf), groupsApi.cdevRelease, { bdf });
   return { b, match, set, claim, release };
 }

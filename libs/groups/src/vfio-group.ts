@@ -42,6 +42,8 @@ export class VfioGroup {
   /** The one open file of the node. */
   file: GroupFile | undefined;
   backing: Backing = NONE;
+  /** The VM that its devices take when they are opened; 0: none. */
+  vm = 0;
 
   constructor(
     readonly minor: number,
@@ -53,7 +55,7 @@ export class VfioGroup {
     return `${this.iommuGroup.noiommu ? 'noiommu-' : ''}${this.iommuGroup.id}`;
   }
 
-  /** Devices that keep the group in its container, and its file. */
+  /** Devices and external users that keep the group in its container, and its file. */
   get users(): number {
     return this.backing.kind === 'container' ? this.backing.users : 0;
   }

@@ -82,6 +82,7 @@ export class IommuCore implements Core {
       pageResponse: (_req, args) => this.users.pageResponse(args),
       msiPrepare: (_req, { bdf }) => this.msiPrepare(bdf),
       msi: (_req, { bdf }) => this.msi(bdf),
+      enforcesCoherency: (_req, { bdf }) => this.enforcesCoherency(bdf),
       mockIotlb: (_req, { domain }) => [...(this.domains.get(domain)?.nested?.iotlb ?? [])],
     }),
   );
@@ -140,6 +141,11 @@ export class IommuCore implements Core {
     const { granule, first, last, pageSizes } = format;
     const owner = device.mock ? MOCK_UNIT : unit;
     return ok({ domain: domain.id, granule, first, last, pageSizes, coherent, unit: owner });
+  }
+
+  private enforcesCoherency(bdf: string): boolean {
+    const device = this.unit.functions.get(bdf);
+    return device !== undefined && this.unit.isCoherent(device);
   }
 
   private windowsAlloc(bdf: string): Result<DomainInfo> {

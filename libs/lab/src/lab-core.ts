@@ -89,13 +89,14 @@ export class LabCore implements Core {
     const error = this.creationError(from, plan);
     if (error !== '') return refused(error);
     this.creating = true;
-    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer } = plan;
+    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer, kvm } = plan;
     const sealed = yield* call(GROUPS, groupsApi.seal, {
       machine,
       profile,
       iommu,
       allowUnsafeInterrupts,
       vfioContainer,
+      kvm,
     });
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift });

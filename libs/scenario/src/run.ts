@@ -103,6 +103,7 @@ class Run {
       profile,
       allowUnsafeInterrupts,
       vfioContainer,
+      kvm,
       pageShift,
       iommu: chosen,
     } = this.scenario.host;
@@ -125,6 +126,7 @@ class Run {
       allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
       vfioContainer,
       pageShift,
+      kvm,
     };
     const { error, functions, groups } = await link.call(LAB, labApi.createHost, plan);
     if (error === '') this.observer.hostMade?.({ machine, functions, groups });

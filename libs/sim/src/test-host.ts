@@ -3,7 +3,7 @@
  *
  * Rule: a test awaits calls as a program does; virtual time moves while it waits.
  */
-import { type Address, LAB, labApi, type Method, type VfioContainer } from '@vfiolab/core';
+import { type Address, LAB, labApi, type KvmHolds, type Method, type VfioContainer } from '@vfiolab/core';
 import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import { SimEnvironment } from './environment.js';
 import { CALM, type SimOptions } from './options.js';
@@ -22,6 +22,8 @@ export interface TestHostOptions {
   /** log2 of the kernel's page in bytes; 12 when left out. */
   readonly pageShift?: number;
   readonly allowUnsafeInterrupts?: number;
+  /** How the kernel's KVM holds what VFIO gives it; left out: no /dev/kvm. */
+  readonly kvm?: KvmHolds;
   readonly seed?: number;
   readonly options?: SimOptions;
 }
@@ -52,6 +54,7 @@ export class TestHost {
     frames = 1 << 24,
     pageShift = 12,
     allowUnsafeInterrupts = 0,
+    kvm,
   }: TestHostOptions): Promise<void> {
     const operator = this.env.link('operator');
     for (let part = 0; part * PIECE < machine.length; part++) {
@@ -66,6 +69,7 @@ export class TestHost {
       allowUnsafeInterrupts,
       vfioContainer,
       pageShift,
+      kvm,
     });
     if (made.error) throw new Error(made.error);
   }

@@ -24,6 +24,12 @@ export class CdevFile {
   binding: Binding | undefined;
   /** Id of the HWPT in use; undefined when detached. */
   attached: number | undefined;
+  /** VMs that hold the file, also when no client has it any more. */
+  holders = 0;
+  /** The VM that it belongs to; 0: none. */
+  vm = 0;
+  /** No client has it any more. */
+  closed = false;
   /** PASIDs that were attached as such, PASID 0 among them. */
   readonly pasids = new Set<number>();
 
@@ -50,6 +56,11 @@ export class CdevFile {
 export function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
   if (view === 'snapshot') w.num(file.id);
   w.u8(file.accessMode);
+  w.bool(file.closed);
+  if (view === 'snapshot') {
+    w.num(file.holders);
+    w.num(file.vm);
+  }
   w.bool(file.viaGroup);
   w.bool(file.binding !== undefined);
   if (file.binding) {
@@ -65,7 +76,8 @@ export function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
 }
 
 export function decodeFile(r: ByteReader): CdevFile {
-  const file = new CdevFile(r.num(), r.u8(), r.bool());
+  const [id, accessMode, closed, holders, vm] = [r.num(), r.u8(), r.bool(), r.num(), r.num()];
+  const file = Object.assign(new CdevFile(id, accessMode, r.bool()), { closed, holders, vm });
   if (r.bool()) file.binding = { context: r.num(), device: r.u32() };
   if (r.bool()) file.attached = r.u32();
   r.list(() => file.pasids.add(r.u32()));

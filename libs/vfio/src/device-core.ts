@@ -106,6 +106,9 @@ export class DeviceCore implements Core {
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
+      fileHold: (_req, { token, client }) => this.fileHold(token, client),
+      fileDrop: (_req, { file }) => this.fileDrop(file),
+      fileVm: (_req, { file, vm }) => this.fileVm(file, vm),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
       load: (req, { token, offset, length }) => this.mapped(req, token, (driver) => driver.load(offset, length)),
       store: (req, { token, offset, data }) => this.mapped(req, token, (driver) => driver.store(offset, data)),
@@ -277,8 +280,32 @@ export class DeviceCore implements Core {
     }
     const closed = this.tokens.close(token, req.from);
     if (!closed) return fail('EBADF');
-    if (closed.last) yield* this.release(closed.file);
+    if (closed.last) yield* this.unheld(closed.file, true);
     return ok(undefined);
+  }
+
+  /** EBADF; EINVAL: a file that the device made. */
+  private fileHold(token: string, client: Address): Result<{ file: number }> {
+    const file = this.tokens.get(token, client);
+    if (!file) return fail(this.made.get(token, client) ? 'EINVAL' : 'EBADF');
+    file.holders++;
+    return ok({ file: file.id });
+  }
+
+  private *fileDrop(id: number): Op<void> {
+    const file = this.files.get(id)!;
+    file.holders--;
+    yield* this.unheld(file, file.closed);
+  }
+
+  private fileVm(id: number, vm: number): void {
+    this.files.get(id)!.vm = vm;
+  }
+
+  /** Released when neither a client nor a VM has it. */
+  private *unheld(file: CdevFile, closed: boolean): Op<void> {
+    file.closed = closed;
+    if (closed && file.holders === 0) yield* this.release(file);
   }
 
   private *clientGone(req: Request, client: Address): Op<void> {
@@ -291,7 +318,8 @@ export class DeviceCore implements Core {
     }
     this.surroundings?.forget(client);
     yield* this.madeClosed();
-    for (const file of last) yield* this.release(file);
+    for (const file of last) file.closed = true;
+    for (const file of last) yield* this.unheld(file, true);
   }
 
   /** Waits for the calls on the file, then undoes what it did in the order of E9. An open that failed has left nothing. */
@@ -429,7 +457,9 @@ export class DeviceCore implements Core {
     const broken = this.driver ? [...this.driver.check(), ...checkFiles(this.driver.device, files)] : [];
     if (!this.driver && this.made.size > 0 && !this.lingers)
       broken.push('I27: nobody knows of the files that are left');
-    if (this.tokens.size < files.length) broken.push('I27: a file is open that nobody holds');
+    const open = files.filter(({ closed }) => !closed).length;
+    if (this.tokens.size < open || files.some(({ closed, holders }) => closed && holders === 0))
+      broken.push('I27: a file is open that nobody holds');
     return broken;
   }
 

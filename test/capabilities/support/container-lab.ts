@@ -25,7 +25,7 @@ import {
   vfio_iova_range,
   decode,
 } from '@vfiolab/uapi';
-import { CONTAINER, GROUPS, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
+import { type KvmHolds, CONTAINER, GROUPS, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
 import { type Arguments, type Credentials, type IoctlAnswer, type IoctlOptions, Process, ROOT } from '@vfiolab/client';
 import { CALM, type SimOptions, TestHost } from '@vfiolab/sim';
 import { machineNamed } from '../../../libs/conformance/src/machines.js';
@@ -47,6 +47,7 @@ export interface ContainerLabOptions {
   /** Another machine than the recorded one, behind its IOMMU. */
   readonly description?: string;
   readonly profile?: string;
+  readonly kvm?: KvmHolds;
   readonly seed?: number;
   /** What goes wrong on the way. */
   readonly options?: SimOptions;
@@ -63,11 +64,12 @@ export class ContainerLab {
     machine: name = 'B-type1',
     description,
     profile = '7.2',
+    kvm,
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
     const { topology, ...machine } = machineNamed(name);
-    const host = await TestHost.boot({ ...machine, machine: description ?? topology, profile, seed, options });
+    const host = await TestHost.boot({ ...machine, machine: description ?? topology, profile, kvm, seed, options });
     return new ContainerLab(host, machine.iommu.startsWith('ppc64'));
   }
 
@@ -109,7 +111,7 @@ export class ContainerLab {
       ...of(IOMMUFD, ['contexts', 'files']),
       ...of(IOMMU, ['domains', 'mappedPages']),
       ...of(PAGES, ['processes', 'stores', 'pins', 'charges', 'usedFrames', 'files']),
-      ...of(GROUPS, ['ownedGroups', 'claims', 'cdevClaims', 'files']),
+      ...of(GROUPS, ['ownedGroups', 'claims', 'cdevClaims', 'files', 'vms']),
     ]) as Record<string, number>;
   }
 

@@ -34,4 +34,6 @@ export const containerApi = api('container', {
   leave: method(36, message({ container: num, group: u32 }), nothing),
   /** From groups: a device of a joined group is about to be opened. EINVAL: no backend yet. */
   ready: method(37, message({ container: num }), result(nothing)),
+  /** From groups: VFIO_CHECK_EXTENSION of a joined group's container. */
+  extension: method(39, message({ container: num, extension: u32 }), u32),
 });

@@ -84,6 +84,12 @@ export const deviceApi = api('device', {
    * space does not answer; a hot reset also puts the function back to its state after power-on.
    */
   endpointReset: method(76, message({ phase: oneOf('hot', 'fundamental', 'over') }), nothing),
+  /** From groups: KVM holds the file behind a token, also after its last close. EBADF; EINVAL: no device's file. */
+  fileHold: method(77, message({ token, client: str }), result(message({ file: num }))),
+  /** Undoes fileHold; a file that nobody has any more is released. */
+  fileDrop: method(78, message({ file: num }), nothing),
+  /** The VM that a held file belongs to; 0: none. A device takes it when the file is bound. */
+  fileVm: method(79, message({ file: num, vm: num }), nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
   /**

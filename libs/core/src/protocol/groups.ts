@@ -21,6 +21,13 @@ import {
 export const vfioContainer = oneOf('vfio', 'iommufd');
 export type VfioContainer = ValueOf<typeof vfioContainer>;
 
+/**
+ * How the kernel's KVM holds what VFIO gives it: the `files` of groups and devices, as today; or groups by vfio's interface
+ * for external users, as from 3.13 to 5.18 (semantics A5.1).
+ */
+export const kvmHolds = oneOf('files', 'groups');
+export type KvmHolds = ValueOf<typeof kvmHolds>;
+
 /** How a host is made. `iommu`: the kind of IOMMU, `machine`: a name for people. */
 export const hostSetup = message({
   machine: str,
@@ -28,6 +35,8 @@ export const hostSetup = message({
   iommu: str,
   allowUnsafeInterrupts: u32,
   vfioContainer,
+  /** Left out: there is no /dev/kvm. */
+  kvm: optional(kvmHolds),
 });
 export type HostSetup = ValueOf<typeof hostSetup>;
 
@@ -59,15 +68,15 @@ export const groupsApi = api('groups', {
   stat: method(45, message({ path: str }), result(fileStatus), { clients: true }),
   /** chmod(2) of a device node, until it goes. ENOENT, ENOTDIR; EPERM: not root; EOPNOTSUPP: no device node. */
   chmod: method(50, message({ path: str, mode: u32 }), result(nothing), { clients: true }),
-  /** A cdev is being opened for use (BIND); `bdf`: the device's name, of a mediated one its UUID. EBUSY while the group node is open. Undone by `cdevRelease`. */
-  cdevClaim: method(40, message({ bdf: str }), result(nothing)),
+  /** A cdev is being opened for use (BIND); `bdf`: the device's name, of a mediated one its UUID. EBUSY while the group node is open. Undone by `cdevRelease`. `vm`: that of the file, kept until then; 0: none. */
+  cdevClaim: method(40, message({ bdf: str, vm: num }), result(nothing)),
   cdevRelease: method(41, message({ bdf: str }), nothing),
   /**
    * A device is being opened through its group, for `client`, and no file of it was before. In a container of VFIO's own it
    * keeps the group there, and the group's file, until `groupUnuse`. EINVAL: the container has no backend; EPERM: `client`
-   * may not use a device without an IOMMU.
+   * may not use a device without an IOMMU. `vm`: the VM that KVM has told the group of, 0: none; the device keeps it as long.
    */
-  groupUse: method(46, message({ bdf: str, client: str }), result(nothing)),
+  groupUse: method(46, message({ bdf: str, client: str }), result(message({ vm: num }))),
   groupUnuse: method(47, message({ bdf: str }), nothing),
   /**
    * From the actor of a PF or VF that is being opened, with the token that its user gave, if any: see semantics A3.7. EACCES,

@@ -201,6 +201,8 @@ export const iommuApi = api('iommu', {
   configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
   /** From groups: a function is gone (SR-IOV), after its driver has left it. */
   remove: method(79, message({ bdf: str }), nothing),
+  /** Is every access of the function cache-coherent, once a domain asks for that? (IOMMU_CAP_ENFORCE_CACHE_COHERENCY) */
+  enforcesCoherency: method(80, message({ bdf: str }), bool),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),

@@ -41,7 +41,7 @@ export function* bindIommufd(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<Ioctl
   const bdf = device.name;
   yield* lockWrite(device.set);
   if (device.bound) return yield* refuseSecond(c, cmd);
-  const claimed = yield* call(GROUPS, groupsApi.cdevClaim, { bdf });
+  const claimed = yield* call(GROUPS, groupsApi.cdevClaim, { bdf, vm: c.file.file.vm });
   if (!claimed.ok) return claimed;
   const bound = yield* bindClaimed(c, cmd);
   if (!bound.ok) yield* call(GROUPS, groupsApi.cdevRelease, { bdf });

@@ -35,7 +35,7 @@ export class World {
     [groupsApi.cdevRelease.name, () => void this.claims--],
     [groupsApi.vfTokenMatch.name, ({ token }) => (this.tokens.push(token), ok(undefined))],
     [groupsApi.vfTokenSet.name, ({ token }) => void this.tokens.push(token)],
-    [groupsApi.groupUse.name, () => (this.claims++, ok(undefined))],
+    [groupsApi.groupUse.name, () => (this.claims++, ok({ vm: 0 }))],
     [groupsApi.groupUnuse.name, () => void this.claims--],
     [groupsApi.filesLeft.name, () => undefined],
     [groupsApi.resetReach.name, () => ok(this.reach)],

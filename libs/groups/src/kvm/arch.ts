@@ -1,0 +1,28 @@
+/** What KVM of each processor architecture answers differently, as far as the lab has it. */
+import type { Errno } from '@vfiolab/uapi';
+
+export type KvmArch = 'x86' | 'arm64' | 'power';
+
+export interface KvmTraits {
+  /** The argument of KVM_CREATE_VM. */
+  acceptsType(type: number): boolean;
+  /** An ioctl that a VM does not know. */
+  readonly unknown: Errno;
+  /** Guests write TCEs by hypercalls (SPAPR). */
+  readonly tces: boolean;
+}
+
+/** log2 of a guest's memory on arm64: the type is that, or 0 for what the host can. */
+const [MIN_IPA_BITS, MAX_IPA_BITS] = [32, 48];
+/** POWER: 0 is the best that the host has, 1 and 2 ask for one kind. */
+const LAST_POWER_TYPE = 2;
+
+export const KVM_TRAITS: Readonly<Record<KvmArch, KvmTraits>> = {
+  x86: { acceptsType: (type) => type === 0, unknown: 'ENOTTY', tces: false },
+  arm64: {
+    acceptsType: (type) => type === 0 || (type >= MIN_IPA_BITS && type <= MAX_IPA_BITS),
+    unknown: 'EINVAL',
+    tces: false,
+  },
+  power: { acceptsType: (type) => type <= LAST_POWER_TYPE, unknown: 'ENOTTY', tces: true },
+};
