@@ -44,6 +44,7 @@ import { Host } from './host.js';
 import { checkExtension } from './ioctl/check-extension.js';
 import { setIommu } from './ioctl/set-iommu.js';
 import { replyOf } from './reply.js';
+import { isRegistered, putTce, windowFor } from './spapr/guest-tces.js';
 import { forget } from './spapr/memory.js';
 
 const PATH = '/dev/vfio/vfio';
@@ -78,6 +79,10 @@ export class ContainerCore implements Core {
         join: (_req, { container, ...group }) => this.joinGroup(this.existing(container), group),
         leave: (_req, { container, group }) => this.leaveGroup(this.existing(container), group),
         extension: (_req, { container, extension }) => checkExtension(this.existing(container), this.host, extension),
+        tceWindow: (_req, { container, ...table }) => windowFor(this.containers.get(container), table),
+        tceRegistered: (_req, { container, window, client, va }) =>
+          isRegistered(this.containers.get(container), window, client, va),
+        tcePut: (_req, { container, window, ...tce }) => putTce(this.containers.get(container), window, tce),
         ready: (_req, { container }) => (this.existing(container).backend ? ok(undefined) : fail('EINVAL')),
       }),
     );

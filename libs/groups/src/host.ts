@@ -116,6 +116,9 @@ export interface Host {
   readonly rescan: Lock;
 }
 
+const SMALLEST_PAGE_SHIFT = 12;
+export const pageShiftOf = ({ setup }: Host): number => setup.pageShift ?? SMALLEST_PAGE_SHIFT;
+
 /** False: the function went while somebody waited for it. */
 export const isHere = ({ devices }: Host, device: Device): boolean => devices.get(device.bdf) === device;
 

@@ -97,6 +97,7 @@ export class LabCore implements Core {
       allowUnsafeInterrupts,
       vfioContainer,
       kvm,
+      pageShift: plan.pageShift,
     });
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift });

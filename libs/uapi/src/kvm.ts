@@ -13,7 +13,6 @@ export const KVM_API_VERSION = 12;
 
 /** KVM_CHECK_EXTENSION. */
 export const KVM_CAP_USER_MEMORY = 3;
-export const KVM_CAP_SPAPR_TCE = 63;
 export const KVM_CAP_DEVICE_CTRL = 89;
 export const KVM_CAP_CHECK_EXTENSION_VM = 105;
 export const KVM_CAP_SPAPR_TCE_64 = 125;

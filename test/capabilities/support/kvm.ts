@@ -3,6 +3,9 @@ import {
   encode,
   type Errno,
   KVM_CREATE_DEVICE,
+  KVM_CREATE_SPAPR_TCE_64,
+  KVM_SET_USER_MEMORY_REGION,
+  VFIOLAB_H_PUT_TCE,
   KVM_CREATE_VM,
   KVM_DEV_TYPE_VFIO,
   KVM_DEV_VFIO_FILE,
@@ -53,4 +56,30 @@ export const setSpaprTce = (p: VfioProgram, vfio: number, groupfd: number, table
 export async function told(p: VfioProgram, file: 'assigned' | 'devices' | 'noncoherent_dma', n = 1) {
   const read = await p.run(p.process.sysfsRead(`/sys/kernel/debug/kvm/${n}/${file}`));
   return read.ok ? read.value.trimEnd() : undefined;
+}
+
+/** Memory of the process becomes the guest's. */
+export async function guestMemory(p: VfioProgram, vm: number, slot: number, guest: bigint, va: bigint, bytes: number) {
+  const place = { slot, guest_phys_addr: guest, userspace_addr: va, memory_size: BigInt(bytes) };
+  return (await p.ioctl(vm, KVM_SET_USER_MEMORY_REGION, place)).errno;
+}
+
+/** A table of TCEs of the guest: its fd, or the errno. */
+export async function tceTable(
+  p: VfioProgram,
+  vm: number,
+  liobn: bigint,
+  page_shift: number,
+  size: bigint,
+  offset = 0n,
+) {
+  const { ret, errno } = await p.ioctl(vm, KVM_CREATE_SPAPR_TCE_64, { liobn, page_shift, offset, size });
+  return errno ?? ret;
+}
+
+/** The guest's hypercall H_PUT_TCE: what it answers. */
+export async function putTce(p: VfioProgram, vm: number, liobn: bigint, ioba: bigint, tce: bigint): Promise<number> {
+  const { errno, out } = await p.ioctl(vm, VFIOLAB_H_PUT_TCE, { liobn, ioba, tce });
+  if (errno) throw new Error(`H_PUT_TCE: ${errno}`);
+  return Number(out.ret);
 }

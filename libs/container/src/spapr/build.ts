@@ -24,6 +24,8 @@ import type { TcePiece } from './tce-table.js';
 import { clear } from './windows.js';
 
 export interface Wanted {
+  /** Whose memory it is. */
+  readonly client: string;
   readonly entry: number;
   /** IOMMU pages; as many as the caller likes. */
   readonly count: bigint;
@@ -96,14 +98,14 @@ function* giveUp(
 }
 
 function stretchesOf(
-  { host, owner }: Spapr,
+  { host }: Spapr,
   { place }: DmaWindow,
-  { count, va }: Wanted,
+  { client, count, va }: Wanted,
 ): { stretches: Stretch[]; refused: Errno | undefined } {
   const shift = BigInt(place.pageShift);
   const stretches: Stretch[] = [];
   for (let left = count; left > 0n;) {
-    const registration = host.registrations.containing(owner!, va, 1n << shift);
+    const registration = host.registrations.containing(client, va, 1n << shift);
     if (!registration || place.pageShift > registration.pageShift) return { stretches, refused: 'EINVAL' };
     const there = (registration.va + registration.bytes - va) >> shift;
     const pages = there < left ? there : left;

@@ -35,8 +35,9 @@ import { clearEverything, freeWindow } from './windows.js';
 
 export const SPAPR = 'spapr-tce';
 
-/** A window of the container. `frames`: what its table is charged. */
+/** A window of the container. `frames`: what its table is charged; `id`: no other window has had it. */
 export interface DmaWindow {
+  readonly id: number;
   readonly place: WindowPlace;
   readonly frames: number;
   readonly table: TceTable;
@@ -63,6 +64,7 @@ export class Spapr implements Backend {
   locked = 0;
   /** The default window has not been made. */
   pending = false;
+  nextWindow = 1;
   /** By slot. */
   readonly windows: (DmaWindow | undefined)[];
   /** Newest first. */

@@ -24,6 +24,7 @@ export function encodeSpapr(w: ByteWriter, spapr: Spapr, view: View): void {
   w.num(bugs.lostRegistrations);
   w.u32(registered.length);
   if (view === 'meaning') return;
+  w.num(spapr.nextWindow);
   w.list(registered, (id) => w.num(id));
   w.num(mm);
   w.num(domain ?? -1);
@@ -33,7 +34,8 @@ export function encodeSpapr(w: ByteWriter, spapr: Spapr, view: View): void {
 function encodeWindow(w: ByteWriter, window: DmaWindow | undefined, view: View): void {
   w.bool(window !== undefined);
   if (!window) return;
-  const { place, frames, table } = window;
+  const { id, place, frames, table } = window;
+  if (view === 'snapshot') w.num(id);
   w.u32(place.pageShift);
   w.num(place.first);
   w.num(place.entries);
@@ -60,6 +62,7 @@ export function decodeSpapr(r: ByteReader, spapr: Spapr): Spapr {
   spapr.bugs.lostCharge = r.num();
   spapr.bugs.lostRegistrations = r.num();
   r.u32();
+  spapr.nextWindow = r.num();
   spapr.registered = r.list(() => r.num());
   spapr.mm = r.num();
   const domain = r.num();
@@ -70,11 +73,12 @@ export function decodeSpapr(r: ByteReader, spapr: Spapr): Spapr {
 
 function decodeWindow(r: ByteReader): DmaWindow | undefined {
   if (!r.bool()) return undefined;
+  const id = r.num();
   const place = { pageShift: r.u32(), first: r.num(), entries: r.num() };
   const [frames, scale] = [r.num(), r.num()];
   const table = new TceTable(scale);
   r.list(() => table.put(decodePiece(r)));
-  return { place, frames, table };
+  return { id, place, frames, table };
 }
 
 function decodePiece(r: ByteReader): TcePiece {

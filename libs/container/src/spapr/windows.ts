@@ -48,7 +48,12 @@ export function* createWindow(spapr: Spapr, request: WindowRequest): Op<Result<b
     return fail('EPERM');
   }
   const { pageShift } = placed.value;
-  windows[slot] = { place: placed.value, frames, table: new TceTable(2 ** (pageShift - FRAME_SHIFT)) };
+  windows[slot] = {
+    id: spapr.nextWindow++,
+    place: placed.value,
+    frames,
+    table: new TceTable(2 ** (pageShift - FRAME_SHIFT)),
+  };
   return ok(windowStart(placed.value));
 }
 

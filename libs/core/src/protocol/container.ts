@@ -5,7 +5,7 @@
  * Rule: a container lives while a file or a group holds it. Whoever lets a group join has claimed the group's DMA before, and
  * gives it back after the group has left.
  */
-import { api, bool, list, message, method, nothing, num, result, str, token, u32, u8 } from '../codec.js';
+import { api, bool, list, message, method, nothing, num, result, str, token, u32, u64, u8 } from '../codec.js';
 
 /**
  * A group of the host; `members`: its PCI functions, in address order, or a mediated device. `noiommu`: the group of one
@@ -36,4 +36,21 @@ export const containerApi = api('container', {
   ready: method(37, message({ container: num }), result(nothing)),
   /** From groups: VFIO_CHECK_EXTENSION of a joined group's container. */
   extension: method(39, message({ container: num, extension: u32 }), u32),
+  /**
+   * From groups, for KVM's tables of TCEs: the window of the container that such a table fits, whose pages have 2^pageShift bytes;
+   * `offset` and `size` in them. EINVAL: none.
+   */
+  tceWindow: method(
+    40,
+    message({ container: num, pageShift: u8, offset: u64, size: u64 }),
+    result(message({ window: num })),
+  ),
+  /** Is memory of a client registered, so that a guest may have it in a window? True for a window that is gone. */
+  tceRegistered: method(41, message({ container: num, window: num, client: str, va: u64 }), bool),
+  /** A guest's TCE into a window, in pages of its table; `prot` 0 clears it. False: its memory is not registered, nothing is there. */
+  tcePut: method(
+    42,
+    message({ container: num, window: num, client: str, pageShift: u8, entry: num, va: u64, prot: u8 }),
+    bool,
+  ),
 });

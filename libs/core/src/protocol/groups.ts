@@ -14,6 +14,7 @@ import {
   str,
   token,
   u32,
+  u8,
   type ValueOf,
 } from '../codec.js';
 
@@ -37,6 +38,8 @@ export const hostSetup = message({
   vfioContainer,
   /** Left out: there is no /dev/kvm. */
   kvm: optional(kvmHolds),
+  /** log2 of the kernel's page in bytes; 12 when left out. */
+  pageShift: optional(u8),
 });
 export type HostSetup = ValueOf<typeof hostSetup>;
 

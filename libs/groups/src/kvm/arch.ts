@@ -10,6 +10,9 @@ export interface KvmTraits {
   readonly unknown: Errno;
   /** Guests write TCEs by hypercalls (SPAPR). */
   readonly tces: boolean;
+  /** Of memory slots. */
+  readonly addressSpaces: number;
+  readonly readOnlySlots: boolean;
 }
 
 /** log2 of a guest's memory on arm64: the type is that, or 0 for what the host can. */
@@ -17,12 +20,28 @@ const [MIN_IPA_BITS, MAX_IPA_BITS] = [32, 48];
 /** POWER: 0 is the best that the host has, 1 and 2 ask for one kind. */
 const LAST_POWER_TYPE = 2;
 
-export const KVM_TRAITS: Readonly<Record<KvmArch, KvmTraits>> = {
-  x86: { acceptsType: (type) => type === 0, unknown: 'ENOTTY', tces: false },
+const KVM_TRAITS: Readonly<Record<KvmArch, KvmTraits>> = {
+  x86: {
+    acceptsType: (type) => type === 0,
+    unknown: 'ENOTTY',
+    tces: false,
+    addressSpaces: 2,
+    readOnlySlots: true,
+  },
   arm64: {
     acceptsType: (type) => type === 0 || (type >= MIN_IPA_BITS && type <= MAX_IPA_BITS),
     unknown: 'EINVAL',
     tces: false,
+    addressSpaces: 1,
+    readOnlySlots: true,
   },
-  power: { acceptsType: (type) => type <= LAST_POWER_TYPE, unknown: 'ENOTTY', tces: true },
+  power: {
+    acceptsType: (type) => type <= LAST_POWER_TYPE,
+    unknown: 'ENOTTY',
+    tces: true,
+    addressSpaces: 1,
+    readOnlySlots: false,
+  },
 };
+
+export const traitsOf = ({ kvm = 'x86' }: { readonly kvm?: KvmArch }): KvmTraits => KVM_TRAITS[kvm];

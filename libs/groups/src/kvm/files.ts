@@ -1,5 +1,5 @@
 /**
- * Open files of KVM: /dev/kvm, VMs, their VFIO devices.
+ * Open files of KVM: /dev/kvm, VMs, their VFIO devices and TCE tables.
  *
  * Rule: the last close of a VFIO device lets go of everything it holds before it answers; a VM goes when nothing is left of it.
  */
@@ -7,11 +7,14 @@ import {
   type Address,
   type ByteReader,
   type ByteWriter,
+  call,
   FileTable,
   Lock,
   lockWrite,
   type NewFile,
   type Op,
+  PAGES,
+  pagesApi,
   type Request,
   unlock,
   type View,
@@ -22,7 +25,7 @@ import { type Host, passables } from '../host.js';
 import { releaseAll } from './vfio-device.js';
 import { Vm } from './vm.js';
 
-const KINDS = ['kvm', 'kvm-vm', 'kvm-device'] as const;
+const KINDS = ['kvm', 'kvm-vm', 'kvm-device', 'kvm-tce'] as const;
 
 export class KvmFile {
   /** Held for reading by every call on the file, for writing by its release. */
@@ -33,6 +36,8 @@ export class KvmFile {
     readonly kind: (typeof KINDS)[number],
     /** Undefined: /dev/kvm. */
     readonly vm: Vm | undefined,
+    /** Of a TCE table. */
+    readonly liobn = 0n,
   ) {}
 }
 
@@ -52,8 +57,8 @@ export class KvmFiles {
   }
 
   /** A new file of a client. EMFILE. */
-  make({ from, entropy }: Request, kind: KvmFile['kind'], vm?: Vm): Result<NewFile> {
-    const file = new KvmFile(this.nextFile, kind, vm);
+  make({ from, entropy }: Request, kind: KvmFile['kind'], vm?: Vm, liobn?: bigint): Result<NewFile> {
+    const file = new KvmFile(this.nextFile, kind, vm, liobn);
     const token = this.tokens.open(from, file, entropy);
     if (token === undefined) return fail('EMFILE');
     this.nextFile++;
@@ -94,10 +99,11 @@ export class KvmFiles {
     const { vm } = file;
     if (file.kind === 'kvm-device' && vm?.vfio) {
       yield* lockWrite(vm.lock);
-      yield* releaseAll(host, files, vm.vfio);
+      yield* releaseAll(host, files, vm);
       vm.vfio = undefined;
       yield* unlock(vm.lock);
     }
+    if (file.kind === 'kvm-tce') yield* dropTable(vm!, file.liobn);
     this.open.delete(file.id);
     this.forget(host, vm);
   }
@@ -114,11 +120,12 @@ export class KvmFiles {
 
   encode(w: ByteWriter, host: Host, view: View): void {
     w.list(host.vms, ([, vm]) => vm.encode(w, view));
-    w.list(this.open, ([, { id, kind, vm }]) => {
+    w.list(this.open, ([, { id, kind, vm, liobn }]) => {
       w.u8(KINDS.indexOf(kind));
       if (view === 'meaning') return;
       w.num(id);
       w.num(vm?.id ?? 0);
+      w.u64(liobn);
     });
     if (view === 'meaning') return;
     w.num(this.nextFile);
@@ -130,7 +137,7 @@ export class KvmFiles {
     for (const vm of r.list(() => Vm.decode(r, (minor) => host.vfioGroups.get(minor)!))) host.vms.set(vm.id, vm);
     r.list(() => {
       const [kind, id, vm] = [KINDS[r.u8()]!, r.num(), host.vms.get(r.num())];
-      this.open.set(id, new KvmFile(id, kind, vm));
+      this.open.set(id, new KvmFile(id, kind, vm, r.u64()));
     });
     this.nextFile = r.num();
     this.nextVm = r.num();
@@ -147,6 +154,15 @@ export class KvmFiles {
     if (this.tokens.size < this.open.size) broken.push('I27: a file of KVM is open that no client holds');
     return broken;
   }
+}
+
+/** What a guest has put into its windows stays there; the charge goes. */
+function* dropTable(vm: Vm, liobn: bigint): Op<void> {
+  yield* lockWrite(vm.hypercalls);
+  const { mm, frames } = vm.tables.get(liobn)!;
+  vm.tables.delete(liobn);
+  yield* unlock(vm.hypercalls);
+  yield* call(PAGES, pagesApi.unchargeLocked, { mm, frames });
 }
 
 function isKeptByDevice(host: Host, { id }: Vm): boolean {

@@ -10,6 +10,8 @@ import {
   kvm_device_attr,
   ok,
 } from '@vfiolab/uapi';
+import { traitsOf } from './arch.js';
+import { GuestTceTable } from './tce-table.js';
 import { GroupsCore } from '../groups-core.js';
 import { LIMITS } from '../limits.js';
 import { groupBench, TOKEN } from '../testing/group-client.js';
@@ -103,6 +105,12 @@ it('everything survives a snapshot', () => {
   for (const fd of [20, DEVICE_FD]) attribute(b, vfio, ADD, fd);
   b.bench.get(ACTOR, groupsApi.groupUse, { bdf: BDF, client: CLIENT });
   b.close(group);
+  const vm = b.bench.core.host!.vms.get(1)!;
+  const region = { slot: 1, flags: 1, guest_phys_addr: 0x3000n, memory_size: 0x2000n, userspace_addr: 0x1000n };
+  vm.memory.set(region, traitsOf({}), 12);
+  const table = new GuestTceTable({ liobn: 1n << 40n, pageShift: 16, offset: 1n, size: 2n }, 3, 32);
+  table.links = [{ container: 5, window: 2, count: 2 }];
+  vm.tables.set(1n << 40n, table);
   const bytes = (core: GroupsCore, view: 'snapshot' | 'meaning') => {
     const w = new ByteWriter();
     core.encode(w, view);
@@ -112,6 +120,7 @@ it('everything survives a snapshot', () => {
   again.decode(new ByteReader(Buffer.from(bytes(b.bench.core, 'snapshot'), 'hex')));
   for (const view of ['snapshot', 'meaning'] as const) expect(bytes(again, view)).toBe(bytes(b.bench.core, view));
   expect([again.check(), again.figures()]).toEqual([[], b.bench.core.figures()]);
+  expect([again.host!.vms.get(1)!.tables, again.host!.vms.get(1)!.memory]).toEqual([vm.tables, vm.memory]);
   expect(again.host!.vms.get(1)!.vfio).toMatchObject({ noncoherent: true, held: [{ kind: 'group' }, { file: 5 }] });
 });
 

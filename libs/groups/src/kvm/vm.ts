@@ -10,6 +10,8 @@
  */
 import { type Address, type ByteReader, type ByteWriter, Lock, type View } from '@vfiolab/core';
 import type { VfioGroup } from '../vfio-group.js';
+import { GuestMemory } from './memory.js';
+import { GuestTceTable } from './tce-table.js';
 
 /** What the VFIO device holds: a group, by its file or as an external user; or a device's file. */
 export type Held =
@@ -33,6 +35,11 @@ export class Vm {
   /** Taken while its devices come and go. */
   readonly lock = new Lock();
   vfio: VfioDeviceOfVm | undefined;
+  readonly memory = new GuestMemory();
+  /** By LIOBN. */
+  readonly tables = new Map<bigint, GuestTceTable>();
+  /** One hypercall at a time, and no link comes or goes during it. */
+  readonly hypercalls = new Lock();
 
   constructor(
     readonly id: number,
@@ -43,6 +50,8 @@ export class Vm {
   encode(w: ByteWriter, view: View): void {
     if (view === 'snapshot') w.num(this.id);
     w.str(this.client);
+    this.memory.encode(w);
+    w.list(this.tables, ([, table]) => table.encode(w, view));
     w.bool(this.vfio !== undefined);
     if (!this.vfio) return;
     w.bool(this.vfio.noncoherent);
@@ -51,6 +60,8 @@ export class Vm {
 
   static decode(r: ByteReader, groupOf: (minor: number) => VfioGroup): Vm {
     const vm = new Vm(r.num(), r.str());
+    vm.memory.decode(r);
+    for (const table of r.list(() => GuestTceTable.decode(r))) vm.tables.set(table.shape.liobn, table);
     if (!r.bool()) return vm;
     vm.vfio = new VfioDeviceOfVm();
     vm.vfio.noncoherent = r.bool();

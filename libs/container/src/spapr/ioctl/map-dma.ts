@@ -39,6 +39,7 @@ export function* mapDma(
   const implied = write !== 0 && spapr.platform.writeImpliesRead ? PROT_READ : 0;
   const entry = Number(iova >> BigInt(pageShift));
   return yield* build(spapr, window, {
+    client: spapr.owner!,
     entry,
     count: size >> BigInt(pageShift),
     va: vaddr,
