@@ -39,20 +39,23 @@ it('69: it is a user of the container: the group cannot leave until it is put', 
   expect(await l.afterwards(p)).toEqual(NOTHING);
 });
 
-it.each(['VFIO device', 'process'])('69: group and container are closed first; mappings go with the end of the %s', async (last) => {
-  const { l, p } = await lab();
-  const { vfio } = await vmWithVfio(p);
-  const { container, groups } = await p.ready();
-  await addFile(p, vfio, groups[0]!);
-  await p.map(container, { vaddr: await p.memory(PAGE), iova: IOVA, size: BigInt(PAGE) });
-  for (const fd of [container, groups[0]!]) await p.close(fd);
-  expect([await p.lockedKb(), l.held()['container groups'], l.broken()]).toEqual([4, 1, []]);
-  if (last === 'VFIO device') {
-    await p.close(vfio);
-    expect([await p.lockedKb(), l.held()['container groups']]).toEqual([0, undefined]);
-  }
-  expect(await l.afterwards(p)).toEqual(NOTHING);
-});
+it.each(['VFIO device', 'process'])(
+  '69: group and container are closed first; mappings go with the end of the %s',
+  async (last) => {
+    const { l, p } = await lab();
+    const { vfio } = await vmWithVfio(p);
+    const { container, groups } = await p.ready();
+    await addFile(p, vfio, groups[0]!);
+    await p.map(container, { vaddr: await p.memory(PAGE), iova: IOVA, size: BigInt(PAGE) });
+    for (const fd of [container, groups[0]!]) await p.close(fd);
+    expect([await p.lockedKb(), l.held()['container groups'], l.broken()]).toEqual([4, 1, []]);
+    if (last === 'VFIO device') {
+      await p.close(vfio);
+      expect([await p.lockedKb(), l.held()['container groups']]).toEqual([0, undefined]);
+    }
+    expect(await l.afterwards(p)).toEqual(NOTHING);
+  },
+);
 
 it('69: the driver may be unbound under it: its put finds nothing to give back', async () => {
   const { l, p } = await lab();

@@ -4,7 +4,7 @@
  * Rule: a device that is being removed is not shown, though its UUID is still taken.
  */
 import type { Host, IommuGroup, Passable } from './host.js';
-import { createMdev, isShown, MDEV_TYPES, type Mdev, type MdevType, portsLeft, removeMdev } from './mdev.js';
+import { createMdev, instancesLeft, isShown, type Mdev, type MdevType, removeMdev, typesOf } from './mdev.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode } from './nodes.js';
 
 const PARENT = 'mtty';
@@ -55,7 +55,7 @@ const deviceLinks = (host: Host, target: (name: string) => string, elsewhere: El
 function parentDir(host: Host, elsewhere: Elsewhere): DirNode {
   const fixed = fixedDir({
     mdev_supported_types: () =>
-      fixedDir(Object.fromEntries(MDEV_TYPES.map((type) => [type.name, () => typeDir(host, type, elsewhere)]))),
+      fixedDir(Object.fromEntries(typesOf(host).map((type) => [type.name, () => typeDir(host, type, elsewhere)]))),
     power: () => EMPTY,
     subsystem: () => link('../../../../class/mtty', () => mttyClass(host, elsewhere)),
   });
@@ -70,7 +70,7 @@ function parentDir(host: Host, elsewhere: Elsewhere): DirNode {
 
 const typeDir = (host: Host, type: MdevType, elsewhere: Elsewhere): DirNode =>
   fixedDir({
-    available_instances: () => text(() => String(Math.floor(portsLeft(host) / type.ports))),
+    available_instances: () => text(() => String(instancesLeft(host, type))),
     create: () => ({ kind: 'attribute', store: (data) => createMdev(host, type, data) }),
     device_api: () => text(() => 'vfio-pci'),
     devices: () => deviceLinks(host, (name) => `../../../${name}`, elsewhere, type),

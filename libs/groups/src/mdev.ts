@@ -3,6 +3,7 @@
  *
  * Words: a *parent* is the device whose driver makes them, a *type* what it can make; mtty's two types are PCI cards with one
  * or two serial ports, and the ports of all of its devices come out of one store.
+ * The lab adds a type of its own where it is asked to: a card that reaches its user's memory.
  * Rule: a UUID is taken from the beginning of its create to the end of its remove, and so are its ports (trace b095). Every
  * device has an IOMMU group of its own, with no IOMMU behind it (trace b096).
  */
@@ -28,13 +29,20 @@ export interface MdevType {
   readonly ports: number;
 }
 
+const MEMORY_CARD: MdevType = { name: 'mtty-memory', title: 'Memory card', ports: 0 };
 export const MDEV_TYPES: readonly MdevType[] = [
   { name: 'mtty-1', title: 'Single port serial', ports: 1 },
   { name: 'mtty-2', title: 'Dual port serial', ports: 2 },
+  MEMORY_CARD,
 ];
+
+/** Those that the host has. */
+export const typesOf = ({ setup }: Host): readonly MdevType[] =>
+  MDEV_TYPES.filter((type) => type !== MEMORY_CARD || setup.memoryCards);
 
 /** Serial ports that the parent has for all of its devices. */
 export const MAX_PORTS = 24;
+const MAX_MEMORY_CARDS = 24;
 
 export interface Mdev extends Passable {
   readonly type: MdevType;
@@ -54,17 +62,23 @@ export const newMdev = (name: string, type: MdevType, group: IommuGroup): Mdev =
 export const portsLeft = ({ mdevs }: Host): number =>
   [...mdevs.values()].reduce((left, { type }) => left - type.ports, MAX_PORTS);
 
+/** Devices of a type that can still be made. */
+export const instancesLeft = (host: Host, type: MdevType): number =>
+  type === MEMORY_CARD
+    ? MAX_MEMORY_CARDS - [...host.mdevs.values()].filter((mdev) => mdev.type === type).length
+    : Math.floor(portsLeft(host) / type.ports);
+
 export const isShown = ({ vfio, removing }: Mdev): boolean => !removing && vfio?.visible === true;
 
 /** A UUID, and at most one byte behind it, whichever that is. */
 const UUID = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[^]?$/i;
 
-/** A type's `create`. EINVAL: no UUID; EEXIST: it is taken; ENOSPC: not enough ports. */
+/** A type's `create`. EINVAL: no UUID; EEXIST: it is taken; ENOSPC: not enough ports, or cards. */
 export function* createMdev(host: Host, type: MdevType, data: string): Op<Result<undefined>> {
   const uuid = UUID.exec(data)?.[1]?.toLowerCase();
   if (uuid === undefined) return fail('EINVAL');
   if (host.mdevs.has(uuid)) return fail('EEXIST');
-  if (portsLeft(host) < type.ports) return fail('ENOSPC');
+  if (instancesLeft(host, type) < 1) return fail('ENOSPC');
   const iommuGroup = newGroup(lowestFreeGroup(host), [uuid], 'emulated');
   host.groups.set(iommuGroup.id, iommuGroup);
   const mdev = newMdev(uuid, type, iommuGroup);

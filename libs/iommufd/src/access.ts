@@ -8,6 +8,8 @@
 import { fail, ok, PAGE_SIZE, type Result } from '@vfiolab/uapi';
 import {
   call,
+  deviceAddress,
+  deviceApi,
   Lock,
   lockWrite,
   type Op,
@@ -79,6 +81,7 @@ export function* leaveIoas(access: Access): Op<void> {
   const { ioas } = access;
   if (!ioas) return;
   access.ioas = undefined;
+  yield* tellDriver(access, { start: 0n, last: U64_MAX });
   yield* lockWrite(access.lock);
   yield* dropPinsLocked(access, { start: 0n, last: U64_MAX });
   yield* unlock(access.lock);
@@ -106,8 +109,16 @@ export function* replaceIoas(access: Access, to: Ioas): Op<Result<void>> {
   return ok(undefined);
 }
 
-/** What a driver does when it is told that IOVAs go away. */
+/** The driver of a mediated device is told, and unpins what it has pinned there. */
+function* tellDriver({ mdev, items }: Access, { start, last }: IovaSpan): Op<void> {
+  if (mdev === undefined || !items.some((item) => overlaps(item, { start, last }))) return;
+  const pages = { first: Number(start / PAGE), last: Number(last / PAGE) };
+  yield* call(deviceAddress(mdev), deviceApi.dmaUnmap, pages);
+}
+
+/** IOVAs go away: whoever has the access lets go of what it pinned there. Other drivers than a device's are here. */
 export function* dropPins(access: Access, span: IovaSpan): Op<void> {
+  if (access.mdev !== undefined) return yield* tellDriver(access, span);
   yield* lockWrite(access.lock);
   yield* dropPinsLocked(access, span);
   yield* unlock(access.lock);
@@ -124,6 +135,28 @@ export function* unpinSlices(slices: readonly PinnedSlice[]): Op<void> {
     yield* call(PAGES, pagesApi.unpin, { store: area.store!.id, ranges: [{ first, count }], release: false });
     area.accesses--;
   }
+}
+
+/** As pinPages, for the driver of a device: answers the number of what it pinned. EINVAL: nothing; EOVERFLOW; ENOENT: no IOAS. */
+export function* pinItem(access: Access, start: bigint, length: bigint, write: boolean): Op<Result<{ item: number }>> {
+  const last = start + length - 1n;
+  if (length === 0n) return fail('EINVAL');
+  if (last > U64_MAX) return fail('EOVERFLOW');
+  yield* lockWrite(access.lock);
+  if (!access.ioas) return fail('ENOENT');
+  const pinned = yield* pinPages(access.ioas, { start, last }, write);
+  if (!pinned.ok) return pinned;
+  const id = access.nextItem++;
+  access.items.push({ id, start, last, slices: pinned.value.slices });
+  return ok({ item: id });
+}
+
+/** What is not there is nothing. */
+export function* unpinItem(access: Access, id: number): Op<void> {
+  yield* lockWrite(access.lock);
+  const gone = access.items.filter((item) => item.id === id);
+  access.items = access.items.filter((item) => item.id !== id);
+  for (const { slices } of gone) yield* unpinSlices(slices);
 }
 
 /** Part [start, last] of the area, as the caller asked for it. */

@@ -89,7 +89,7 @@ export class LabCore implements Core {
     const error = this.creationError(from, plan);
     if (error !== '') return refused(error);
     this.creating = true;
-    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer, kvm } = plan;
+    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer, kvm, memoryCards } = plan;
     const sealed = yield* call(GROUPS, groupsApi.seal, {
       machine,
       profile,
@@ -97,6 +97,7 @@ export class LabCore implements Core {
       allowUnsafeInterrupts,
       vfioContainer,
       kvm,
+      memoryCards,
       pageShift: plan.pageShift,
     });
     if (sealed.error === '') {

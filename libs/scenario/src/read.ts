@@ -44,6 +44,7 @@ interface RawScenario {
     readonly allowUnsafeInterrupts?: boolean;
     readonly vfioContainer?: VfioContainer;
     readonly kvm?: KvmHolds;
+    readonly memoryCards?: boolean;
     readonly pageSize?: Num;
   };
   readonly processes?: Readonly<Record<string, RawProcess>>;
@@ -143,6 +144,7 @@ function hostOf(
     allowUnsafeInterrupts,
     vfioContainer = 'vfio',
     kvm,
+    memoryCards,
     pageSize = DEFAULT_PAGE,
   }: RawScenario['host'],
   file: string,
@@ -156,6 +158,7 @@ function hostOf(
     allowUnsafeInterrupts: allowUnsafeInterrupts ?? false,
     vfioContainer,
     kvm,
+    memoryCards,
     pageShift: Math.log2(plain(pageSize)),
   };
 }

@@ -104,6 +104,7 @@ class Run {
       allowUnsafeInterrupts,
       vfioContainer,
       kvm,
+      memoryCards,
       pageShift,
       iommu: chosen,
     } = this.scenario.host;
@@ -127,6 +128,7 @@ class Run {
       vfioContainer,
       pageShift,
       kvm,
+      memoryCards,
     };
     const { error, functions, groups } = await link.call(LAB, labApi.createHost, plan);
     if (error === '') this.observer.hostMade?.({ machine, functions, groups });

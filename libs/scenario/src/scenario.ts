@@ -121,6 +121,8 @@ export interface HostSpec {
   readonly vfioContainer: VfioContainer;
   /** How the kernel's KVM holds what VFIO gives it; undefined: no /dev/kvm. */
   readonly kvm: KvmHolds | undefined;
+  /** The parent of mediated devices makes memory cards too. */
+  readonly memoryCards: boolean | undefined;
   /** log2 of the kernel's page in bytes. */
   readonly pageShift: number;
 }

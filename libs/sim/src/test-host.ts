@@ -24,6 +24,8 @@ export interface TestHostOptions {
   readonly allowUnsafeInterrupts?: number;
   /** How the kernel's KVM holds what VFIO gives it; left out: no /dev/kvm. */
   readonly kvm?: KvmHolds;
+  /** The parent of mediated devices makes memory cards too. */
+  readonly memoryCards?: boolean;
   readonly seed?: number;
   readonly options?: SimOptions;
 }
@@ -55,6 +57,7 @@ export class TestHost {
     pageShift = 12,
     allowUnsafeInterrupts = 0,
     kvm,
+    memoryCards,
   }: TestHostOptions): Promise<void> {
     const operator = this.env.link('operator');
     for (let part = 0; part * PIECE < machine.length; part++) {
@@ -70,6 +73,7 @@ export class TestHost {
       vfioContainer,
       pageShift,
       kvm,
+      memoryCards,
     });
     if (made.error) throw new Error(made.error);
   }

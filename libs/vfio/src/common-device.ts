@@ -55,6 +55,12 @@ export interface CommonDevice {
   /** The device is open through its group: by how many files, and bound to which iommufd, if to one. */
   shared: { files: number; readonly binding: Binding | undefined } | undefined;
   readonly isOpen: boolean;
+  /** Its driver wants to know the VM that it is opened with, 0: none. Asked before `enable`. */
+  takeVm?(vm: number): void;
+  /**
+   * Its driver pins memory, and wants to hear what goes: pages `first` to `last`. Answers when it has let go.
+   */
+  dmaUnmap?(first: number, last: number): Op<void>;
   /** First open. */
   enable(): void;
   /** Last close: it starts nothing any more. */
@@ -77,7 +83,7 @@ export interface Driver {
   ioctl(on: OpenFile, req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply>;
   reset(): Op<IoctlResult>;
   read(offset: number, length: number): Op<Result<Uint8Array>>;
-  write(offset: number, data: Uint8Array): Op<Result<number>>;
+  write(offset: number, data: Uint8Array, client: Address): Op<Result<number>>;
   map(client: Address, wanted: MapWanted): Op<Result<number>>;
   load(offset: number, length: number): Op<Result<Uint8Array>>;
   store(offset: number, data: Uint8Array): Op<Result<number>>;

@@ -60,6 +60,8 @@ import { whatIsWrong, whatIsWrongWithMdev } from './facts-check.js';
 import { checkFiles, describeFile } from './inspect.js';
 import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
 import type { Session } from './migration/session.js';
+import { MemoryCard } from './mdma/memory-card.js';
+import { MemoryDriver } from './mdma/memory-driver.js';
 import { SerialCard } from './mtty/serial-card.js';
 import { SerialDriver } from './mtty/serial-driver.js';
 import { PciDriver } from './pci-driver.js';
@@ -74,6 +76,10 @@ const REQUEST_EVERY_MS = 10_000;
 const NODE = '/dev/vfio/devices/vfio';
 /** Kinds of drivers in a snapshot. */
 const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
+
+/** The driver of a mediated device: one without ports is a memory card. */
+const mdevDriver = (facts: MdevFacts): SerialDriver | MemoryDriver =>
+  facts.ports === 0 ? new MemoryDriver(new MemoryCard(facts)) : new SerialDriver(new SerialCard(facts));
 
 export class DeviceCore implements Core {
   readonly service = 'device';
@@ -109,6 +115,7 @@ export class DeviceCore implements Core {
       fileHold: (_req, { token, client }) => this.fileHold(token, client),
       fileDrop: (_req, { file }) => this.fileDrop(file),
       fileVm: (_req, { file, vm }) => this.fileVm(file, vm),
+      dmaUnmap: (_req, { first, last }) => this.device?.dmaUnmap?.(first, last),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
       load: (req, { token, offset, length }) => this.mapped(req, token, (driver) => driver.load(offset, length)),
       store: (req, { token, offset, data }) => this.mapped(req, token, (driver) => driver.store(offset, data)),
@@ -149,7 +156,7 @@ export class DeviceCore implements Core {
   private probeMdev(facts: MdevFacts): Result<void> {
     if (this.driver) return fail('EBUSY');
     if (whatIsWrongWithMdev(facts) !== undefined) return fail('EINVAL');
-    this.driver = new SerialDriver(new SerialCard(facts));
+    this.driver = mdevDriver(facts);
     return ok(undefined);
   }
 
@@ -383,7 +390,7 @@ export class DeviceCore implements Core {
     yield* lockRead(file.inUse);
     if (!file.hasAccess) return fail('EINVAL');
     yield* this.driver!.wakeUp();
-    return yield* this.driver!.write(offset, data);
+    return yield* this.driver!.write(offset, data, req.from);
   }
 
   /** What is mapped keeps its file open. EBADF; EIO: the file has no access any more. */
@@ -406,7 +413,7 @@ export class DeviceCore implements Core {
     w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : MDEV);
     if (!driver) return this.encodeCounters(w, view);
     if (driver instanceof PciDriver) functionFacts.write(w, driver.device.facts);
-    else if (driver instanceof SerialDriver) mdevFacts.write(w, driver.device.facts);
+    else if (driver instanceof SerialDriver || driver instanceof MemoryDriver) mdevFacts.write(w, driver.device.facts);
     encodeShared(w, driver.device, view);
     w.list(this.filesFor(view), (file) => encodeFile(w, file, view));
     driver.encode(w, view);
@@ -432,7 +439,7 @@ export class DeviceCore implements Core {
   decode(r: ByteReader): void {
     const kind = r.u8();
     if (kind === VFIO_PCI) this.driver = new PciDriver(new VfioDevice(functionFacts.read(r), this.made));
-    else if (kind === MDEV) this.driver = new SerialDriver(new SerialCard(mdevFacts.read(r)));
+    else if (kind === MDEV) this.driver = mdevDriver(mdevFacts.read(r));
     if (this.driver) {
       const { device } = this.driver;
       decodeShared(r, device);

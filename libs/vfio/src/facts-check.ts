@@ -31,7 +31,7 @@ export function whatIsWrong(facts: FunctionFacts): string | undefined {
 
 /** The same of a mediated device. */
 export function whatIsWrongWithMdev({ ports, profile, minor }: MdevFacts): string | undefined {
-  if (ports !== 1 && ports !== 2) return `ports: ${ports}; a card has 1 or 2`;
+  if (ports > 2) return `ports: ${ports}; a serial card has 1 or 2, a memory card none`;
   if (!isKernelProfile(profile)) return `profile: there is no '${profile}'`;
   return minor >= MAX_MINOR ? `minor: ${minor} is not below ${MAX_MINOR}` : undefined;
 }

@@ -10,6 +10,8 @@ import {
   type ByteReader,
   type ByteWriter,
   call,
+  CONTAINER,
+  containerApi,
   GROUPS,
   groupsApi,
   IOMMUFD,
@@ -40,7 +42,11 @@ function* openFirst(device: CommonDevice, client: Address, context: number): Op<
   const { name: bdf, emulated } = device;
   const used = yield* call(GROUPS, groupsApi.groupUse, { bdf, client });
   if (!used.ok) return used;
-  if (context === 0) return ok(undefined);
+  device.takeVm?.(used.value.vm);
+  if (context === 0) {
+    if (device.dmaUnmap) yield* call(CONTAINER, containerApi.listen, { on: true });
+    return ok(undefined);
+  }
   const bound = yield* call(IOMMUFD, iommufdApi.compatBind, { context, bdf, emulated });
   if (!bound.ok) yield* call(GROUPS, groupsApi.groupUnuse, { bdf });
   return bound;
@@ -54,6 +60,7 @@ export function* closeShared(device: CommonDevice): Op<void> {
   else {
     yield* device.disable();
     if (binding) yield* call(IOMMUFD, iommufdApi.unbind, binding);
+    else if (device.dmaUnmap) yield* call(CONTAINER, containerApi.listen, { on: false });
     device.shared = undefined;
   }
   yield* unlock(device.set);

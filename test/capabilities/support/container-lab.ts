@@ -48,6 +48,7 @@ export interface ContainerLabOptions {
   readonly description?: string;
   readonly profile?: string;
   readonly kvm?: KvmHolds;
+  readonly memoryCards?: boolean;
   readonly seed?: number;
   /** What goes wrong on the way. */
   readonly options?: SimOptions;
@@ -65,11 +66,20 @@ export class ContainerLab {
     description,
     profile = '7.2',
     kvm,
+    memoryCards,
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
     const { topology, ...machine } = machineNamed(name);
-    const host = await TestHost.boot({ ...machine, machine: description ?? topology, profile, kvm, seed, options });
+    const host = await TestHost.boot({
+      ...machine,
+      machine: description ?? topology,
+      profile,
+      kvm,
+      memoryCards,
+      seed,
+      options,
+    });
     return new ContainerLab(host, machine.iommu.startsWith('ppc64'));
   }
 

@@ -3,7 +3,7 @@
  *
  * Words: a *request* is what the caller said about his bitmap; one bit stands for one page of the smallest size.
  * Rule: no device behind an IOMMU can say which pages it wrote, so every page that a domain shows is dirty (SURPRISES 46);
- * what only mediated devices could reach is not, as their drivers would say so.
+ * of what only mediated devices could reach, those are dirty that their drivers have pinned or written.
  */
 import { fail, ok, type Result, type UserMemory } from '@vfiolab/uapi';
 import type { Mapping } from './mappings.js';
@@ -41,12 +41,19 @@ export function judgeBitmap({ pgsize, size, data }: BitmapRequest, length: bigin
  * Writes the bits of a mapping into a bitmap that begins at page `base`: whole 64-bit words, of which the bits before the
  * mapping stay as the caller has them. False: EFAULT.
  */
-export function reportDirty(user: UserMemory, data: bigint, base: number, { first, count, pinned }: Mapping): boolean {
+export function reportDirty(
+  user: UserMemory,
+  data: bigint,
+  base: number,
+  { first, count, pinned, dirty }: Mapping,
+): boolean {
   const bit = first - base;
   const shift = bit % WORD_BITS;
   const at = data + BigInt(((bit - shift) / WORD_BITS) * WORD);
   const words = new Uint8Array(Math.ceil((count + shift) / WORD_BITS) * WORD);
-  for (let i = shift; pinned && i < shift + count; i++) words[i >> 3]! |= 1 << (i & 7);
+  const mark = (i: number): number => (words[i >> 3]! |= 1 << (i & 7));
+  for (let i = shift; pinned && i < shift + count; i++) mark(i);
+  for (const at of dirty) mark(shift + at);
   if (shift > 0) {
     const before = user.read(at, WORD);
     if (!before) return false;

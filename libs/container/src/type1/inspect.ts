@@ -21,7 +21,7 @@ export function describeType1({ v2, mappings, limit, valid, domains, emulated, t
 }
 
 export function checkType1(
-  { mappings, domains, emulated, valid, limit, invalid }: Type1,
+  { mappings, domains, emulated, valid, limit, invalid, listeners }: Type1,
   groups: readonly JoinedGroup[],
 ): string[] {
   const broken: string[] = [];
@@ -42,6 +42,8 @@ export function checkType1(
   if (attached.join() !== joined.join())
     broken.push(`I56: groups ${joined.join()} are in the container, ${attached.join()} in its domains`);
   if (domains.some((d) => d.groups.length === 0)) broken.push('I27: a domain without groups is left');
+  if (listeners.length === 0 && [...mappings].some(({ pins }) => pins.size > 0))
+    broken.push('I21: memory is pinned for a driver, and none is there to let go of it');
   if (mappings.size > limit) broken.push(`I24: ${mappings.size} mappings, ${limit} are allowed`);
   if (invalid !== [...mappings].filter((m) => m.vaddrInvalid).length)
     broken.push('I24: invalid addresses are not counted right');

@@ -9,8 +9,14 @@ export interface Mapping {
   readonly count: number;
   /** PROT_READ and PROT_WRITE of the iommu protocol. */
   readonly prot: number;
+  /** The process whose memory it is. */
+  client: string;
   /** Its memory, at the pages service. */
   readonly store: number;
+  /** How often drivers of mediated devices have pinned its pages, by page from its first. */
+  readonly pins: Map<number, number>;
+  /** Pages that drivers have pinned or written since the last report, while dirty pages are collected. */
+  readonly dirty: Set<number>;
   /** Its memory is pinned, and in every domain; false while the container has no domain. */
   pinned: boolean;
   /** The process has said that its address is not to be used any more. */
@@ -20,6 +26,9 @@ export interface Mapping {
 export const PAGE_SHIFT = 12n;
 /** Pages of the 64-bit space. */
 export const END_PAGE = 2 ** 52;
+
+/** Of a new mapping. */
+export const untouched = (): Pick<Mapping, 'pins' | 'dirty'> => ({ pins: new Map(), dirty: new Set() });
 
 export const endOf = ({ first, count }: Mapping): number => first + count;
 

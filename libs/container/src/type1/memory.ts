@@ -6,7 +6,7 @@
  */
 import { type Fail, ok, type Result } from '@vfiolab/uapi';
 import { call, IOMMU, iommuApi, type Op, PAGES, pagesApi, PROT_WRITE, RLIMIT_LOCKED } from '@vfiolab/core';
-import { type Mapping, PAGE_SHIFT } from './mappings.js';
+import { type Mapping, PAGE_SHIFT, untouched } from './mappings.js';
 import type { Type1 } from './type1.js';
 
 export interface Wanted {
@@ -32,7 +32,8 @@ export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wan
   });
   if (!made.ok) return made;
   const { store } = made.value;
-  if (type1.domains.length === 0) return ok({ first, count, prot, store, pinned: false, vaddrInvalid: false });
+  const noted = { first, count, prot, client, vaddrInvalid: false, ...untouched() };
+  if (type1.domains.length === 0) return ok({ ...noted, store, pinned: false });
   let { runs, next } = made.value.pinned;
   for (let at = 0; ;) {
     const written = yield* call(IOMMU, iommuApi.map, {
@@ -44,7 +45,7 @@ export function* pinAndMap(type1: Type1, { client, va, first, count, prot }: Wan
     });
     if (!written.ok) return yield* takeBack(type1, store, first, at, next, written);
     at = next;
-    if (at === count) return ok({ first, count, prot, store, pinned: true, vaddrInvalid: false });
+    if (at === count) return ok({ ...noted, store, pinned: true });
     const more = yield* call(PAGES, pagesApi.pin, { store, first: at, count: count - at });
     if (!more.ok) return yield* takeBack(type1, store, first, at, at, more);
     ({ runs, next } = more.value);

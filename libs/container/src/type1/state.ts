@@ -22,6 +22,7 @@ export function encodeType1(w: ByteWriter, type1: Type1, view: View): void {
     w.list(groups, (g) => encodeGroup(w, g));
   });
   w.list(type1.emulated, (group) => w.u32(group));
+  w.list(type1.listeners, (name) => w.str(name));
   w.bool(type1.valid !== undefined);
   w.list(type1.mappings, (mapping) => encodeMapping(w, mapping, view));
 }
@@ -32,11 +33,17 @@ function encodeGroup(w: ByteWriter, { group, members, reserved }: AttachedGroup)
   w.list(reserved, ({ start, last }) => (w.u64(start), w.u64(last)));
 }
 
-function encodeMapping(w: ByteWriter, { first, count, prot, store, vaddrInvalid }: Mapping, view: View): void {
+const inOrder = (a: number, b: number): number => a - b;
+
+function encodeMapping(w: ByteWriter, mapping: Mapping, view: View): void {
+  const { first, count, prot, store, vaddrInvalid, client, pins, dirty } = mapping;
   w.num(first);
   w.num(count);
   w.u8(prot);
   w.bool(vaddrInvalid);
+  w.str(client);
+  w.list([...pins.keys()].sort(inOrder), (at) => (w.num(at), w.num(pins.get(at)!)));
+  w.list([...dirty].sort(inOrder), (at) => w.num(at));
   if (view === 'snapshot') w.num(store);
 }
 
@@ -45,6 +52,7 @@ export function decodeType1(r: ByteReader, type1: Type1): Type1 {
   type1.tracking = r.bool();
   type1.domains = r.list(() => decodeDomain(r));
   type1.emulated = r.list(() => r.u32());
+  type1.listeners = r.list(() => r.str());
   if (r.bool()) type1.refreshValid();
   const pinned = type1.domains.length > 0;
   r.list(() => type1.mappings.insert({ ...decodeMapping(r), pinned }));
@@ -64,6 +72,8 @@ function decodeGroup(r: ByteReader): AttachedGroup {
 }
 
 function decodeMapping(r: ByteReader): Omit<Mapping, 'pinned'> {
-  const [first, count, prot, vaddrInvalid] = [r.num(), r.num(), r.u8(), r.bool()];
-  return { first, count, prot, vaddrInvalid, store: r.num() };
+  const [first, count, prot, vaddrInvalid, client] = [r.num(), r.num(), r.u8(), r.bool(), r.str()];
+  const pins = new Map(r.list((): [number, number] => [r.num(), r.num()]));
+  const dirty = new Set(r.list(() => r.num()));
+  return { first, count, prot, vaddrInvalid, client, pins, dirty, store: r.num() };
 }

@@ -54,6 +54,8 @@ export class Type1 implements Backend {
   domains: GroupDomain[] = [];
   /** Groups of mediated devices, which have no domain: their drivers ask for memory when they need it. */
   emulated: number[] = [];
+  /** Names of open devices whose drivers want to hear of unmaps; the newest first. */
+  listeners: string[] = [];
   /** Undefined: there was no domain yet to narrow it. */
   valid: IovaSpan[] | undefined;
   /** Dirty pages are being collected. */

@@ -5,7 +5,7 @@
  * Rule: a container lives while a file or a group holds it. Whoever lets a group join has claimed the group's DMA before, and
  * gives it back after the group has left.
  */
-import { api, bool, list, message, method, nothing, num, result, str, token, u32, u64, u8 } from '../codec.js';
+import { api, bool, bytes, list, message, method, nothing, num, result, str, token, u32, u64, u8 } from '../codec.js';
 
 /**
  * A group of the host; `members`: its PCI functions, in address order, or a mediated device. `noiommu`: the group of one
@@ -36,6 +36,20 @@ export const containerApi = api('container', {
   ready: method(37, message({ container: num }), result(nothing)),
   /** From groups: VFIO_CHECK_EXTENSION of a joined group's container. */
   extension: method(39, message({ container: num, extension: u32 }), u32),
+  /** From a mediated device that was opened in a joined group, or is closed: its driver hears of unmaps (`dmaUnmap`). */
+  listen: method(43, message({ on: bool }), nothing),
+  /**
+   * From a mediated device's driver: pins pages of 4 KiB behind IOVA `first` * 4096. E2BIG: more than 512; EACCES: type1 v1; EINVAL:
+   * it does not listen, or not all is mapped; EPERM: nor for `prot` (PROT_*); ENOTTY: no type1; EFAULT, ENOMEM.
+   */
+  pinPages: method(44, message({ first: num, count: u32, prot: u8 }), result(nothing)),
+  unpinPages: method(45, message({ first: num, count: u32 }), nothing),
+  /**
+   * From a mediated device's driver, during a call of `client`: its memory behind an IOVA. EINVAL: not all is mapped; EPERM: nor
+   * readable, or writable; EFAULT: the memory, or another process's; ENOTTY: no type1. What was copied before stays.
+   */
+  memoryRead: method(46, message({ client: str, iova: u64, length: u32 }), result(bytes)),
+  memoryWrite: method(47, message({ client: str, iova: u64, data: bytes }), result(nothing)),
   /**
    * From groups, for KVM's tables of TCEs: the window of the container that such a table fits, whose pages have 2^pageShift bytes;
    * `offset` and `size` in them. EINVAL: none.

@@ -52,7 +52,7 @@ export const functionFacts = message({
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
-/** A mediated device as its driver finds it: a PCI card with one or two serial ports. */
+/** A mediated device as its driver finds it: a PCI card with one or two serial ports, or the lab's memory card, which has none. */
 export const mdevFacts = message({ uuid: str, minor: u32, ports: u8, profile: str });
 export type MdevFacts = ValueOf<typeof mdevFacts>;
 
@@ -90,6 +90,11 @@ export const deviceApi = api('device', {
   fileDrop: method(78, message({ file: num }), nothing),
   /** The VM that a held file belongs to; 0: none. A device takes it when the file is bound. */
   fileVm: method(79, message({ file: num, vm: num }), nothing),
+  /**
+   * From container or iommufd: what is mapped at pages `first` to `last` of 4 KiB goes. A driver that has pinned any of it has let
+   * go when this is answered.
+   */
+  dmaUnmap: method(80, message({ first: num, last: num }), nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
   /**

@@ -38,6 +38,8 @@ export const hostSetup = message({
   vfioContainer,
   /** Left out: there is no /dev/kvm. */
   kvm: optional(kvmHolds),
+  /** The parent of mediated devices makes memory cards too. */
+  memoryCards: optional(bool),
   /** log2 of the kernel's page in bytes; 12 when left out. */
   pageShift: optional(u8),
 });

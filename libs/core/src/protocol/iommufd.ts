@@ -74,6 +74,15 @@ export const iommufdApi = api('iommufd', {
     clients: true,
   }),
   /**
+   * From a mediated device's driver: pins whole pages behind [iova, iova + length) of the IOAS that it is attached to. Answers a
+   * number to unpin them by. EINVAL: nothing, being unmapped; EOVERFLOW; ENOENT: not attached, or a hole; EPERM; EFAULT, ENOMEM.
+   */
+  accessPin: method(61, message({ ...bound, iova: u64, length: u64, write: bool }), result(message({ item: u32 }))),
+  accessUnpin: method(62, message({ ...bound, item: u32 }), nothing),
+  /** During a call of `client`: memory behind an IOVA; errors as accessPin. What was copied before stays. */
+  accessRead: method(63, message({ ...bound, client: str, iova: u64, length: u32 }), result(bytes)),
+  accessWrite: method(64, message({ ...bound, client: str, iova: u64, data: bytes }), result(nothing)),
+  /**
    * A fault that a program may put into an access of its own: its driver no longer listens when it is told to let go of what
    * it pinned, and UNMAP answers EDEADLK. EBADF; EINVAL: the file is no access.
    */

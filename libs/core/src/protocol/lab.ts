@@ -1,5 +1,19 @@
 /** What the lab does for the people who run it. Every actor also registers with it (`boot`). */
-import { api, forClients, list, message, method, nothing, num, optional, result, str, u32, u8 } from '../codec.js';
+import {
+  api,
+  bool,
+  forClients,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  optional,
+  result,
+  str,
+  u32,
+  u8,
+} from '../codec.js';
 import { kvmHolds, vfioContainer } from './groups.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
@@ -25,6 +39,7 @@ export const labApi = api(
         pageShift: u8,
         /** As in HostSetup. */
         kvm: optional(kvmHolds),
+        memoryCards: optional(bool),
       }),
       message({ error: str, functions: u32, groups: u32 }),
     ),

@@ -92,6 +92,7 @@ function* bindClaimed(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult>
     yield* call(IOMMUFD, iommufdApi.unbind, bound.value);
     return written;
   }
+  device.takeVm?.(file.vm);
   device.enable();
   device.bound = file;
   file.binding = bound.value;

@@ -13,6 +13,7 @@ import {
 } from '@vfiolab/uapi';
 import type { IoctlCall, IoctlResult, Op } from '@vfiolab/core';
 import { isTrackable, judgeBitmap, reportDirty } from '../dirty-bitmap.js';
+import { restartDirty } from '../external-pins.js';
 import { endOf, PAGE_SHIFT } from '../mappings.js';
 import type { Type1 } from '../type1.js';
 
@@ -33,11 +34,13 @@ export function* dirtyPages(call: Call, cmd: Cmd): Op<IoctlResult> {
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
       yield type1.lock.writing;
       if (![...type1.mappings].every((m) => isTrackable(m.count))) return fail('EINVAL');
+      if (!type1.tracking) for (const mapping of type1.mappings) restartDirty(mapping);
       type1.tracking = true;
       return ok(0);
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
       yield type1.lock.writing;
       type1.tracking = false;
+      for (const { dirty } of type1.mappings) dirty.clear();
       return ok(0);
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
       return yield* getBitmap(call, cmd);
@@ -57,7 +60,10 @@ function* getBitmap(call: Call, cmd: Cmd): Op<IoctlResult> {
   const [first, end] = [Number(iova >> PAGE_SHIFT), Number((iova + size) >> PAGE_SHIFT)];
   const found = mappings.overlapping(first, end);
   if (found.some((m) => m.first < first || endOf(m) > end)) return fail('EINVAL');
-  for (const mapping of found) if (!reportDirty(user, bitmap.data, first, mapping)) return fail('EFAULT');
+  for (const mapping of found) {
+    if (!reportDirty(user, bitmap.data, first, mapping)) return fail('EFAULT');
+    restartDirty(mapping);
+  }
   return ok(0);
 }
 

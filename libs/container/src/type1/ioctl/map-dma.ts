@@ -68,6 +68,7 @@ function* setVaddr(type1: Type1, { client, va, first, count }: Wanted): Op<Ioctl
   if (!mapping.vaddrInvalid || mapping.first !== first || mapping.count !== count) return fail('EINVAL');
   const moved = yield* ask(PAGES, pagesApi.storeMove, { store: mapping.store, client, va });
   if (!moved.ok) return moved;
+  mapping.client = client;
   mapping.vaddrInvalid = false;
   type1.invalid--;
   return ok(0);

@@ -15,6 +15,7 @@ import {
 } from '@vfiolab/uapi';
 import type { IoctlCall, IoctlResult, Op } from '@vfiolab/core';
 import { type BitmapRequest, judgeBitmap, reportDirty } from '../dirty-bitmap.js';
+import { tellListeners } from '../external-pins.js';
 import { END_PAGE, endOf, type Mapping, PAGE_SHIFT } from '../mappings.js';
 import { unmapAndUnpin } from '../memory.js';
 import type { Type1 } from '../type1.js';
@@ -37,10 +38,9 @@ export function* unmapDma(call: IoctlCall<Type1, typeof vfio_iommu_type1_dma_unm
   if (!bitmap.ok) return bitmap;
   yield type1.lock.writing;
   if (cmd.flags & VFIO_DMA_UNMAP_FLAG_VADDR && type1.emulated.length > 0) return fail('EBUSY');
-  const judged = judgeRange(type1, cmd, bitmap.value);
-  if (!judged.ok) return judged;
-  const { first, end } = judged.value;
-  const found = affected(type1, first, end, (cmd.flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0);
+  const chosen = yield* choose(type1, cmd, bitmap.value);
+  if (!chosen.ok) return chosen;
+  const { first, found } = chosen.value;
   if (cmd.flags & VFIO_DMA_UNMAP_FLAG_VADDR) {
     if (found.some((m) => m.vaddrInvalid)) return fail('EINVAL');
     for (const mapping of found) mapping.vaddrInvalid = true;
@@ -53,6 +53,23 @@ export function* unmapDma(call: IoctlCall<Type1, typeof vfio_iommu_type1_dma_unm
   const bytes = BigInt(found.reduce((sum, m) => sum + m.count, 0)) << PAGE_SHIFT;
   const answered = call.respond({ size: bytes });
   return answered.ok ? ok(0) : answered;
+}
+
+/** The mappings concerned. Drivers of mediated devices have let go of those that are to be unmapped; meanwhile all may change. */
+function* choose(
+  type1: Type1,
+  cmd: Cmd,
+  bitmap: BitmapRequest | undefined,
+): Op<Result<{ first: number; found: Mapping[] }>> {
+  for (;;) {
+    const judged = judgeRange(type1, cmd, bitmap);
+    if (!judged.ok) return judged;
+    const { first, end } = judged.value;
+    const found = affected(type1, first, end, (cmd.flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0);
+    const held = cmd.flags & VFIO_DMA_UNMAP_FLAG_VADDR ? undefined : found.find(({ pins }) => pins.size > 0);
+    if (!held) return ok({ first, found });
+    yield* tellListeners(type1, held);
+  }
 }
 
 /** The bitmap that the flags announce behind the struct. EINVAL, EFAULT. */
