@@ -15,13 +15,11 @@ import {
   VFIO_SET_IOMMU,
 } from '@vfiolab/uapi';
 import {
-  type Address,
   type ArgsOf,
   type ByteReader,
   type ByteWriter,
   containerApi,
   type Core,
-  deviceOf,
   failed,
   FileTable,
   implement,
@@ -43,19 +41,11 @@ import {
 } from '@vfiolab/core';
 import { Container } from './container.js';
 import { Host } from './host.js';
+import { ofDrivers, ofGuests } from './in-kernel-users.js';
 import { checkExtension } from './ioctl/check-extension.js';
 import { setIommu } from './ioctl/set-iommu.js';
 import { replyOf } from './reply.js';
-import { copyMemory, pinPages, unpinPages } from './type1/external-pins.js';
-import { Type1 } from './type1/type1.js';
-import { isRegistered, putTce, windowFor } from './spapr/guest-tces.js';
 import { forget } from './spapr/memory.js';
-
-/** Memory behind an IOVA, for a call of this client. */
-interface Place {
-  readonly client: Address;
-  readonly iova: bigint;
-}
 
 const PATH = '/dev/vfio/vfio';
 const KIND = 'container';
@@ -89,18 +79,8 @@ export class ContainerCore implements Core {
         join: (_req, { container, ...group }) => this.joinGroup(this.existing(container), group),
         leave: (_req, { container, group }) => this.leaveGroup(this.existing(container), group),
         extension: (_req, { container, extension }) => checkExtension(this.existing(container), this.host, extension),
-        listen: ({ from }, { on }) => this.listen(from, on),
-        pinPages: ({ from }, { first, count, prot }) => {
-          const type1 = this.type1Of(from);
-          return type1 ? pinPages(type1, first, count, prot) : fail('ENOTTY');
-        },
-        unpinPages: ({ from }, { first, count }) => this.unpinPages(from, first, count),
-        memoryRead: ({ from }, args) => this.memoryRead(from, args),
-        memoryWrite: ({ from }, { data, ...args }) => this.memoryWrite(from, data, args),
-        tceWindow: (_req, { container, ...table }) => windowFor(this.containers.get(container), table),
-        tceRegistered: (_req, { container, window, client, va }) =>
-          isRegistered(this.containers.get(container), window, client, va),
-        tcePut: (_req, { container, window, ...tce }) => putTce(this.containers.get(container), window, tce),
+        ...ofDrivers(this.containers),
+        ...ofGuests(this.containers),
         ready: (_req, { container }) => (this.existing(container).backend ? ok(undefined) : fail('EINVAL')),
       }),
     );
@@ -242,42 +222,6 @@ export class ContainerCore implements Core {
     yield* backend.release();
     container.backend = undefined;
     if (backend.owner !== undefined) yield* this.forgetMemory(backend.owner);
-  }
-
-  // Drivers of mediated devices. Their group cannot leave while they are open, so no lock of the container is needed.
-
-  private type1Of(from: Address): Type1 | undefined {
-    const name = deviceOf(from);
-    for (const { backend, groups } of this.containers.values())
-      if (backend instanceof Type1 && groups.some(({ emulated, members }) => emulated && members[0] === name))
-        return backend;
-    return undefined;
-  }
-
-  private listen(from: Address, on: boolean): void {
-    const type1 = this.type1Of(from);
-    if (!type1) return;
-    const name = deviceOf(from)!;
-    const others = type1.listeners.filter((each) => each !== name);
-    type1.listeners = on ? [name, ...others] : others;
-  }
-
-  private *unpinPages(from: Address, first: number, count: number): Op<void> {
-    const type1 = this.type1Of(from);
-    if (type1) yield* unpinPages(type1, first, count);
-  }
-
-  private *memoryRead(from: Address, { client, iova, length }: Place & { length: number }): Op<Result<Uint8Array>> {
-    const type1 = this.type1Of(from);
-    if (!type1) return fail('ENOTTY');
-    const bytes = new Uint8Array(length);
-    const copied = yield* copyMemory(type1, { client, iova, write: false, bytes });
-    return copied.ok ? ok(bytes) : copied;
-  }
-
-  private *memoryWrite(from: Address, bytes: Uint8Array, { client, iova }: Place): Op<Result<void>> {
-    const type1 = this.type1Of(from);
-    return type1 ? yield* copyMemory(type1, { client, iova, write: true, bytes }) : fail('ENOTTY');
   }
 
   /** A container that `groups` named: one that does not exist is a bug. */

@@ -36,8 +36,8 @@ import {
   unlock,
   type View,
 } from '@vfiolab/core';
-import { type Access, destroyAccess, leaveIoas, pinItem, unpinItem } from './access.js';
-import { copy, type Copy } from './access-copy.js';
+import { type Access, destroyAccess, leaveIoas } from './access.js';
+import { ofDrivers } from './driver-access.js';
 import { changeIoas, changePt, detach } from './attach.js';
 import { bindAccess, bindDevice, deviceIds, unbindDevice } from './bind.js';
 import { checkContext } from './check.js';
@@ -119,10 +119,7 @@ export class IommufdCore implements Core {
         pageRequest: (_req, args) => takePageRequest(this.contexts.values(), args),
         guestEvents: (_req, { bdf, events }) => takeGuestEvents(this.contexts.values(), bdf, events),
         deviceIds: (_req, { context, bdfs }) => deviceIds(this.contexts.get(context), bdfs),
-        accessPin: (_req, args) => this.accessPin(args),
-        accessUnpin: (_req, args) => this.accessUnpin(args, args.item),
-        accessRead: (_req, args) => this.accessRead(args),
-        accessWrite: (_req, { data, ...args }) => this.accessCopy(args, { write: true, data }),
+        ...ofDrivers((bound) => this.accessOf(bound)),
         dmabufRevoke: (req) => this.revoke(req.from),
       }),
     );
@@ -326,35 +323,10 @@ export class IommufdCore implements Core {
     return found && isDevice(found.user) ? { context: found.context, device: found.user } : undefined;
   }
 
-  // Drivers of mediated devices. A context lives as long as they are bound to it.
-
+  /** What a mediated device has. */
   private accessOf(bound: Bound): Access | undefined {
     const user = this.find(bound)?.user;
     return user && isAccess(user) ? user : undefined;
-  }
-
-  private *accessPin(args: ArgsOf<typeof iommufdApi.accessPin>): Op<Result<{ item: number }>> {
-    const access = this.accessOf(args);
-    return access ? yield* pinItem(access, args.iova, args.length, args.write) : fail('ENOENT');
-  }
-
-  private *accessUnpin(bound: Bound, item: number): Op<void> {
-    const access = this.accessOf(bound);
-    if (access) yield* unpinItem(access, item);
-  }
-
-  private *accessRead({ length, ...place }: ArgsOf<typeof iommufdApi.accessRead>): Op<Result<Uint8Array>> {
-    const data = new Uint8Array(length);
-    const copied = yield* this.accessCopy(place, { write: false, data });
-    return copied.ok ? ok(data) : copied;
-  }
-
-  private *accessCopy(
-    { client, iova, ...bound }: Bound & { readonly client: Address; readonly iova: bigint },
-    what: Pick<Copy, 'write' | 'data'>,
-  ): Op<Result<void>> {
-    const access = this.accessOf(bound);
-    return access ? yield* copy(access, iova, { client, slow: false, ...what }) : fail('ENOENT');
   }
 
   encode(w: ByteWriter, view: View): void {
