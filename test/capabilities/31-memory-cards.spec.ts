@@ -101,6 +101,18 @@ it('A5.3: what is refused has pinned nothing', async () => {
   await finish(l, p);
 });
 
+it('A5.3: a card keeps 256 pins of at most 1024 pages', async () => {
+  const { l, p, card } = await inContainer();
+  for (let n = 0; n < 256; n++) expect(await card.pin(IOVA, 1)).toBe(1);
+  expect([await card.pin(IOVA, 1), await card.tell('pinned'), await p.lockedKb()]).toEqual(['EINVAL', 256, 4]);
+  expect([await card.unpin(IOVA, 1), await card.pin(IOVA, 1024), await card.pin(IOVA, 1025)]).toEqual([
+    1,
+    'E2BIG',
+    'EINVAL',
+  ]);
+  await finish(l, p);
+});
+
 it('A5.3: EACCES: v1 does not pin; it copies', async () => {
   const { l, p, card } = await inContainer({ type: TYPE1 });
   expect([await card.pin(IOVA, 1), await card.read(IOVA, 2)]).toEqual(['EACCES', [7, 7]]);

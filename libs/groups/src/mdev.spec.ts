@@ -2,7 +2,7 @@ import { deviceAddress, groupsApi, LAB } from '@vfiolab/core';
 import { fail } from '@vfiolab/uapi';
 import { HOLD } from '../../core/src/testing/bench.js';
 import { GroupsCore } from './groups-core.js';
-import { type Answers, CLIENT, files, sealedBench } from './testing/machines.js';
+import { type Answers, CLIENT, files, sealedBench, SETUP } from './testing/machines.js';
 
 const PARENT = '/sys/class/mdev_bus/mtty';
 const TYPES = `${PARENT}/mdev_supported_types`;
@@ -166,4 +166,14 @@ test('a snapshot brings devices back, a meaning tells them apart', () => {
   expect(after).toEqual(before);
   expect(fresh.check()).toEqual([]);
   expect(fresh.describe().filter((line) => line.includes('mdev'))).toHaveLength(list(DEVICES).length);
+});
+
+it('ENOSPC: 24 memory cards, which take no ports; none where nobody asked for them', () => {
+  const fs = files(sealedBench({}, { ...SETUP, memoryCards: true }));
+  const make = (n: number) => fs.write(`${TYPES}/mtty-memory/create`, uuid(n));
+  for (let n = 0; n < 24; n++) expect(make(n)).toBe(36);
+  expect([make(24), fs.read(`${TYPES}/mtty-1/available_instances`)]).toEqual(['ENOSPC', '24\n']);
+  expect(fs.write(`/sys/bus/mdev/devices/${uuid(3)}/remove`, '1')).toBe(1);
+  expect([make(25), fs.read(`${TYPES}/mtty-memory/available_instances`)]).toEqual([36, '0\n']);
+  expect(files(sealedBench()).write(`${TYPES}/mtty-memory/create`, uuid(1))).toBe('ENOENT');
 });

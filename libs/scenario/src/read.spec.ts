@@ -340,6 +340,12 @@ describe('what is read', () => {
     expect(steps[0]).toMatchObject({ number: 1, line: 4, action: 'note', process: 'main' });
   });
 
+  test('what a host has more than others: KVM, memory cards', () => {
+    const text =
+      'vfiolab: scenario/1\ntitle: t\nhost: { machine: asus-fx505dt, kvm: groups, memoryCards: true }\nsteps: [{ note: x }]';
+    expect(readScenario(text, 'f').host).toMatchObject({ kvm: 'groups', memoryCards: true });
+  });
+
   test('capabilities: all for root, none for others, or those that are listed', () => {
     const text = scenarioText('note: x').replace(
       '{ vmm: {}, guest: { uid: 7 } }',

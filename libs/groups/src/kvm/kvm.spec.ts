@@ -26,14 +26,14 @@ const DEVICE_FD = 13;
 type Bench = ReturnType<typeof kvmBench>;
 
 /** A VM with its VFIO device. fd 13 is a file of 00:03.0, whose actor has all its files under number 5. */
-function kvmBench(kvm: 'files' | 'groups' = 'files', coherent = true) {
+function kvmBench(kvm: 'files' | 'groups' = 'files', coherent = true, iommu = SETUP.iommu) {
   const b = groupBench(
     {
       iommu: { enforcesCoherency: () => coherent },
       container: { extension: () => (coherent ? 1 : 0) },
       device: { fileHold: () => ok({ file: 5 }), fileDrop: () => undefined, fileVm: () => undefined },
     },
-    { ...SETUP, kvm },
+    { ...SETUP, kvm, iommu },
   );
   const call = (token: string, cmd: number, bytes: Uint8Array, arg = ARG, value = new Uint8Array(0), fds = [0]) => {
     const segments = [
@@ -98,6 +98,16 @@ it('ENOMEM at the bound of what a VM holds', () => {
   expect(attribute(b, vfio, ADD, DEVICE_FD)).toBe(0);
 });
 
+it('a group without an IOMMU is not coherent', () => {
+  const b = kvmBench('files', true, 'none');
+  const fs = files(b.bench);
+  fs.write('/sys/module/vfio/parameters/enable_unsafe_noiommu_mode', '1');
+  fs.write('/sys/bus/pci/drivers/vfio-pci/bind', BDF);
+  const { vfio } = vmOf(b);
+  groupFd(b, '/dev/vfio/noiommu-0', 20);
+  expect([attribute(b, vfio, ADD, 20), told(b, 'noncoherent_dma')]).toEqual([0, '1\n']);
+});
+
 it('everything survives a snapshot', () => {
   const b = kvmBench('files', false);
   const { vfio } = vmOf(b);
@@ -147,6 +157,17 @@ describe('KVM before Linux 5.19, an external user of groups (A5.1)', () => {
     prepare(b, groupFd(b, '/dev/vfio/1', 20));
     expect(attribute(b, vfio, ADD, 20)).toBe(answer);
     expect(told(b, 'assigned')).toBe(answer === 0 ? 'group 1\n' : '');
+  });
+
+  it('EPERM: a group without an IOMMU', () => {
+    const b = kvmBench('groups', true, 'none');
+    const fs = files(b.bench);
+    fs.write('/sys/module/vfio/parameters/enable_unsafe_noiommu_mode', '1');
+    fs.write('/sys/bus/pci/drivers/vfio-pci/bind', BDF);
+    const { vfio } = vmOf(b);
+    b.set(groupFd(b, '/dev/vfio/noiommu-0', 20), 10);
+    expect(attribute(b, vfio, ADD, 20)).toBe('EPERM');
+    expect(b.bench.core.host!.vfioGroups.get(0)!.users).toBe(0);
   });
 
   it('EINVAL: it takes no files of devices; ENOENT; EEXIST', () => {
