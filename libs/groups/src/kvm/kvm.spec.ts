@@ -35,21 +35,21 @@ function kvmBench(kvm: 'files' | 'groups' = 'files', coherent = true, iommu = SE
     },
     { ...SETUP, kvm, iommu },
   );
+  const open = new Map<number, { token: string; owner: string }>([
+    [DEVICE_FD, { token: TOKEN.slice(0, 8), owner: ACTOR }],
+  ]);
   const call = (token: string, cmd: number, bytes: Uint8Array, arg = ARG, value = new Uint8Array(0), fds = [0]) => {
     const segments = [
       { va: ARG, writable: true, bytes },
       { va: VALUE, writable: false, bytes: value },
     ];
-    const passed = fds.flatMap((fd) => (b.fds.has(fd) ? [{ fd, ...b.fds.get(fd)! }] : []));
+    const passed = fds.flatMap((fd) => (open.has(fd) ? [{ fd, ...open.get(fd)! }] : []));
     const asked = b.bench.ask(CLIENT, sysApi.ioctlFile, { token, cmd, arg, segments, fds: passed });
     if (!asked.done) return { errno: 'waits', file: undefined };
     const { errno, file } = asked.value as ReplyOf<typeof sysApi.ioctl>;
     return { errno: errno ? errnoName(errno)! : 0, file };
   };
-  return Object.assign(b, {
-    fds: new Map<number, { token: string; owner: string }>([[DEVICE_FD, { token: TOKEN.slice(0, 8), owner: ACTOR }]]),
-    call,
-  });
+  return Object.assign(b, { fds: open, call });
 }
 
 function vmOf(b: Bench): { vm: string; vfio: string } {
