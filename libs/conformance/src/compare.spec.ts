@@ -71,6 +71,36 @@ describe('loose rules', () => {
     expect(rule('../kernel/iommu_groups/9', { ...step, path: '/sys/bus/pci/devices/u/iommu_group' })).toBeUndefined();
   });
 
+  it.each([
+    ['another handle', 'f802e0fe', '1800e0fe', true],
+    ['bit 15 of a handle is bit 2 of the address', '1c00e0fe', '1800e0fe', true],
+    ['no remapped message', '0800e0fe', '1800e0fe', false],
+    ['another address', 'f802f0fe', '1800e0fe', false],
+    ['data', '01000000', '00000000', false],
+    ['fewer words', '1800e0fe1800e0fe', '1800e0fe', false],
+  ])('the table of MSI-X: %s', (_name, data, got, allowed) => {
+    const step: Step = { i: 0, op: 'peek', addr: '$mx', width: 4, count: 1, ret: 0, data };
+    expect(looseRule(trace([step]), step, 'data', got) !== undefined).toBe(allowed);
+  });
+
+  describe('DMA on D-amd-q11', () => {
+    const store: Step = { i: 1, op: 'poke', addr: '$bar+0x98', width: 8, values: [1, 3] };
+    const look = (i: number, data: string): Step => ({ i, op: 'peek', addr: '$b', width: 4, count: 1, ret: 0, data });
+    const lost = (steps: Step[], machine = 'D-amd-q11') =>
+      looseRule(trace(steps, { machine }), steps.at(-1)!, 'data', 'aabbccdd')?.name;
+
+    it('is lost: there is what was there before', () => {
+      expect(lost([look(0, '01020304'), store, look(2, '01020304')])).toBe('DMA on D-amd-q11');
+      expect(lost([look(0, '01020304'), store, look(2, '00000000')])).toBeUndefined();
+      expect(lost([{ ...store, i: 0 }, look(1, '00000000')])).toBe('DMA on D-amd-q11');
+    });
+
+    it('excuses nothing without DMA, or on other machines', () => {
+      expect(lost([look(0, '00000000')])).toBeUndefined();
+      expect(lost([{ ...store, i: 0 }, look(1, '01020304')], 'C-amd')).toBeUndefined();
+    });
+  });
+
   describe('leftovers in config space', () => {
     const open: Step = { i: 0, op: 'open', path: '/dev/vfio/devices/{cdev:0000:00:03.0}', flags: 'O_RDWR', as: 'd' };
     const write = (at: number, errno?: string): Step => ({

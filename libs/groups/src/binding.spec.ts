@@ -216,6 +216,7 @@ describe('binding drivers through sysfs', () => {
       msixGrows: true,
       exportsBars: true,
       msiAddress: 0xfee00000n,
+      msiRemapped: true,
       vf: false,
     });
   });

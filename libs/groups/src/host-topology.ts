@@ -156,6 +156,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     msixGrows: iommu.msixGrows,
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
+    msiRemapped: iommu.remapsMsi ?? false,
     vf: f.isVf,
   };
 }

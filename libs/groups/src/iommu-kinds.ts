@@ -22,6 +22,8 @@ export interface IommuKindTraits {
   readonly exportsBars: boolean;
   /** Where functions write their messages to: the local APIC, or the ITS behind the software window (C2.2, C2.3). */
   readonly msiAddress: bigint;
+  /** Messages name an entry of the interrupt remapping table in their address (VT-d), not in their data. */
+  readonly remapsMsi?: boolean;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
   /** The model behind functions; `dma-engine` when left out. */
@@ -35,8 +37,9 @@ const virtual = (name: string) => ({ name, many: true, parent: () => 'virtual' }
 const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: string) => `platform/${name}` };
 
 const LOCAL_APIC = 0xfee00000n;
-/** Where PHB4 takes messages of 32 bits; in QEMU also under a hypervisor. */
-const PHB_DOORBELL = 0xffff0000n;
+/** Where PHB4 takes messages of 64 bits (trace d053), and where QEMU's hypervisor does. */
+const PHB_DOORBELL = 1n << 60n;
+const HYPERVISOR_DOORBELL = 1n << 42n;
 const ITS_DOORBELL = 0x8000040n;
 
 const X86: IommuKindTraits = {
@@ -48,7 +51,7 @@ const X86: IommuKindTraits = {
   msiAddress: LOCAL_APIC,
 };
 
-const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
+const VTD: IommuKindTraits = { ...X86, remapsMsi: true, unit: virtual('dmar') };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
   separatesStreams: true,
@@ -88,6 +91,6 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...X86, isolatesMsi: false }],
   ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
-  ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge' }],
+  ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -47,6 +47,8 @@ export const functionFacts = message({
   exportsBars: bool,
   /** Where its message interrupts are written to. */
   msiAddress: u64,
+  /** Messages name an entry of a remapping table, in their address (semantics D2.3). */
+  msiRemapped: bool,
   /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
   vf: bool,
 });
