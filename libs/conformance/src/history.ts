@@ -1,8 +1,9 @@
 /**
  * What earlier programs of a recording had done to its host, where that lasts and the trace shows it.
  *
- * Words: a recording ran several programs on one host; a *history* is a program, run before a trace and not compared, that
- * brings a fresh host to where that trace began. A group is *refused* when a hypervisor of POWER has once answered ENODEV
+ * Words: a recording ran several programs on one host, in the order of their names; a *history* is a program, run before a trace
+ * and not compared, that brings a fresh host to where that trace began. What it does is told by the machine (`left_behind`) or
+ * by the trace. A group is *refused* when a hypervisor of POWER has once answered ENODEV
  * for it: the kernel never asks again, for as long as it runs (libs/container/src/spapr/pseries.ts).
  * Rule: a history restores state of the host and answers nothing; every step of the trace is compared as on any other host.
  */
@@ -35,10 +36,10 @@ function refusedFunction(trace: Trace): string | undefined {
 }
 
 /** A second dynamic window for the group: the hypervisor refuses it. */
-function refuse(bdf: string): Step[] {
+function refuse(bdf: string): JsonObject[] {
   const ioctl = (fd: string, req: string, more: JsonObject): JsonObject => ({ op: 'ioctl', fd, req, ...more });
   const window = { in: { page_shift: 16, window_size: 0x1000_0000, levels: 1 } };
-  const steps: JsonObject[] = [
+  return [
     { op: 'open', path: '/dev/vfio/vfio', flags: 'O_RDWR', as: 'container' },
     { op: 'open', path: `/dev/vfio/{group:${bdf}}`, flags: 'O_RDWR', as: 'group' },
     ioctl('$group', 'VFIO_GROUP_SET_CONTAINER', { in: { fd: '$container' } }),
@@ -47,12 +48,13 @@ function refuse(bdf: string): Step[] {
     ioctl('$container', 'VFIO_IOMMU_SPAPR_TCE_CREATE', window),
     ioctl('$container', 'VFIO_IOMMU_SPAPR_TCE_CREATE', window),
   ];
-  return steps.map((step, i) => ({ ...step, i, op: String(step['op']) }));
 }
 
 /** Steps to run on a fresh host before the trace. */
 export function historyOf(trace: Trace): readonly Step[] {
-  if (machineNamed(trace.machine).iommu !== 'ppc64-pseries') return [];
-  const bdf = refusedFunction(trace);
-  return bdf === undefined ? [] : refuse(bdf);
+  const { iommu, leftBehind } = machineNamed(trace.machine);
+  const steps = leftBehind.flatMap(({ from, to, steps: left }) => (from <= trace.name && trace.name < to ? left : []));
+  const bdf = iommu === 'ppc64-pseries' ? refusedFunction(trace) : undefined;
+  const all = bdf === undefined ? steps : [...steps, ...refuse(bdf)];
+  return all.map((step, i) => ({ ...step, i, op: String(step['op']) }));
 }

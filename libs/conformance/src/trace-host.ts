@@ -23,7 +23,7 @@ function planFor(trace: Trace): { machine: Machine; profile: string } {
 /** A fresh host in virtual time; throws, in words, when the lab cannot make one. */
 export async function bootFor(trace: Trace): Promise<TestHost> {
   const { machine, profile } = planFor(trace);
-  const { topology, ...rest } = machine;
+  const { topology, leftBehind: _, ...rest } = machine;
   return TestHost.boot({ ...rest, machine: topology, profile });
 }
 

@@ -14,6 +14,8 @@ export interface IommuKindTraits {
   readonly translatesMsi?: boolean;
   /** A function whose requests look like another's is not behind it: they have a stream each. */
   readonly separatesStreams?: boolean;
+  /** Firmware names the IOMMU of each function: a kernel can bring it to its IOMMU as late as when a driver meets it. */
+  readonly namedByFirmware?: boolean;
   /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
   readonly defaultDomain: string;
   /** Interrupt controllers can add MSI-X vectors of a function that has some (semantics D5.1). */
@@ -55,6 +57,7 @@ const VTD: IommuKindTraits = { ...X86, remapsMsi: true, unit: virtual('dmar') };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
   separatesStreams: true,
+  namedByFirmware: true,
   translates: true,
   translatesMsi: true,
   isolatesMsi: true,
@@ -89,7 +92,7 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-canwbs', ARM],
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
-  ['virtio-iommu', { ...X86, isolatesMsi: false }],
+  ['virtio-iommu', { ...X86, isolatesMsi: false, namedByFirmware: true }],
   ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
   ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],

@@ -24,6 +24,7 @@ import {
   type Passable,
   type VirtualFunctions,
 } from './host.js';
+import { removeFunction, rescan } from './hotplug.js';
 import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
 import { resetMethodText, resourceText } from './pci-attributes.js';
@@ -48,6 +49,7 @@ const pciBus = (host: Host): DirNode =>
     devices: () => devicesDir(host),
     drivers: () => driversDir(host),
     drivers_probe: () => ({ kind: 'attribute', store: (data) => driversProbe(host, data) }),
+    rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data) }),
   });
 
 const devicesDir = (host: Host): DirNode =>
@@ -101,6 +103,8 @@ function deviceDir(host: Host, device: Device): DirNode {
     iommu_group: () =>
       device.group && link(`${up}kernel/iommu_groups/${device.group.id}`, () => groupDir(host, device.group!)),
     numa_node: () => text(() => String(facts.numaNode ?? -1)),
+    remove: () => ({ kind: 'attribute', store: (data) => removeFunction(host, device, data) }),
+    rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data, device) }),
     reset_method: () => {
       const methods = resetMethodText(facts, isAloneOnBus(host.topology, facts));
       return methods === undefined ? undefined : text(() => methods);

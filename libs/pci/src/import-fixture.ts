@@ -61,6 +61,10 @@ export function importFixture(text: string): Topology {
     iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
+    probeOrder: file
+      .at('probe_order')
+      .list(LIMITS.functions)
+      .flatMap((bdf) => readAddress(bdf) ?? []),
     hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).map(readHostBridge)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),

@@ -27,7 +27,14 @@ export { type ResetReach, diesOfBusReset, resetReach } from './hot-reset.js';
 export { virtualFunctions, vfAddress } from './virtual-functions.js';
 export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';
-export { inStreamScope } from './streams.js';
+export { inStreamScope, streamClaims } from './streams.js';
 export { unitProbeOrder } from './probe-order.js';
 export { type EndpointUnit, partitionableEndpoints } from './partitionable-endpoints.js';
-export { type ComputeOptions, type Group, type GroupingOptions, GroupTable, computeGroups } from './grouping.js';
+export {
+  type ComputeOptions,
+  type Group,
+  type GroupingOptions,
+  GroupTable,
+  computeGroups,
+  groupsInOrder,
+} from './grouping.js';

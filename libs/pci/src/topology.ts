@@ -31,6 +31,8 @@ export interface TopologyInit {
   readonly intelRciepAcs?: boolean;
   /** IOMMU units in the order their kernel brought them up: `dddd:bb` (root bus) or `gfx` (integrated graphics). */
   readonly unitOrder?: readonly string[];
+  /** Functions in the order in which drivers first met them, where it was recorded. */
+  readonly probeOrder?: readonly string[];
   /** Host bridges by PCI domain, where they hang below another device: its path in /sys/devices. */
   readonly hostBridges?: ReadonlyMap<number, string>;
   /** Lines of /proc/iomem, by kernel release. */
@@ -53,6 +55,7 @@ export class Topology {
   readonly iommu: IommuKind;
   readonly intelRciepAcs: boolean;
   readonly unitOrder: readonly string[];
+  readonly probeOrder: readonly string[];
   readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
   readonly iommuUnits: readonly IommuUnitFacts[];
   readonly warnings: readonly string[];
@@ -61,9 +64,12 @@ export class Topology {
   private readonly byBus = new Map<number, PciFunction[]>();
   private readonly links = new Map<number, BusLink>();
 
-  /** Throws TopologyError: no function, too many, a bad or doubled BDF, or bridges that do not form a tree. */
-  constructor(init: TopologyInit) {
-    checkCount(init.functions.length);
+  /**
+   * Throws TopologyError: no function, too many, a bad or doubled BDF, or bridges that do not form a tree. `emptied`: a machine
+   * may be left without functions.
+   */
+  constructor(init: TopologyInit, emptied = false) {
+    if (!emptied) checkCount(init.functions.length);
     const origins = new Map<string, Origin>();
     const functions = init.functions.map((each) => {
       const f = pciFunction(each);
@@ -78,6 +84,7 @@ export class Topology {
     this.iommu = init.iommu ?? 'unknown';
     this.intelRciepAcs = init.intelRciepAcs ?? true;
     this.unitOrder = init.unitOrder ?? [];
+    this.probeOrder = init.probeOrder ?? [];
     this.memoryMaps = init.memoryMaps ?? new Map();
     this.iommuUnits = init.iommuUnits ?? [];
     this.warnings = init.warnings ?? [];
@@ -94,7 +101,7 @@ export class Topology {
 
   /** The same machine without a function. */
   unplug(bdf: string): Topology {
-    return new Topology({ ...this, functions: this.functions.filter((f) => f.bdf !== bdf) });
+    return new Topology({ ...this, functions: this.functions.filter((f) => f.bdf !== bdf) }, true);
   }
 
   get(bdf: string): PciFunction | undefined {
