@@ -1,6 +1,7 @@
-import { differences, same } from './compare.js';
+import { differences } from './compare.js';
 import { LOOSE_RULES, looseRule } from './loose.js';
 import { done, failure } from './outcome.js';
+import { same } from './same.js';
 import type { Step, Trace } from './trace.js';
 
 const trace = (steps: Step[], more: Partial<Trace> = {}): Trace => ({
@@ -99,6 +100,33 @@ describe('loose rules', () => {
       expect(lost([look(0, '00000000')])).toBeUndefined();
       expect(lost([{ ...store, i: 0 }, look(1, '01020304')], 'C-amd')).toBeUndefined();
     });
+  });
+
+  it('an interrupt that edu was left with is one more, at the first look after INTx was enabled', () => {
+    const give = (index: number): Step => ({
+      ...{ i: 0, op: 'ioctl', fd: '$d', req: 'VFIO_DEVICE_SET_IRQS', ret: 0 },
+      ...{ in: { flags: 36, index, start: 0, count: 1 }, tail: { array: 's32', items: ['$e'] } },
+    });
+    const raise: Step = { i: 1, op: 'poke', addr: '$bar+0x60', width: 4, values: [1] };
+    const read = (i: number, data: string): Step => ({ i, op: 'read', fd: '$e', len: 8, ret: 8, data });
+    const loose = (steps: Step[], machine = 'C-smmuv3') =>
+      looseRule(trace(steps, { machine }), steps.at(-1)!, 'data', '0100000000000000') !== undefined;
+    expect(loose([give(0), raise, read(2, '0200000000000000')])).toBe(true);
+    expect(loose([give(0), raise, read(2, '0300000000000000')])).toBe(false);
+    expect(loose([give(1), raise, read(2, '0200000000000000')])).toBe(false);
+    expect(loose([give(0), raise, read(2, '0200000000000000')], 'B-type1')).toBe(false);
+    const again = [give(0), raise, read(2, '0100000000000000'), read(3, '0200000000000000')];
+    expect(loose(again)).toBe(false);
+  });
+
+  it('an fd is "fd" when its name is given again', () => {
+    const alloc = (i: number, name: string): Step => ({
+      ...{ i, op: 'ioctl', req: 'IOMMU_FAULT_QUEUE_ALLOC', bind: { out_fault_fd: name }, ret: 0 },
+      out: { out_fault_fd: 'fd' },
+    });
+    const loose = (...steps: Step[]) => looseRule(trace(steps), steps[0]!, 'out', { out_fault_fd: '$x' }) !== undefined;
+    expect([loose(alloc(0, 'x'), alloc(1, 'x')), loose(alloc(0, 'x'), alloc(1, 'y'))]).toEqual([true, false]);
+    expect(loose(alloc(0, 'x'), { ...alloc(1, 'x'), ret: -1, errno: 'EEXIST' })).toBe(false);
   });
 
   describe('leftovers in config space', () => {

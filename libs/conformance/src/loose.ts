@@ -4,7 +4,8 @@
  * Rule: a rule here names what it lets through; nothing is let through silently anywhere else.
  */
 import { CONFIG_REGION, isLeftover } from './leftover-config.js';
-import type { Json, ResultKey, Step, Trace } from './trace.js';
+import { same } from './same.js';
+import type { Json, JsonObject, ResultKey, Step, Trace } from './trace.js';
 
 export interface LooseRule {
   readonly name: string;
@@ -72,6 +73,19 @@ export const LOOSE_RULES: readonly LooseRule[] = [
       key === 'data' && step.op === 'peek' && storesBuffer(trace, step) && !loadsBuffer(trace, step),
   },
   {
+    name: 'interrupt that edu was left with',
+    reason:
+      'edu keeps an interrupt raised through closes, and enabling INTx signals it at once: a program found what the one before it had not acknowledged',
+    applies: (trace, step, key, got) =>
+      key === 'data' && isArm(trace.machine) && isFirstRead(trace, step) && isOneMore(step['data'], got),
+  },
+  {
+    name: 'fd of a name that is given again',
+    reason:
+      'the recording writes an fd by the name that it has at the end of the program, and as "fd" when it has none',
+    applies: (trace, step, key, got) => key === 'out' && same(step['out'], namedAtEnd(trace, step, got)),
+  },
+  {
     name: 'interrupt remapping handles',
     reason:
       'which entries of the table of VT-d were free depends on everything that the host had done since its boot; on 7.2 two recordings differ',
@@ -90,6 +104,40 @@ export const LOOSE_RULES: readonly LooseRule[] = [
       step['data'] === untouched(trace, step),
   },
 ];
+
+/** The first look at an eventfd that INTx had been given before the program raised any interrupt of its own. */
+function isFirstRead({ steps }: Trace, step: Step): boolean {
+  if (step.op !== 'read') return false;
+  const raised = steps.findIndex(({ op, addr }) => op === 'poke' && /\+0x60$/.test(String(addr)));
+  const given = steps.findIndex(({ req, errno, in: args, tail }) => {
+    const { index } = (args ?? {}) as JsonObject;
+    const fds = ((tail ?? {}) as JsonObject)['items'];
+    const toIntx = req === 'VFIO_DEVICE_SET_IRQS' && errno === undefined && index === 0;
+    return toIntx && Array.isArray(fds) && fds.includes(step['fd'] as Json);
+  });
+  const readBefore = steps.some(({ op, fd, i }) => op === 'read' && fd === step['fd'] && i < step.i);
+  return given >= 0 && given < raised && raised < step.i && !readBefore;
+}
+
+/** Counters of eventfds as read returns them. */
+function isOneMore(expected: Json | undefined, got: Json | undefined): boolean {
+  const counts = [expected, got].map((hex) => Buffer.from(String(hex), 'hex'));
+  return (
+    counts.every(({ length }) => length === 8) && counts[0]!.readBigUInt64LE() === counts[1]!.readBigUInt64LE() + 1n
+  );
+}
+
+/** Outputs of a step with fds by the names that they have at the end. */
+function namedAtEnd(trace: Trace, step: Step, got: Json | undefined): Json | undefined {
+  if (typeof got !== 'object' || got === null || Array.isArray(got)) return got;
+  const later = trace.steps.slice(step.i + 1).filter(({ errno }) => errno === undefined);
+  const boundLater = new Set(later.flatMap(({ bind }) => Object.values((bind ?? {}) as Record<string, string>)));
+  const isFd = (name: string, value: Json): boolean =>
+    name.endsWith('_fd') && typeof value === 'string' && boundLater.has(value.slice(1));
+  return Object.fromEntries(
+    Object.entries(got as JsonObject).map(([name, value]) => [name, isFd(name, value) ? 'fd' : value]),
+  );
+}
 
 /** Bits of a remapped message's address: those that hold the handle, and what the others are. */
 const HANDLE_BITS = 0x000f_ffe4;
