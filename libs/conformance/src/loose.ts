@@ -155,12 +155,13 @@ function sameButHandles(expected: Json | undefined, got: Json | undefined): bool
   return true;
 }
 
-/** Values that the program wrote to edu's DMA command register before a step. */
+/** Values that the program wrote to edu's DMA command register before a step; on POWER its registers are big-endian. */
 const dmaCommands = (trace: Trace, before: Step): number[] =>
   trace.steps
     .slice(0, before.i)
     .filter(({ op, addr }) => op === 'poke' && /\+0x98$/.test(String(addr)))
-    .flatMap(({ values }) => (Array.isArray(values) ? values.map(Number) : []));
+    .flatMap(({ values }) => (Array.isArray(values) ? (values as Json[]) : []))
+    .map((value) => (trace.machine.startsWith('P-') ? Number(BigInt(value as string) >> 56n) : Number(value)));
 
 const storesBuffer = (trace: Trace, step: Step): boolean => dmaCommands(trace, step).some((value) => (value & 3) === 3);
 const loadsBuffer = (trace: Trace, step: Step): boolean => dmaCommands(trace, step).some((value) => (value & 3) === 1);
