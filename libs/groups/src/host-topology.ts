@@ -185,6 +185,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
     msiRemapped: iommu.remapsMsi ?? false,
+    powerFixed: iommu.fixesPower === true && f.bus === 1,
     vf: f.isVf,
   };
 }

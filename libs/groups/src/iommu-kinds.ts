@@ -26,6 +26,8 @@ export interface IommuKindTraits {
   readonly msiAddress: bigint;
   /** Messages name an entry of the interrupt remapping table in their address (VT-d), not in their data. */
   readonly remapsMsi?: boolean;
+  /** Firmware keeps functions on the first bus below a host bridge awake (OPAL, trace d046). */
+  readonly fixesPower?: boolean;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
   /** The model behind functions; `dma-engine` when left out. */
@@ -93,7 +95,7 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...X86, isolatesMsi: false, namedByFirmware: true }],
-  ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
+  ['ppc64-pnv', { ...POWER, endpoints: 'bus', fixesPower: true }],
   ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -109,7 +109,7 @@ function deviceDir(host: Host, device: Device): DirNode {
       const methods = resetMethodText(facts, isAloneOnBus(host.topology, facts));
       return methods === undefined ? undefined : text(() => methods);
     },
-    resource: () => text(() => resourceText(facts)),
+    resource: () => text(() => resourceText(facts, host.topology.bridgeWindows.get(facts.domain))),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
     ...(device.vfs ? sriovFiles(host, device, device.vfs) : {}),
     ...(facts.vfOf === null ? {} : { physfn: () => peerLink(host, device, host.devices.get(facts.vfOf!)) }),

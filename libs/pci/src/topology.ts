@@ -24,6 +24,13 @@ export interface IommuUnitFacts {
   readonly snoopControl: boolean;
 }
 
+/** Addresses of functions [bus, bus + size) that the processor has at [cpu, cpu + size). */
+export interface BridgeWindow {
+  readonly bus: bigint;
+  readonly cpu: bigint;
+  readonly size: bigint;
+}
+
 export interface TopologyInit {
   readonly functions: readonly PciFunctionInit[];
   readonly iommu?: IommuKind;
@@ -35,6 +42,8 @@ export interface TopologyInit {
   readonly probeOrder?: readonly string[];
   /** Host bridges by PCI domain, where they hang below another device: its path in /sys/devices. */
   readonly hostBridges?: ReadonlyMap<number, string>;
+  /** By PCI domain: where the processor has other addresses than functions; elsewhere they are the same. */
+  readonly bridgeWindows?: ReadonlyMap<number, BridgeWindow>;
   /** Lines of /proc/iomem, by kernel release. */
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** The first is that of all functions which no other names. */
@@ -60,6 +69,7 @@ export class Topology {
   readonly iommuUnits: readonly IommuUnitFacts[];
   readonly warnings: readonly string[];
   readonly hostBridges: ReadonlyMap<number, string>;
+  readonly bridgeWindows: ReadonlyMap<number, BridgeWindow>;
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
   private readonly links = new Map<number, BusLink>();
@@ -89,6 +99,7 @@ export class Topology {
     this.iommuUnits = init.iommuUnits ?? [];
     this.warnings = init.warnings ?? [];
     this.hostBridges = init.hostBridges ?? new Map();
+    this.bridgeWindows = init.bridgeWindows ?? new Map();
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));
     this.linkVirtualBuses();

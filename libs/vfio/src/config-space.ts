@@ -212,6 +212,7 @@ export class ConfigSpace {
 
   /** Moves to another power state. True when the function comes back from D3hot without keeping its state. */
   private movePower(pm: number, state: number): boolean {
+    if (this.layout.powerFixed) return false;
     const was = this.powerState;
     const supported = read16(this.hardware, pm + pci.PM_CAPABILITIES);
     if ((state === 1 && !(supported & pci.PM_CAP_D1)) || (state === 2 && !(supported & pci.PM_CAP_D2))) return false;

@@ -178,7 +178,8 @@ export const pagesApi = api('pages', {
   storeMove: method(80, message({ store: num, client: str, va: u64 }), result(nothing)),
   /**
    * From a device: `client` maps pages of one of its regions, which has `pages` pages. Only a container can pin such memory,
-   * and only while the device answers there (`deviceMemory`). EPERM: another device's; ESRCH; ENOMEM; else as `mmap`.
+   * and only while the device answers there (`deviceMemory`). EPERM: another device's; ESRCH; ENOMEM; EINVAL: not all of it in
+   * the region; else as `mmap`.
    */
   mmapDevice: method(
     85,

@@ -55,6 +55,7 @@ export const EDU: FunctionFacts = {
   exportsBars: true,
   msiAddress: 0xfee00000n,
   msiRemapped: false,
+  powerFixed: false,
   vf: false,
 };
 
