@@ -11,7 +11,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { VfioContainer } from '@vfiolab/core';
+import type { Hugetlb, VfioContainer } from '@vfiolab/core';
 import type { KernelProfile } from '@vfiolab/uapi';
 import type { JsonObject, Trace } from './trace.js';
 import { bytesOf, hexOf } from './values.js';
@@ -29,6 +29,7 @@ export interface Machine {
   /** log2 of the kernel's page in bytes. */
   readonly pageShift: number;
   /** Devices may be opened through iommufd though their interrupts are not isolated. */
+  readonly hugetlb: Hugetlb | undefined;
   readonly allowUnsafeInterrupts: number;
   /** The description as the lab reads it. */
   readonly topology: string;
@@ -75,6 +76,8 @@ interface MachineFile {
   readonly memory_mib: number;
   /** 12 when left out. */
   readonly page_shift?: number;
+  /** Why it has no huge pages; left out: it has. */
+  readonly hugetlb?: Hugetlb;
   readonly allow_unsafe_interrupts?: boolean;
   readonly left_behind?: readonly LeftBehind[];
   readonly acs?: boolean;
@@ -116,6 +119,7 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
     vfioContainer: file.container === 'iommufd' ? 'iommufd' : 'vfio',
     frames: file.memory_mib * FRAMES_PER_MIB,
     pageShift: file.page_shift ?? 12,
+    hugetlb: file.hugetlb,
     allowUnsafeInterrupts: file.allow_unsafe_interrupts ? 1 : 0,
     topology: JSON.stringify({
       ...base,

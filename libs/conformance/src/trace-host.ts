@@ -36,8 +36,17 @@ export async function makeHost(trace: Trace, env: Environment): Promise<void> {
     const loaded = await operator.call(LAB, labApi.loadMachine, { part, text });
     if (!loaded.ok) throw new Error(`machine ${machine.name}: piece ${part}: ${loaded.errno}`);
   }
-  const { iommu, frames, vfioContainer, pageShift, allowUnsafeInterrupts } = machine;
-  const plan = { machine: machine.name, profile, iommu, frames, allowUnsafeInterrupts, vfioContainer, pageShift };
+  const { iommu, frames, vfioContainer, pageShift, hugetlb, allowUnsafeInterrupts } = machine;
+  const plan = {
+    machine: machine.name,
+    profile,
+    iommu,
+    frames,
+    allowUnsafeInterrupts,
+    vfioContainer,
+    pageShift,
+    hugetlb,
+  };
   const { error } = await operator.call(LAB, labApi.createHost, plan);
   if (error !== '') throw new Error(error);
 }

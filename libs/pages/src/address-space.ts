@@ -97,6 +97,8 @@ export class AddressSpace implements PageSource {
     backingAt: (first: number) => Omit<Backing, 'pageShift'>,
   ): Result<number> {
     if (length === 0 || prot > PROT_ALL) return fail('EINVAL');
+    const offered = this.frames.offers(pageShift);
+    if (!offered.ok) return offered;
     const block = Math.max(2 ** (pageShift - 12), this.frames.block);
     const pages = Math.ceil(length / (PAGE * block)) * block;
     if (pages > END_PAGE || this.vmas.size > MAX_VMAS) return fail('ENOMEM');

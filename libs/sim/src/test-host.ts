@@ -3,7 +3,7 @@
  *
  * Rule: a test awaits calls as a program does; virtual time moves while it waits.
  */
-import { type Address, LAB, labApi, type Method, type VfioContainer } from '@vfiolab/core';
+import { type Address, type Hugetlb, LAB, labApi, type Method, type VfioContainer } from '@vfiolab/core';
 import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import { SimEnvironment } from './environment.js';
 import { CALM, type SimOptions } from './options.js';
@@ -21,6 +21,7 @@ export interface TestHostOptions {
   readonly frames?: number;
   /** log2 of the kernel's page in bytes; 12 when left out. */
   readonly pageShift?: number;
+  readonly hugetlb?: Hugetlb | undefined;
   readonly allowUnsafeInterrupts?: number;
   readonly seed?: number;
   readonly options?: SimOptions;
@@ -51,6 +52,7 @@ export class TestHost {
     vfioContainer = 'vfio',
     frames = 1 << 24,
     pageShift = 12,
+    hugetlb,
     allowUnsafeInterrupts = 0,
   }: TestHostOptions): Promise<void> {
     const operator = this.env.link('operator');
@@ -66,6 +68,7 @@ export class TestHost {
       allowUnsafeInterrupts,
       vfioContainer,
       pageShift,
+      hugetlb,
     });
     if (made.error) throw new Error(made.error);
   }

@@ -47,12 +47,12 @@ export const functionFacts = message({
   exportsBars: bool,
   /** Where its message interrupts are written to. */
   msiAddress: u64,
+  /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
+  vf: bool,
   /** Messages name an entry of a remapping table, in their address (semantics D2.3). */
   msiRemapped: bool,
   /** Firmware of the host lets nobody change the power state of the function (trace d046). */
   powerFixed: bool,
-  /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
-  vf: bool,
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
