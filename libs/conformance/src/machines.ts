@@ -81,6 +81,7 @@ interface MachineFile {
   readonly allow_unsafe_interrupts?: boolean;
   readonly left_behind?: readonly LeftBehind[];
   readonly acs?: boolean;
+  readonly unknown_to_iommu?: readonly string[];
   readonly probe_order?: readonly string[];
   readonly memory_map?: Readonly<Record<string, readonly string[]>>;
   readonly drivers?: Readonly<Record<string, string | null>>;
@@ -104,6 +105,7 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
   const functions = [...base.functions, ...(file.functions ?? [])]
     .sort((a, b) => (a.bdf < b.bdf ? -1 : 1))
     .map((each) => withConfig(withDriver(each, file.drivers ?? {}), file.config?.[each.bdf]))
+    .map((each) => (file.unknown_to_iommu?.includes(each.bdf) ? { ...each, unknown_to_iommu: true } : each))
     .map((each) => (each.acs && file.acs === false ? { ...each, acs: { ...each.acs, ctrl: 0 } } : each));
   const configs = new Map(
     functions.flatMap((each) => (each.config ? [[each.bdf, configOf(each.config)] as const] : [])),

@@ -40,6 +40,7 @@ test('every field of a function arrives', () => {
       config: '86800119'.padEnd(128, '0'),
       model: 'dma-engine',
       loses_link: true,
+      unknown_to_iommu: true,
     },
   );
   const topology = importFixture(text);
@@ -83,6 +84,7 @@ test('every field of a function arrives', () => {
     config: Uint8Array.from({ length: 64 }, (_, at) => [0x86, 0x80, 0x01, 0x19][at] ?? 0),
     model: 'dma-engine',
     losesLink: true,
+    unknownToIommu: true,
   });
 });
 

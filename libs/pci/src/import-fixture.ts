@@ -159,6 +159,7 @@ function readFunction(f: JsonReader): PciFunctionInit {
     config: readConfig(f.at('config')),
     model: f.at('model').textOrNull(),
     losesLink: f.at('loses_link').flagOr(false),
+    unknownToIommu: f.at('unknown_to_iommu').flagOr(false),
   };
 }
 
