@@ -28,8 +28,9 @@ const isMdevGroup = (step: Step): boolean =>
 const sameButNumber = (a: Json | undefined, b: Json | undefined): boolean =>
   String(a).replace(/[0-9]+$/, '') === String(b).replace(/[0-9]+$/, '');
 
-/** Arm machines of the recordings. */
+/** Machines of the recordings. */
 const isArm = (machine: string): boolean => /smmuv3|arm64/.test(machine);
+const isPower = (machine: string): boolean => machine.startsWith('P-');
 
 export const LOOSE_RULES: readonly LooseRule[] = [
   {
@@ -50,8 +51,10 @@ export const LOOSE_RULES: readonly LooseRule[] = [
   {
     name: 'irq numbers',
     reason: 'sysfs irq and /proc/interrupts count interrupts in the order of asynchronous probes',
-    applies: (trace, step) =>
-      isArm(trace.machine) && step.op === 'sysfs_read' && /\/irq$|^\/proc\/interrupts$/.test(String(step['path'])),
+    applies: ({ machine }, step) =>
+      (isArm(machine) || isPower(machine)) &&
+      step.op === 'sysfs_read' &&
+      /\/irq$|^\/proc\/interrupts$/.test(String(step['path'])),
   },
   {
     name: 'groups made on the fly',
@@ -161,7 +164,7 @@ const dmaCommands = (trace: Trace, before: Step): number[] =>
     .slice(0, before.i)
     .filter(({ op, addr }) => op === 'poke' && /\+0x98$/.test(String(addr)))
     .flatMap(({ values }) => (Array.isArray(values) ? (values as Json[]) : []))
-    .map((value) => (trace.machine.startsWith('P-') ? Number(BigInt(value as string) >> 56n) : Number(value)));
+    .map((value) => (isPower(trace.machine) ? Number(BigInt(value as string) >> 56n) : Number(value)));
 
 const storesBuffer = (trace: Trace, step: Step): boolean => dmaCommands(trace, step).some((value) => (value & 3) === 3);
 const loadsBuffer = (trace: Trace, step: Step): boolean => dmaCommands(trace, step).some((value) => (value & 3) === 1);

@@ -32,13 +32,20 @@ export interface IommuKindTraits {
   readonly endpoints?: EndpointUnit;
   /** The model behind functions; `dma-engine` when left out. */
   readonly model?: string;
-  /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
-  readonly unit?: { readonly name: string; readonly many: boolean; parent(name: string): string };
+  /**
+   * IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; `many`: one for each unit, or for each PCI domain,
+   * whose number it has then in 4 digits; undefined: nobody wrote them down here.
+   */
+  readonly unit?: { readonly name: string; readonly many: false | 'units' | 'domains'; parent(name: string): string };
 }
 
-const virtual = (name: string) => ({ name, many: true, parent: () => 'virtual' });
+const virtual = (name: string, many: 'units' | 'domains' = 'units') => ({ name, many, parent: () => 'virtual' });
 /** The self-test registers its IOMMU where there is no other (a051). */
-const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: string) => `platform/${name}` };
+const SELFTEST = {
+  name: 'iommufd_selftest_iommu.',
+  many: false as const,
+  parent: (name: string) => `platform/${name}`,
+};
 
 const LOCAL_APIC = 0xfee00000n;
 /** Where PHB4 takes messages of 64 bits (trace d053), and where QEMU's hypervisor does. */
@@ -78,6 +85,7 @@ const POWER: IommuKindTraits = {
   exportsBars: false,
   msiAddress: PHB_DOORBELL,
   model: 'dma-engine-big-endian',
+  unit: virtual('iommu-phb', 'domains'),
 };
 
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([

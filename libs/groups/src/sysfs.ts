@@ -4,6 +4,7 @@
  * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class, /sys/kernel/iommu_groups, /sys/module.
  * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
  */
+import { endpointNumber } from '@vfiolab/pci';
 import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
@@ -245,10 +246,19 @@ const groupDir = (host: Host, group: IommuGroup): DirNode =>
         () => [...group.members],
         (name) => memberLink(host, group, name),
       ),
-    name: () => (hasIommu(group) ? undefined : text(() => 'vfio-noiommu')),
+    name: () => groupName(host, group),
     reserved_regions: () => ({ kind: 'attribute', show: () => showRegions(group) }),
     type: () => text(() => (hasIommu(group) ? host.iommu.defaultDomain : 'unknown')),
   });
+
+function groupName({ iommu, topology, devices }: Host, group: IommuGroup): Node | undefined {
+  if (!hasIommu(group)) return text(() => 'vfio-noiommu');
+  const first = devices.get(group.members[0]!)?.facts;
+  const { endpoints } = iommu;
+  if (!endpoints || !first) return undefined;
+  const number = endpointNumber(topology, endpoints, first);
+  return text(() => `domain${first.domain.toString(16)}-pe${number.toString(16)}`);
+}
 
 function memberLink(host: Host, { members }: IommuGroup, name: string): LinkNode | undefined {
   const member = members.includes(name) ? passableNamed(host, name) : undefined;

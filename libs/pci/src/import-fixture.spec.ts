@@ -15,7 +15,7 @@ test('every field of a function arrives', () => {
       expect: { iommu_unit_order_from_ids: ['gfx'] },
       host_bridges: [
         { domain: 0, parent: 'platform/1.pcie' },
-        { domain: 1, window: { bus: '0x80000000', cpu: '0x600c000000000', size: '0x7fff0000' } },
+        { domain: 1, window: { bus: '0x80000000', cpu: '0x600c000000000', size: '0x7fff0000' }, endpoints: 256 },
       ],
       probe_order: ['0000:00:01.0'],
     },
@@ -49,6 +49,7 @@ test('every field of a function arrives', () => {
   expect(topology.bridgeWindows).toEqual(
     new Map([[1, { bus: 0x80000000n, cpu: 0x600c000000000n, size: 0x7fff0000n }]]),
   );
+  expect(topology.endpointCounts).toEqual(new Map([[1, 256]]));
   expect(topology.probeOrder).toEqual(['0000:00:01.0']);
   expect(topology.get('0000:00:01.0')).toEqual({
     bdf: '0000:00:01.0',

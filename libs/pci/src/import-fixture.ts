@@ -67,6 +67,7 @@ export function importFixture(text: string): Topology {
       .flatMap((bdf) => readAddress(bdf) ?? []),
     hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readHostBridge)),
     bridgeWindows: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readBridgeWindow)),
+    endpointCounts: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readEndpointCount)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
@@ -112,6 +113,11 @@ function readBridgeWindow(bridge: JsonReader): [number, BridgeWindow][] {
   if (window.absent) return [];
   const [bus, cpu, size] = (['bus', 'cpu', 'size'] as const).map((name) => readU64(window.at(name)));
   return [[domainOf(bridge), { bus: bus!, cpu: cpu!, size: size! }]];
+}
+
+function readEndpointCount(bridge: JsonReader): [number, number][] {
+  const count = bridge.at('endpoints').numberOrNull(4, 0xffff);
+  return count === null ? [] : [[domainOf(bridge), count]];
 }
 
 function readU64(field: JsonReader): bigint {

@@ -29,7 +29,7 @@ export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';
 export { inStreamScope, streamClaims } from './streams.js';
 export { unitProbeOrder } from './probe-order.js';
-export { type EndpointUnit, partitionableEndpoints } from './partitionable-endpoints.js';
+export { type EndpointUnit, endpointNumber, partitionableEndpoints } from './partitionable-endpoints.js';
 export {
   type ComputeOptions,
   type Group,

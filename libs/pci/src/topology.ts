@@ -44,6 +44,8 @@ export interface TopologyInit {
   readonly hostBridges?: ReadonlyMap<number, string>;
   /** By PCI domain: where the processor has other addresses than functions; elsewhere they are the same. */
   readonly bridgeWindows?: ReadonlyMap<number, BridgeWindow>;
+  /** Partitionable endpoints by PCI domain, where a host bridge of POWER has fewer than most. */
+  readonly endpointCounts?: ReadonlyMap<number, number>;
   /** Lines of /proc/iomem, by kernel release. */
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** The first is that of all functions which no other names. */
@@ -70,6 +72,7 @@ export class Topology {
   readonly warnings: readonly string[];
   readonly hostBridges: ReadonlyMap<number, string>;
   readonly bridgeWindows: ReadonlyMap<number, BridgeWindow>;
+  readonly endpointCounts: ReadonlyMap<number, number>;
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
   private readonly links = new Map<number, BusLink>();
@@ -100,6 +103,7 @@ export class Topology {
     this.warnings = init.warnings ?? [];
     this.hostBridges = init.hostBridges ?? new Map();
     this.bridgeWindows = init.bridgeWindows ?? new Map();
+    this.endpointCounts = init.endpointCounts ?? new Map();
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));
     this.linkVirtualBuses();
