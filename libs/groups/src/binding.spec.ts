@@ -216,7 +216,7 @@ describe('binding drivers through sysfs', () => {
       msixGrows: true,
       exportsBars: true,
       msiAddress: 0xfee00000n,
-      msiRemapped: true,
+      messages: 'handle',
       powerFixed: false,
       vf: false,
     });

@@ -184,7 +184,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     msixGrows: iommu.msixGrows,
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
-    msiRemapped: iommu.remapsMsi ?? false,
+    messages: iommu.messages ?? 'number',
     powerFixed: iommu.fixesPower === true && f.bus === 1,
     vf: f.isVf,
   };

@@ -3,6 +3,7 @@
  *
  * Rule: a difference between kinds is a row here, never a comparison of names.
  */
+import type { MessageForm } from '@vfiolab/core';
 import type { EndpointUnit } from '@vfiolab/pci';
 
 export interface IommuKindTraits {
@@ -24,8 +25,8 @@ export interface IommuKindTraits {
   readonly exportsBars: boolean;
   /** Where functions write their messages to: the local APIC, or the ITS behind the software window (C2.2, C2.3). */
   readonly msiAddress: bigint;
-  /** Messages name an entry of the interrupt remapping table in their address (VT-d), not in their data. */
-  readonly remapsMsi?: boolean;
+  /** What messages name; their number when left out. */
+  readonly messages?: MessageForm;
   /** Firmware keeps functions on the first bus below a host bridge awake (OPAL, trace d046). */
   readonly fixesPower?: boolean;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
@@ -62,7 +63,9 @@ const X86: IommuKindTraits = {
   msiAddress: LOCAL_APIC,
 };
 
-const VTD: IommuKindTraits = { ...X86, remapsMsi: true, unit: virtual('dmar') };
+const VTD: IommuKindTraits = { ...X86, messages: 'handle', unit: virtual('dmar') };
+/** Without interrupt remapping. */
+const PLAIN_APIC: IommuKindTraits = { ...X86, isolatesMsi: false, messages: 'vector' };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
   separatesStreams: true,
@@ -102,8 +105,8 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-canwbs', ARM],
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
-  ['virtio-iommu', { ...X86, isolatesMsi: false, namedByFirmware: true }],
+  ['virtio-iommu', { ...PLAIN_APIC, namedByFirmware: true }],
   ['ppc64-pnv', { ...POWER, endpoints: 'bus', fixesPower: true }],
   ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
-  ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
+  ['none', { ...PLAIN_APIC, translates: false, defaultDomain: '', unit: SELFTEST }],
 ]);

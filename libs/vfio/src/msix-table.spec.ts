@@ -25,8 +25,13 @@ it.each([
   ],
   [
     'the address has the handle (VT-d, trace b053)',
-    { msiRemapped: true },
+    { messages: 'handle' as const },
     ['1800e0fe000000000000000000000000', '3800e0fe000000000000000001000000'],
+  ],
+  [
+    'the data is a vector of a processor; what nobody asked for has the one that is shut (no remapping)',
+    { messages: 'vector' as const },
+    ['0000e0fe000000002100000000000000', '0000e0fe00000000ef00000001000000'],
   ],
   [
     'above 4 GiB (PHB4, trace d053)',

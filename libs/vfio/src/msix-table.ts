@@ -3,8 +3,8 @@
  *
  * Words: a *handle* is the number of an entry of the interrupt remapping table.
  * Rule: the host's driver owns the table. A vector that was allocated holds its message; it is masked while nobody is to be
- * signalled. All others are as after a reset: masked and empty. A handle is the vector's number: in a real table all
- * functions share the entries, and which are free there depends on the whole of its past.
+ * signalled. All others are as after a reset: masked and empty. Handles and processors' vectors are counted from the first
+ * for every function: in a real host functions share them, and which are free depends on the whole of its past.
  */
 import type { FunctionFacts } from '@vfiolab/core';
 import { write32 } from './little-endian.js';
@@ -20,11 +20,21 @@ const CONTROL_AT = 12;
 const REMAPPED = 0x18;
 const inAddress = (handle: number): number => REMAPPED | ((handle & 0x7fff) << 5) | ((handle >> 15) << 2);
 
-function writeMessage(bytes: Uint8Array, at: number, facts: FunctionFacts, vector: number): void {
-  const { msiAddress, msiRemapped } = facts;
-  write32(bytes, at, Number(msiAddress & 0xffff_ffffn) | (msiRemapped ? inAddress(vector) : 0));
+/** The kernel's vectors: the first that it gives to devices, and the one of interrupts that nobody has requested. */
+const FIRST_VECTOR = 0x21;
+const SHUT_VECTOR = 0xef;
+
+/** `signals`: the message has somebody to signal. */
+function writeMessage(bytes: Uint8Array, at: number, facts: FunctionFacts, number: number, signals: boolean): void {
+  const { msiAddress, messages } = facts;
+  const data = {
+    number,
+    handle: 0,
+    vector: signals ? FIRST_VECTOR + (number % (SHUT_VECTOR - FIRST_VECTOR)) : SHUT_VECTOR,
+  }[messages];
+  write32(bytes, at, Number(msiAddress & 0xffff_ffffn) | (messages === 'handle' ? inAddress(number) : 0));
   write32(bytes, at + HIGH_AT, Number(msiAddress >> 32n));
-  write32(bytes, at + DATA_AT, msiRemapped ? 0 : vector);
+  write32(bytes, at + DATA_AT, data);
 }
 
 function table(device: VfioDevice, vectors: number): Uint8Array {
@@ -33,8 +43,9 @@ function table(device: VfioDevice, vectors: number): Uint8Array {
   for (let vector = 0; vector < vectors; vector++) {
     const at = vector * pci.MSIX_ENTRY_SIZE;
     const used = kind === 'msix' && vector < allocated;
-    if (used) writeMessage(bytes, at, device.facts, vector);
-    write32(bytes, at + CONTROL_AT, used && triggers.has(vector) ? 0 : MASKED);
+    const signals = used && triggers.has(vector);
+    if (used) writeMessage(bytes, at, device.facts, vector, signals);
+    write32(bytes, at + CONTROL_AT, signals ? 0 : MASKED);
   }
   return bytes;
 }

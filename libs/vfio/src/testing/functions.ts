@@ -54,7 +54,7 @@ export const EDU: FunctionFacts = {
   msixGrows: true,
   exportsBars: true,
   msiAddress: 0xfee00000n,
-  msiRemapped: false,
+  messages: 'number',
   powerFixed: false,
   vf: false,
 };
