@@ -1,6 +1,13 @@
 /** VFIO_IOMMU_SPAPR_TCE_GET_INFO: the default window, and for v2 which other windows there can be. */
 import type { IoctlCall, IoctlResult } from '@vfiolab/core';
-import { copyOut, encode, ok, type StructOf, VFIO_IOMMU_SPAPR_INFO_DDW, vfio_iommu_spapr_tce_info } from '@vfiolab/uapi';
+import {
+  copyOut,
+  encode,
+  ok,
+  type StructOf,
+  VFIO_IOMMU_SPAPR_INFO_DDW,
+  vfio_iommu_spapr_tce_info,
+} from '@vfiolab/uapi';
 import type { Spapr } from '../spapr.js';
 
 /** Bytes without what is told of other windows. */
