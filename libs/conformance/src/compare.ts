@@ -6,6 +6,7 @@
  */
 import { looseRule } from './loose.js';
 import type { Outcome } from './outcome.js';
+import { same } from './same.js';
 import { isInput } from './step-keys.js';
 import { type Json, RESULT_KEYS, type ResultKey, type Step, type Trace } from './trace.js';
 
@@ -13,16 +14,6 @@ export interface Difference {
   readonly field: ResultKey;
   readonly expected: Json | undefined;
   readonly got: Json | undefined;
-}
-
-/** Deep equality; the order of keys does not matter. */
-export function same(a: Json | undefined, b: Json | undefined): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const [left, right] = [a as Record<string, Json>, b as Record<string, Json>];
-  const keys = Object.keys(left);
-  return keys.length === Object.keys(right).length && keys.every((key) => key in right && same(left[key], right[key]));
 }
 
 export const differences = (trace: Trace, step: Step, outcome: Outcome): Difference[] =>

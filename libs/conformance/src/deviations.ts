@@ -5,7 +5,8 @@
  * compared; a deviation has been compared, is not the same, and is told.
  * Rule: a deviating step counts neither as matched nor as a mismatch; reports name every deviation and count its steps.
  */
-import { same, type Difference } from './compare.js';
+import type { Difference } from './compare.js';
+import { same } from './same.js';
 import type { Json, JsonObject, Step, Trace } from './trace.js';
 
 export interface Deviation {

@@ -3,15 +3,17 @@
  *
  * Words: a machine names its *topology* (a file of the form of test/machines, but with config space by offset), its IOMMU,
  * who serves containers (`type1` or `iommufd`), its memory and its memory map by kernel release, functions beyond those of the topology, and where the
- * topology says otherwise the drivers that functions have when a program starts (null: none) and bytes of their config space.
+ * topology says otherwise the drivers that functions have when a program starts (null: none) and bytes of their config space. `acs`
+ * false: its kernel left access control services off; `probe_order`: in which order drivers met functions; `left_behind`: what earlier
+ * programs of the recording had left (history.ts).
  * Rule: the kernel release is the trace's, not the machine's.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { VfioContainer } from '@vfiolab/core';
+import type { Hugetlb, VfioContainer } from '@vfiolab/core';
 import type { KernelProfile } from '@vfiolab/uapi';
-import type { Trace } from './trace.js';
+import type { JsonObject, Trace } from './trace.js';
 import { bytesOf, hexOf } from './values.js';
 
 export const CONFORMANCE_FOLDER = fileURLToPath(new URL('../../../test/conformance/', import.meta.url));
@@ -27,9 +29,12 @@ export interface Machine {
   /** log2 of the kernel's page in bytes. */
   readonly pageShift: number;
   /** Devices may be opened through iommufd though their interrupts are not isolated. */
+  readonly hugetlb: Hugetlb | undefined;
   readonly allowUnsafeInterrupts: number;
   /** The description as the lab reads it. */
   readonly topology: string;
+  /** What earlier programs of the recording had left. */
+  readonly leftBehind: readonly LeftBehind[];
   /** Config space by BDF, as far as it is known. */
   readonly configs: ReadonlyMap<string, Uint8Array>;
 }
@@ -41,6 +46,7 @@ interface FunctionFile {
   readonly bdf: string;
   driver?: string;
   readonly config?: ConfigFile;
+  readonly acs?: object;
   /** Of a PF: what its VFs are like. */
   readonly vf?: { readonly config: ConfigFile };
 }
@@ -48,6 +54,14 @@ interface FunctionFile {
 interface ConfigFile {
   readonly size: number;
   readonly at: Readonly<Record<string, string>>;
+}
+
+/** Steps that bring a fresh host to where programs of these names began: `from` on, up to but not `to`. */
+export interface LeftBehind {
+  readonly reason: string;
+  readonly from: string;
+  readonly to: string;
+  readonly steps: readonly JsonObject[];
 }
 
 interface TopologyFile {
@@ -62,7 +76,13 @@ interface MachineFile {
   readonly memory_mib: number;
   /** 12 when left out. */
   readonly page_shift?: number;
+  /** Why it has no huge pages; left out: it has. */
+  readonly hugetlb?: Hugetlb;
   readonly allow_unsafe_interrupts?: boolean;
+  readonly left_behind?: readonly LeftBehind[];
+  readonly acs?: boolean;
+  readonly unknown_to_iommu?: readonly string[];
+  readonly probe_order?: readonly string[];
   readonly memory_map?: Readonly<Record<string, readonly string[]>>;
   readonly drivers?: Readonly<Record<string, string | null>>;
   readonly functions?: readonly FunctionFile[];
@@ -84,7 +104,9 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
   const base = JSON.parse(readFileSync(join(folder, 'topologies', `${file.topology}.json`), 'utf8')) as TopologyFile;
   const functions = [...base.functions, ...(file.functions ?? [])]
     .sort((a, b) => (a.bdf < b.bdf ? -1 : 1))
-    .map((each) => withConfig(withDriver(each, file.drivers ?? {}), file.config?.[each.bdf]));
+    .map((each) => withConfig(withDriver(each, file.drivers ?? {}), file.config?.[each.bdf]))
+    .map((each) => (file.unknown_to_iommu?.includes(each.bdf) ? { ...each, unknown_to_iommu: true } : each))
+    .map((each) => (each.acs && file.acs === false ? { ...each, acs: { ...each.acs, ctrl: 0 } } : each));
   const configs = new Map(
     functions.flatMap((each) => (each.config ? [[each.bdf, configOf(each.config)] as const] : [])),
   );
@@ -99,8 +121,15 @@ export function machineNamed(name: string, folder = CONFORMANCE_FOLDER): Machine
     vfioContainer: file.container === 'iommufd' ? 'iommufd' : 'vfio',
     frames: file.memory_mib * FRAMES_PER_MIB,
     pageShift: file.page_shift ?? 12,
+    hugetlb: file.hugetlb,
     allowUnsafeInterrupts: file.allow_unsafe_interrupts ? 1 : 0,
-    topology: JSON.stringify({ ...base, functions: described, memory_map: file.memory_map }),
+    topology: JSON.stringify({
+      ...base,
+      functions: described,
+      memory_map: file.memory_map,
+      probe_order: file.probe_order,
+    }),
+    leftBehind: file.left_behind ?? [],
     configs,
   };
   cache.set(path, made);

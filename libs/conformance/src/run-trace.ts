@@ -8,6 +8,7 @@ import type { LinkPorts } from '@vfiolab/client';
 import type { Environment } from '@vfiolab/scenario';
 import { differences } from './compare.js';
 import { deviationOf } from './deviations.js';
+import { historyOf } from './history.js';
 import { stepRunners } from './ops/index.js';
 import { lacking, type Outcome } from './outcome.js';
 import { patiently } from './patience.js';
@@ -74,6 +75,7 @@ async function attempt(
 export async function runTrace(trace: Trace, env: Environment): Promise<TraceReport> {
   const mismatches: Mismatch[] = [];
   const deviations: Deviating[] = [];
+  await relive(trace, env);
   const program = await Program.start('program', env);
   const before = figuresOf(await inspectAll(env));
   let stepsMatched = 0;
@@ -85,6 +87,15 @@ export async function runTrace(trace: Trace, env: Environment): Promise<TraceRep
   }
   mismatches.push(...(await endOf(trace, program, env, before)));
   return { trace: trace.name, steps: trace.steps.length, stepsMatched, mismatches, deviations };
+}
+
+/** Runs the trace's history as a program of its own. */
+async function relive(trace: Trace, env: Environment): Promise<void> {
+  const steps = historyOf(trace);
+  if (steps.length === 0) return;
+  const program = await Program.start('history', env);
+  for (const step of steps) await runStep(program, step, env);
+  await program.exit();
 }
 
 /** The step's mismatches, or the deviation that they all come from. */

@@ -23,7 +23,7 @@ function planFor(trace: Trace): { machine: Machine; profile: string } {
 /** A fresh host in virtual time; throws, in words, when the lab cannot make one. */
 export async function bootFor(trace: Trace): Promise<TestHost> {
   const { machine, profile } = planFor(trace);
-  const { topology, ...rest } = machine;
+  const { topology, leftBehind: _, ...rest } = machine;
   return TestHost.boot({ ...rest, machine: topology, profile });
 }
 
@@ -36,8 +36,17 @@ export async function makeHost(trace: Trace, env: Environment): Promise<void> {
     const loaded = await operator.call(LAB, labApi.loadMachine, { part, text });
     if (!loaded.ok) throw new Error(`machine ${machine.name}: piece ${part}: ${loaded.errno}`);
   }
-  const { iommu, frames, vfioContainer, pageShift, allowUnsafeInterrupts } = machine;
-  const plan = { machine: machine.name, profile, iommu, frames, allowUnsafeInterrupts, vfioContainer, pageShift };
+  const { iommu, frames, vfioContainer, pageShift, hugetlb, allowUnsafeInterrupts } = machine;
+  const plan = {
+    machine: machine.name,
+    profile,
+    iommu,
+    frames,
+    allowUnsafeInterrupts,
+    vfioContainer,
+    pageShift,
+    hugetlb,
+  };
   const { error } = await operator.call(LAB, labApi.createHost, plan);
   if (error !== '') throw new Error(error);
 }

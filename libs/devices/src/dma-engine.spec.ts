@@ -19,6 +19,34 @@ function copy(t: ReturnType<typeof make>, source: bigint, destination: bigint, c
   t.write(reg.REG_DMA_COMMAND, BigInt(command), 8);
 }
 
+describe('a transfer over a page boundary is two requests (trace p051)', () => {
+  const [LAST, BUFFER] = [BigInt(0x10000 - 8), reg.BUFFER_START];
+
+  test('of which one gets through', () => {
+    const t = make();
+    t.bus.memory.fill(0x55, 0, 16);
+    copy(t, 0n, BUFFER, 16n, reg.DMA_RUN);
+    copy(t, BUFFER, LAST, 16n, reg.DMA_RUN | reg.DMA_TO_MEMORY);
+    expect([...t.bus.memory.subarray(-9)]).toEqual([0, ...Array(8).fill(0x55)]);
+    t.bus.memory.fill(0xaa, -8);
+    copy(t, LAST, BUFFER, 16n, reg.DMA_RUN);
+    copy(t, BUFFER, 0x100n, 16n, reg.DMA_RUN | reg.DMA_TO_MEMORY);
+    expect([...t.bus.memory.subarray(0x100, 0x110)]).toEqual([...Array(8).fill(0xaa), ...Array(8).fill(0x55)]);
+  });
+
+  test('of which the second would be behind the last address: it is none', () => {
+    const t = make();
+    const asked: bigint[] = [];
+    t.bus.dmaRead = function* (iova, length) {
+      asked.push(iova);
+      return new Uint8Array(length);
+    };
+    copy(t, (1n << 64n) - 8n, BUFFER, 16n, reg.DMA_RUN);
+    copy(t, 0xff8n, BUFFER, 16n, reg.DMA_RUN);
+    expect(asked).toEqual([(1n << 64n) - 8n, 0xff8n, 0x1000n]);
+  });
+});
+
 describe('registers', () => {
   test.each<[string, number, Width, bigint]>([
     ['the identification register', 0, 4, 0x010000edn],

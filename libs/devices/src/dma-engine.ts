@@ -3,7 +3,8 @@
  * edu device, so a driver written for edu works with it.
  *
  * Words: the *buffer* is 4 KiB of device memory at device address 0x40000. It is reached by DMA only; as in edu it is not
- * part of the BAR. A *command* is a write to the command register with the run bit set.
+ * part of the BAR. A *command* is a write to the command register with the run bit set; its transfer is one *request* on the
+ * bus, or two.
  * Rule: the write of a command ends after its transfer and its interrupt, so a program sees the same whatever carries its
  * messages. Accesses that come while it runs see the run bit, and their writes to the DMA registers are lost.
  */
@@ -38,6 +39,9 @@ export const IRQ_DMA = 0x100;
 export const BUFFER_START = 0x40000n;
 export const BUFFER_SIZE = 4096;
 
+/** No request crosses such an address (PCI Express 2.2.7): each is translated, and gets through or not, by itself (p051). */
+const REQUEST_BOUNDARY = 4096;
+const ADDRESS_END = 1n << 64n;
 const REGISTER_BYTES = 0xa0;
 const FIRST_WIDE = 0x80;
 /** 34! is the first factorial divisible by 2^32, so all from there on are 0 in 32 bits. */
@@ -172,13 +176,23 @@ export class DmaEngine implements DeviceModel {
     this.waiting = false;
   }
 
-  /** A request that does not get through leaves memory and buffer as they were; the command ends all the same. */
+  /** Requests that do not get through leave memory and buffer as they were; the command ends all the same. */
   private *transfer(): Op<typeof PENDING | undefined> {
     const toMemory = (this.dma[REG_DMA_COMMAND] & BigInt(DMA_TO_MEMORY)) !== 0n;
     const inside = this.dma[toMemory ? REG_DMA_SOURCE : REG_DMA_DESTINATION];
     const iova = this.dma[toMemory ? REG_DMA_DESTINATION : REG_DMA_SOURCE];
-    const piece = this.pieceOfBuffer(inside, this.dma[REG_DMA_COUNT]);
-    if (!piece) return undefined;
+    const whole = this.pieceOfBuffer(inside, this.dma[REG_DMA_COUNT]);
+    if (!whole) return undefined;
+    for (let at = 0, end = 0; at < whole.length; at = end) {
+      const start = iova + BigInt(at);
+      if (start >= ADDRESS_END) return undefined;
+      end = Math.min(whole.length, at + REQUEST_BOUNDARY - Number(start % BigInt(REQUEST_BOUNDARY)));
+      if ((yield* this.request(start, whole.subarray(at, end), toMemory)) === PENDING) return PENDING;
+    }
+    return undefined;
+  }
+
+  private *request(iova: bigint, piece: Uint8Array, toMemory: boolean): Op<typeof PENDING | undefined> {
     if (toMemory) return (yield* this.bus.dmaWrite(iova, piece.slice(), this.pasid)) === PENDING ? PENDING : undefined;
     const data = yield* this.bus.dmaRead(iova, piece.length, this.pasid);
     if (data === PENDING) return PENDING;

@@ -216,6 +216,8 @@ describe('binding drivers through sysfs', () => {
       msixGrows: true,
       exportsBars: true,
       msiAddress: 0xfee00000n,
+      messages: 'handle',
+      powerFixed: false,
       vf: false,
     });
   });

@@ -3,6 +3,7 @@
  *
  * Rule: classes of devices that the lab does not model are there and empty.
  */
+import type { Topology } from '@vfiolab/pci';
 import type { Host } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import { type DirNode, fixedDir, link, listDir, type Node } from './nodes.js';
@@ -11,7 +12,7 @@ const EMPTY = fixedDir({});
 
 /** `modelled`: the classes with something in them. */
 export function classTree(host: Host, modelled: Readonly<Record<string, () => Node>>): DirNode {
-  const known = fixedDir({ iommu: () => iommuClass(host), ...modelled });
+  const known = fixedDir({ iommu: () => iommuClass(host), vfio: () => vfioClass(host), ...modelled });
   const { classes } = KERNEL_BUILDS[host.profile];
   return listDir(
     () => [...classes],
@@ -21,11 +22,24 @@ export function classTree(host: Host, modelled: Readonly<Record<string, () => No
 
 /** The IOMMUs. Their own directories are not modelled. */
 function iommuClass({ iommu: { unit }, topology }: Host): DirNode {
-  const count = unit?.many ? Math.max(1, topology.unitOrder.length) : 1;
-  const names = unit ? Array.from({ length: count }, (_, n) => `${unit.name}${n}`) : [];
+  const names = unit ? numbersOf(unit.many, topology).map((number) => unit.name + number) : [];
   return listDir(
     () => names,
     (name) =>
       names.includes(name) ? link(`../../devices/${unit!.parent(name)}/iommu/${name}`, () => EMPTY) : undefined,
+  );
+}
+
+function numbersOf(many: false | 'units' | 'domains', { unitOrder, functions }: Topology): string[] {
+  if (many === 'domains') return [...new Set(functions.map(({ domain }) => domain.toString(16).padStart(4, '0')))];
+  const count = many === 'units' ? Math.max(1, unitOrder.length) : 1;
+  return Array.from({ length: count }, (_, n) => String(n));
+}
+
+/** The groups that have nodes. Their own directories are not modelled. */
+function vfioClass({ vfioGroups }: Host): DirNode {
+  const names = (): string[] => [...vfioGroups.values()].flatMap(({ alive, name }) => (alive ? [name] : []));
+  return listDir(names, (name) =>
+    names().includes(name) ? link(`../../devices/virtual/vfio/${name}`, () => EMPTY) : undefined,
   );
 }

@@ -6,11 +6,13 @@
 import { Lock, type FunctionFacts, type HostSetup } from '@vfiolab/core';
 import {
   computeGroups,
+  groupsInOrder,
   diesOfBusReset,
   partitionableEndpoints,
   importTopology,
   inIommuScope,
   inStreamScope,
+  streamClaims,
   TopologyError,
   translationCaps,
   type Group,
@@ -18,9 +20,10 @@ import {
   type PciFunction,
   type Topology,
 } from '@vfiolab/pci';
-import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
+import { DriverTable, isPciePort, matches, PCIEPORT, VFIO_PCI } from './drivers.js';
 import type { Device, Host, IommuGroup } from './host.js';
-import { IOMMU_KINDS } from './iommu-kinds.js';
+import { IOMMU_KINDS, type IommuKindTraits } from './iommu-kinds.js';
+import { KERNEL_BUILDS } from './kernel-build.js';
 import type { Vm } from './kvm/vm.js';
 import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
@@ -36,7 +39,7 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   const iommu = IOMMU_KINDS.get(setup.iommu);
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
   try {
-    const { topology, partition } = readDescription(text, profile, iommu.separatesStreams === true);
+    const { topology, partition } = readDescription(text, profile, iommu);
     const parts = iommu.endpoints ? partitionableEndpoints(topology, iommu.endpoints) : partition;
     const groups = iommu.translates ? groupsOf(parts) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
@@ -46,22 +49,22 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const vfioGroups = new Map<number, VfioGroup>();
     const empty = { mdevs: new Map<string, Mdev>(), lingering: new Set<string>(), modes: new Map<string, number>() };
     const vms = new Map<number, Vm>();
-    const rest = { vms, drivers, parameters, vfioGroups, tainted: false, rescan: new Lock() };
-    return { ...fixed, ...empty, ...rest, devices, groups };
+    const none = { vms, vfioGroups, tainted: false, rescan: new Lock(), removed: new Map() };
+    const rest = { ...none, drivers, parameters };
+    const bootGroups = new Map(
+      [...groups.values()].flatMap(({ id, members }) => members.map((bdf) => [bdf, id] as const)),
+    );
+    return { ...fixed, ...empty, ...rest, bootGroups, devices, groups };
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
   }
 }
 
-/** Which functions get groups; `streams`: the IOMMU tells them apart by stream. */
-export const scopeOf = (topology: Topology, streams: boolean): ((f: PciFunction) => boolean) =>
-  streams ? inStreamScope(topology) : inIommuScope(topology);
-
 interface Description {
   readonly text: string;
   readonly profile: KernelProfile;
-  readonly streams: boolean;
+  readonly iommu: IommuKindTraits;
   readonly topology: Topology;
   readonly partition: readonly Group[];
 }
@@ -69,12 +72,38 @@ interface Description {
 /** The description read last. A host that recovers reads its own again; remembering it changes nothing but the time. */
 let newest: Description | undefined;
 
-function readDescription(text: string, profile: KernelProfile, streams: boolean): Description {
-  if (newest?.text === text && newest.profile === profile && newest.streams === streams) return newest;
+function readDescription(text: string, profile: KernelProfile, iommu: IommuKindTraits): Description {
+  if (newest?.text === text && newest.profile === profile && newest.iommu === iommu) return newest;
   const topology = importTopology(text);
-  const scope = scopeOf(topology, streams);
-  return (newest = { text, profile, streams, topology, partition: computeGroups(topology, { profile, scope }) });
+  return (newest = { text, profile, iommu, topology, partition: partitionAtBoot(topology, profile, iommu) });
 }
+
+function partitionAtBoot(topology: Topology, profile: KernelProfile, iommu: IommuKindTraits): Group[] {
+  if (!groupsAtProbe(profile, iommu)) {
+    const scope = iommu.separatesStreams ? inStreamScope(topology) : inIommuScope(topology);
+    return computeGroups(topology, { profile, scope });
+  }
+  return groupsInOrder(topology, metAtBoot(topology), { profile, scope: claimsOf(topology, iommu, []) });
+}
+
+/** Do functions of the host get their groups only when a driver first meets them? */
+export const groupsAtProbe = (profile: KernelProfile, { namedByFirmware }: IommuKindTraits): boolean =>
+  KERNEL_BUILDS[profile].groupsAtProbe && namedByFirmware === true;
+
+/** Functions that a driver was offered at boot, in the recorded order, else by address. */
+function metAtBoot({ functions, probeOrder }: Topology): string[] {
+  const drivers = [...new DriverTable(functions).all()];
+  const met = functions.filter((f) => f.iommuGroup !== null || drivers.some((driver) => matches(driver, f, undefined)));
+  const rest = new Set(met.map(({ bdf }) => bdf));
+  return [...probeOrder.filter((bdf) => rest.delete(bdf)), ...rest];
+}
+
+/** Which functions get groups, when they come one by one to the functions `served`. */
+export const claimsOf = (
+  topology: Topology,
+  { separatesStreams }: IommuKindTraits,
+  served: Iterable<string>,
+): ((f: PciFunction) => boolean) => (separatesStreams ? streamClaims(topology, served) : inIommuScope(topology));
 
 const unknown = (field: string, value: string, known: readonly string[]): string =>
   `${field} ${JSON.stringify(value.slice(0, 60))} is not known. Use one of: ${known.join(', ')}.`;
@@ -158,6 +187,8 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     msixGrows: iommu.msixGrows,
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
+    messages: iommu.messages ?? 'number',
+    powerFixed: iommu.fixesPower === true && f.bus === 1,
     vf: f.isVf,
   };
 }

@@ -112,6 +112,10 @@ export interface Host {
   /** Lines of /proc/iomem, where the description has them for this release. */
   readonly memoryMap: readonly string[] | undefined;
   readonly modes: NodeModes;
+  /** Groups by BDF as the description gives them. */
+  readonly bootGroups: ReadonlyMap<string, number>;
+  /** Functions that were taken off the bus, by BDF: VFs, and what a rescan finds again. */
+  readonly removed: Map<string, PciFunction>;
   /** Held while functions come or go, as the kernel's rescan lock. Taken after the lock of a PF, before that of a VF. */
   readonly rescan: Lock;
 }

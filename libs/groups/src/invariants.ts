@@ -78,7 +78,7 @@ function brokenVfioGroup(host: Host, group: VfioGroup): string[] {
   return broken;
 }
 
-/** I47: VFs are exactly those that their PFs have enabled. */
+/** I47: VFs are exactly those that their PFs have enabled, but for those that were taken off the bus one by one. */
 function brokenVfs(host: Host): string[] {
   const broken: string[] = [];
   const expected = new Map<string, number>();
@@ -86,6 +86,7 @@ function brokenVfs(host: Host): string[] {
     const pf = pfOf(host, device);
     if (pf) expected.set(pf.bdf, (expected.get(pf.bdf) ?? 0) + 1);
   }
+  for (const { vfOf } of host.removed.values()) if (vfOf !== null) expected.set(vfOf, (expected.get(vfOf) ?? 0) + 1);
   for (const { bdf, vfs } of host.devices.values())
     if (vfs?.made && vfs.count !== (expected.get(bdf) ?? 0))
       broken.push(`I47: ${bdf} has ${vfs.count} VFs enabled, and ${expected.get(bdf) ?? 0} are there`);
@@ -133,6 +134,7 @@ export function describeHost(host: Host): string[] {
       lines.push(`  ${device ? describeDevice(device) : describeMdev(host.mdevs.get(name)!)}`);
     }
   }
+  if (host.removed.size > 0) lines.push(`removed: ${[...host.removed.keys()].join(', ')}`);
   for (const device of host.devices.values()) if (!device.group) lines.push(`no group: ${describeDevice(device)}`);
   return lines;
 }

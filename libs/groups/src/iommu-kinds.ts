@@ -3,6 +3,7 @@
  *
  * Rule: a difference between kinds is a row here, never a comparison of names.
  */
+import type { MessageForm } from '@vfiolab/core';
 import type { EndpointUnit } from '@vfiolab/pci';
 import type { KvmArch } from './kvm/arch.js';
 
@@ -15,6 +16,8 @@ export interface IommuKindTraits {
   readonly translatesMsi?: boolean;
   /** A function whose requests look like another's is not behind it: they have a stream each. */
   readonly separatesStreams?: boolean;
+  /** Firmware names the IOMMU of each function: a kernel can bring it to its IOMMU as late as when a driver meets it. */
+  readonly namedByFirmware?: boolean;
   /** Text of iommu_groups/N/type: the flush queue is the default on x86 only. */
   readonly defaultDomain: string;
   /** Interrupt controllers can add MSI-X vectors of a function that has some (semantics D5.1). */
@@ -23,23 +26,35 @@ export interface IommuKindTraits {
   readonly exportsBars: boolean;
   /** Where functions write their messages to: the local APIC, or the ITS behind the software window (C2.2, C2.3). */
   readonly msiAddress: bigint;
+  /** What messages name; their number when left out. */
+  readonly messages?: MessageForm;
+  /** Firmware keeps functions on the first bus below a host bridge awake (OPAL, trace d046). */
+  readonly fixesPower?: boolean;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
   /** The processors of its machines; `x86` when left out. */
   readonly kvm?: KvmArch;
   /** The model behind functions; `dma-engine` when left out. */
   readonly model?: string;
-  /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
-  readonly unit?: { readonly name: string; readonly many: boolean; parent(name: string): string };
+  /**
+   * IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; `many`: one for each unit, or for each PCI domain,
+   * whose number it has then in 4 digits; undefined: nobody wrote them down here.
+   */
+  readonly unit?: { readonly name: string; readonly many: false | 'units' | 'domains'; parent(name: string): string };
 }
 
-const virtual = (name: string) => ({ name, many: true, parent: () => 'virtual' });
+const virtual = (name: string, many: 'units' | 'domains' = 'units') => ({ name, many, parent: () => 'virtual' });
 /** The self-test registers its IOMMU where there is no other (a051). */
-const SELFTEST = { name: 'iommufd_selftest_iommu.', many: false, parent: (name: string) => `platform/${name}` };
+const SELFTEST = {
+  name: 'iommufd_selftest_iommu.',
+  many: false as const,
+  parent: (name: string) => `platform/${name}`,
+};
 
 const LOCAL_APIC = 0xfee00000n;
-/** Where PHB4 takes messages of 32 bits; in QEMU also under a hypervisor. */
-const PHB_DOORBELL = 0xffff0000n;
+/** Where PHB4 takes messages of 64 bits (trace d053), and where QEMU's hypervisor does. */
+const PHB_DOORBELL = 1n << 60n;
+const HYPERVISOR_DOORBELL = 1n << 42n;
 const ITS_DOORBELL = 0x8000040n;
 
 const X86: IommuKindTraits = {
@@ -51,11 +66,14 @@ const X86: IommuKindTraits = {
   msiAddress: LOCAL_APIC,
 };
 
-const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
+const VTD: IommuKindTraits = { ...X86, messages: 'handle', unit: virtual('dmar') };
+/** Without interrupt remapping. */
+const PLAIN_APIC: IommuKindTraits = { ...X86, isolatesMsi: false, messages: 'vector' };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
   kvm: 'arm64',
   separatesStreams: true,
+  namedByFirmware: true,
   translates: true,
   translatesMsi: true,
   isolatesMsi: true,
@@ -75,6 +93,7 @@ const POWER: IommuKindTraits = {
   exportsBars: false,
   msiAddress: PHB_DOORBELL,
   model: 'dma-engine-big-endian',
+  unit: virtual('iommu-phb', 'domains'),
 };
 
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
@@ -91,8 +110,8 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-canwbs', ARM],
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
-  ['virtio-iommu', { ...X86, isolatesMsi: false }],
-  ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
-  ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge' }],
-  ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
+  ['virtio-iommu', { ...PLAIN_APIC, namedByFirmware: true }],
+  ['ppc64-pnv', { ...POWER, endpoints: 'bus', fixesPower: true }],
+  ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
+  ['none', { ...PLAIN_APIC, translates: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -15,6 +15,8 @@ export interface KernelBuild {
   readonly classes: readonly string[];
   /** Drivers that ask for it probe functions that come later in the background (b093). */
   readonly probesInBackground: boolean;
+  /** Where firmware names IOMMUs, groups are made when a driver first meets a function, and not as it comes (c009). */
+  readonly groupsAtProbe: boolean;
 }
 
 /** In every kernel, behind those with a number of their own. */
@@ -37,12 +39,14 @@ const BUILD_6_12: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 258 }, VFIO, ...OLDEST],
   classes: CLASSES_6_12,
   probesInBackground: false,
+  groupsAtProbe: true,
 };
 
 const BUILD_7_2: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 259 }, VFIO, { name: 'udmabuf', minor: 258 }, ...OLDEST],
   classes: [...CLASSES_6_12, 'dma', 'platform-profile', 'power_supply'],
   probesInBackground: true,
+  groupsAtProbe: false,
 };
 
 export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {

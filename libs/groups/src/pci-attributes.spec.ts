@@ -71,3 +71,18 @@ test('reset_method is not there when there is no method; a function of unknown c
   expect(resetMethodText({ ...f, config: null, pcieType: 'endpoint' }, true)).toBe('flr bus');
   expect(resetMethodText({ ...f, config: null }, false)).toBeUndefined();
 });
+
+test('memory behind a host bridge is where the processor has it; ports and what lies outside are where they are (trace d044)', () => {
+  const start = (window: { bus: bigint; cpu: bigint; size: bigint }) =>
+    resourceText(f, window)
+      .split('\n')
+      .flatMap((each) => (each === NONE ? [] : [each.split(' ')[0]]));
+  const cpu = 0x600c000000000n;
+  expect(start({ bus: 0xfd800000n, cpu, size: 0x10000n })).toEqual([
+    hex('38fd840000'),
+    hex('c000'),
+    hex('600c000000000'),
+  ]);
+  expect(start({ bus: 0xfd000000n, cpu, size: 0x800000n })[2]).toBe(hex('fd800000'));
+  expect(start({ bus: 0n, cpu, size: 0x10000n })[1]).toBe(hex('c000'));
+});

@@ -4,7 +4,7 @@
  * Rule: addresses are those of the recorded config space; a window whose address nobody knows is shown as the kernel shows
  * one that it could not place.
  */
-import { type Bar, type PciFunction, resetMethods } from '@vfiolab/pci';
+import { type Bar, type BridgeWindow, type PciFunction, resetMethods } from '@vfiolab/pci';
 
 /** Lines of `resource`: six BARs, the ROM, and what only bridges and PFs have. */
 const WINDOWS = 13;
@@ -39,21 +39,26 @@ function addressOf({ index, kind, bits }: Bar, config: Uint8Array | null): bigin
   return (word(at) & ~0xfn) | (bits === 64 ? word(at + 4) << 32n : 0n);
 }
 
-function line(bar: Bar | undefined, config: Uint8Array | null): string {
+/** As the processor has it. */
+const throughWindow = (address: bigint, window: BridgeWindow | undefined): bigint =>
+  window && address >= window.bus && address < window.bus + window.size ? address - window.bus + window.cpu : address;
+
+function line(bar: Bar | undefined, config: Uint8Array | null, window: BridgeWindow | undefined): string {
   if (!bar?.size) return [0n, 0n, 0n].map(hex16).join(' ');
-  const start = addressOf(bar, config);
+  const start = bar.kind === 'io' ? addressOf(bar, config) : throughWindow(addressOf(bar, config), window);
   const flags = flagsOf(bar) | (start === 0n ? UNSET : 0);
   return [start, start + BigInt(bar.size) - 1n, BigInt(flags)].map(hex16).join(' ');
 }
 
-/** `resource`: start, last and flags of each window (trace b044). */
-export function resourceText({ bars, config, headerType }: PciFunction): string {
+/** `resource`: start, last and flags of each window (traces b044, d044); `window`: of the host bridge. */
+export function resourceText({ bars, config, headerType }: PciFunction, window?: BridgeWindow): string {
   const own = bars.filter(({ vf }) => !vf);
   const count = headerType === 0 ? WINDOWS : BRIDGE_WINDOWS;
   const lines = Array.from({ length: count }, (_, i) =>
     line(
       own.find(({ index }) => index === i),
       config,
+      window,
     ),
   );
   if (headerType === 1 && config) lines.splice(WINDOWS, 3, ...bridgeWindows(config).map(windowLine));

@@ -12,6 +12,7 @@ import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.
 import { factsOf } from './host-topology.js';
 import { isHere, lowestFreeMinor, UNUSED, type Device, type Host } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
+import { meetIommu } from './membership.js';
 import { groupWithoutIommu } from './noiommu.js';
 import { forgetCdev } from './node-modes.js';
 import { groupFor, leaveGroup } from './vfio-group.js';
@@ -24,6 +25,7 @@ export type Probe =
 
 /** Binds a driver that matches to a device that has none. */
 export function* probe(host: Host, device: Device, driver: Driver): Op<Probe> {
+  yield* meetIommu(host, device);
   if (!driver.managesDma) {
     const owned = yield* takeForKernel(device.group);
     if (!owned.ok) return { bound: false, errno: owned.errno, by: 'core' };

@@ -189,15 +189,19 @@ describe('random switching and binding', () => {
       () => b.unbind(any()),
       () => b.bind(any(), ['vfio-pci', 'nvme', 'igb', 'igbvf', 'pci-stub'][roll(5)]!),
       () => b.toVfio([NVME, IGB][roll(2)]!),
+      () => b.fs.write(`/sys/bus/pci/devices/${any()}/remove`, '1'),
+      () => b.fs.write('/sys/bus/pci/rescan', '1'),
     ];
     let most = 0;
     for (let i = 0; i < 60; i++) {
       acts[roll(acts.length)]!();
+      if (b.bench.core.host!.devices.size === 0) b.fs.write('/sys/bus/pci/rescan', '1');
       expect(b.bench.core.check()).toEqual([]);
       most = Math.max(most, b.vfs().length);
     }
     const { before, after } = b.bench.reread(new GroupsCore());
     expect(after).toEqual(before);
+    b.fs.write('/sys/bus/pci/rescan', '1');
     for (const pf of [NVME, IGB]) {
       b.unbind(pf);
       b.bind(pf, 'pci-stub');

@@ -68,7 +68,7 @@ function* enableVfs(host: Host, pf: Device, vfs: VirtualFunctions, count: number
 }
 
 /** Every VF's driver lets go of it, which waits for its users; then it is gone. */
-function* disableVfs(host: Host, pf: Device, vfs: VirtualFunctions): Op<void> {
+export function* disableVfs(host: Host, pf: Device, vfs: VirtualFunctions): Op<void> {
   yield* lockWrite(host.rescan);
   for (const vf of vfsOf(host, pf)) {
     yield* lockWrite(vf.lock);
@@ -76,6 +76,7 @@ function* disableVfs(host: Host, pf: Device, vfs: VirtualFunctions): Op<void> {
     yield* unplug(host, vf);
     yield* unlock(vf.lock);
   }
+  for (const [bdf, { vfOf }] of host.removed) if (vfOf === pf.bdf) host.removed.delete(bdf);
   vfs.count = 0;
   vfs.made = true;
   yield* unlock(host.rescan);

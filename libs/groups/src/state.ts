@@ -12,9 +12,8 @@ import { type Device, type DmaOwner, hasIommu, type Host, type IommuGroup, UNUSE
 import { newGroup } from './host-topology.js';
 import { MDEV_TYPES, type Mdev, newMdev } from './mdev.js';
 import { addNoiommuGroup } from './noiommu.js';
-import { virtualFunctions } from '@vfiolab/pci';
+import { decodeFunctions, encodeFunctions } from './state-functions.js';
 import { VfioGroup } from './vfio-group.js';
-import { hide, pfOf, show, vfsOf } from './virtual-functions.js';
 
 const KIND = { none: 0, kernel: 1, context: 2, container: 3 } as const;
 
@@ -23,7 +22,7 @@ export const decodeSetup = (r: ByteReader): HostSetup => hostSetup.read(r);
 
 /** Everything that can differ from boot, in address and number order. */
 export function encodeHost(w: ByteWriter, host: Host): void {
-  writeVfs(w, host);
+  encodeFunctions(w, host);
   w.list(host.parameters.list(), (value) => w.num(value));
   w.bool(host.tainted);
   w.list(madeGroups(host), ({ id, members, emulated }) => {
@@ -62,39 +61,6 @@ export function encodeHost(w: ByteWriter, host: Host): void {
 
 const NO_TOKEN = new Uint8Array(0);
 
-/** PFs whose VFs are others than the description's, and the groups of the VFs that were made; then who offers drivers. */
-function writeVfs(w: ByteWriter, host: Host): void {
-  const pfs = [...host.devices.values()].filter(({ vfs }) => vfs);
-  w.list(pfs, (pf) => {
-    w.str(pf.bdf);
-    w.bool(pf.vfs!.autoprobe);
-    w.bool(pf.vfs!.made);
-    w.num(pf.vfs!.count);
-  });
-  const made = [...host.devices.values()].filter((device) => pfOf(host, device)?.vfs?.made);
-  w.list(made, ({ bdf, group }) => {
-    w.str(bdf);
-    w.num(group ? group.id + 1 : 0);
-  });
-}
-
-function readVfs(r: ByteReader, host: Host): void {
-  const changed: { pf: Device; count: number }[] = [];
-  r.list(() => {
-    const pf = host.devices.get(r.str())!;
-    pf.vfs!.autoprobe = r.bool();
-    const [made, count] = [r.bool(), r.num()];
-    if (!made) return;
-    for (const vf of vfsOf(host, pf)) hide(host, vf);
-    pf.vfs!.made = true;
-    pf.vfs!.count = count;
-    changed.push({ pf, count });
-  });
-  const groups = new Map(r.list(() => [r.str(), r.num() - 1] as const).filter(([, id]) => id >= 0));
-  const functions = changed.flatMap(({ pf, count }) => virtualFunctions(host.topology, pf.facts, count)!);
-  if (functions.length > 0) show(host, { topology: host.topology.plug(functions), groups });
-}
-
 /** Groups that the description does not give. */
 const madeGroups = (host: Host): IommuGroup[] => [...host.groups.values()].filter((group) => !hasIommu(group));
 
@@ -103,7 +69,7 @@ const numberOf = (owner: DmaOwner): number =>
 
 /** Into a host that was just built from the same description. */
 export function decodeHost(r: ByteReader, host: Host): void {
-  readVfs(r, host);
+  decodeFunctions(r, host);
   host.parameters.restore(r.list(() => r.num()));
   host.tainted = r.bool();
   r.list(() => {
@@ -142,6 +108,7 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
     w.u32(device.vfs?.count ?? 0);
     w.bool(device.vfs?.autoprobe ?? true);
   });
+  w.list([...host.removed.keys()].sort(), (bdf) => w.str(bdf));
   w.list(host.mdevs, ([, mdev]) => writeMdev(w, mdev));
   writeModes(w, host);
   w.list(host.groups, ([, group]) => {

@@ -83,6 +83,7 @@ const lists: readonly (readonly [title: string, path: string, answer: string[] |
   ],
   ['class vfio-dev', '/sys/class/vfio-dev', ['vfio0', 'vfio1', 'vfio2', 'vfio3']],
   ['class iommu', '/sys/class/iommu', ['dmar0']],
+  ['class vfio: groups with a node', '/sys/class/vfio', ['1', '2', '3']],
   ['a class without devices here', '/sys/class/net', []],
   ['no such class', '/sys/class/dma', 'ENOENT'],
   ['a file is no directory', `${DEV}/0000:00:05.0/vendor`, 'ENOTDIR'],
@@ -137,6 +138,16 @@ describe('sysfs and /dev', () => {
     expect([empty.list('/sys'), empty.resolve('/dev/iommu'), empty.read('/sys/bus/pci')]).toEqual(
       Array(3).fill('ENOENT'),
     );
+  });
+
+  it('on POWER groups have the names of their endpoints, and IOMMUs those of host bridges (trace p001)', () => {
+    const names = (iommu: string) => {
+      const power = files(sealedBench({}, { ...SETUP, iommu }));
+      expect(power.list('/sys/class/iommu')).toEqual(['iommu-phb0000']);
+      return [0, 1, 2].map((group) => power.read(`/sys/kernel/iommu_groups/${group}/name`));
+    };
+    expect(names('ppc64-pseries')).toEqual(['domain0-pe0\n', 'ENOENT', 'ENOENT']);
+    expect(names('ppc64-pnv').slice(1)).toEqual(['domain0-pe0\n', 'domain0-pe1fd\n']);
   });
 
   it('there are no groups without an IOMMU', () => {

@@ -4,6 +4,7 @@
  * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class, /sys/kernel/iommu_groups, /sys/module.
  * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
  */
+import { endpointNumber } from '@vfiolab/pci';
 import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
@@ -24,6 +25,7 @@ import {
   type Passable,
   type VirtualFunctions,
 } from './host.js';
+import { removeFunction, rescan } from './hotplug.js';
 import { kvmDebugDir } from './kvm/debugfs.js';
 import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
@@ -51,6 +53,7 @@ const pciBus = (host: Host): DirNode =>
     devices: () => devicesDir(host),
     drivers: () => driversDir(host),
     drivers_probe: () => ({ kind: 'attribute', store: (data) => driversProbe(host, data) }),
+    rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data) }),
   });
 
 const devicesDir = (host: Host): DirNode =>
@@ -104,11 +107,13 @@ function deviceDir(host: Host, device: Device): DirNode {
     iommu_group: () =>
       device.group && link(`${up}kernel/iommu_groups/${device.group.id}`, () => groupDir(host, device.group!)),
     numa_node: () => text(() => String(facts.numaNode ?? -1)),
+    remove: () => ({ kind: 'attribute', store: (data) => removeFunction(host, device, data) }),
+    rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data, device) }),
     reset_method: () => {
       const methods = resetMethodText(facts, isAloneOnBus(host.topology, facts));
       return methods === undefined ? undefined : text(() => methods);
     },
-    resource: () => text(() => resourceText(facts)),
+    resource: () => text(() => resourceText(facts, host.topology.bridgeWindows.get(facts.domain))),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
     ...(device.vfs ? sriovFiles(host, device, device.vfs) : {}),
     ...(facts.vfOf === null ? {} : { physfn: () => peerLink(host, device, host.devices.get(facts.vfOf!)) }),
@@ -244,10 +249,19 @@ const groupDir = (host: Host, group: IommuGroup): DirNode =>
         () => [...group.members],
         (name) => memberLink(host, group, name),
       ),
-    name: () => (hasIommu(group) ? undefined : text(() => 'vfio-noiommu')),
+    name: () => groupName(host, group),
     reserved_regions: () => ({ kind: 'attribute', show: () => showRegions(group) }),
     type: () => text(() => (hasIommu(group) ? host.iommu.defaultDomain : 'unknown')),
   });
+
+function groupName({ iommu, topology, devices }: Host, group: IommuGroup): Node | undefined {
+  if (!hasIommu(group)) return text(() => 'vfio-noiommu');
+  const first = devices.get(group.members[0]!)?.facts;
+  const { endpoints } = iommu;
+  if (!endpoints || !first) return undefined;
+  const number = endpointNumber(topology, endpoints, first);
+  return text(() => `domain${first.domain.toString(16)}-pe${number.toString(16)}`);
+}
 
 function memberLink(host: Host, { members }: IommuGroup, name: string): LinkNode | undefined {
   const member = members.includes(name) ? passableNamed(host, name) : undefined;

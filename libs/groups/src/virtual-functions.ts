@@ -5,10 +5,17 @@
  * Rule: the IOMMU knows a function before the host shows it, and forgets it after. The caller holds the host's rescan lock.
  */
 import { call, IOMMU, iommuApi, type Op } from '@vfiolab/core';
-import { formatBdf, GroupTable, type PciFunction, type Topology, vfAddress, virtualFunctions } from '@vfiolab/pci';
-import { endpointsOf } from './endpoints.js';
-import { newDevice, newGroup, scopeOf } from './host-topology.js';
+import {
+  formatBdf,
+  type PciFunction,
+  type PciFunctionInit,
+  type Topology,
+  vfAddress,
+  virtualFunctions,
+} from '@vfiolab/pci';
+import { groupsAtProbe, newDevice } from './host-topology.js';
 import type { Device, Host } from './host.js';
+import { groupsFor, join, leave, tellIommu } from './membership.js';
 
 /** The PF of a VF. */
 export const pfOf = (host: Host, { facts }: Device): Device | undefined =>
@@ -31,22 +38,20 @@ interface Plan {
 export function planVfs(host: Host, pf: Device, count: number): Plan | undefined {
   const made = virtualFunctions(host.topology, pf.facts, count);
   if (!made) return undefined;
+  return planFunctions(host, made);
+}
+
+/** Functions that appear on the bus. */
+export function planFunctions(host: Host, made: readonly PciFunctionInit[]): Plan {
   const topology = host.topology.plug(made);
-  if (!host.iommu.translates) return { topology, groups: new Map() };
-  const now = [...host.groups.values()].map(({ id, members }) => ({ id, devices: members }));
-  const scope = scopeOf(topology, host.iommu.separatesStreams === true);
-  const table = new GroupTable(topology, { profile: host.profile, scope }, now);
-  const placed = made.map(({ bdf }) => [bdf, table.probe(bdf)] as const);
-  return { topology, groups: new Map(placed.filter((each): each is [string, number] => each[1] !== null)) };
+  const late = groupsAtProbe(host.profile, host.iommu);
+  const bdfs = made.map(({ bdf }) => bdf);
+  return { topology, groups: late ? new Map() : groupsFor(host, topology, bdfs) };
 }
 
 /** Shows the functions of the plan, in no driver's hands. */
 export function* plug(host: Host, { topology, groups }: Plan): Op<Device[]> {
-  const functions = [...groups].map(([bdf, group]) => ({ bdf, group }));
-  const endpoints = endpointsOf(topology, ({ bdf }) => groups.has(bdf));
-  if (endpoints.length > 0)
-    yield* call(IOMMU, iommuApi.configure, { profile: host.setup.profile, units: [], endpoints });
-  if (functions.length > 0) yield* call(IOMMU, iommuApi.setup, { kind: host.setup.iommu, functions });
+  yield* tellIommu(host, topology, groups);
   return show(host, { topology, groups });
 }
 
@@ -66,31 +71,15 @@ export function show(host: Host, { topology, groups }: Plan): Device[] {
   return made;
 }
 
-function join({ groups, topology }: Host, id: number, bdf: string): Device['group'] {
-  const group = groups.get(id) ?? newGroup(id, []);
-  const members = new Set([...group.members, bdf]);
-  group.members = topology.functions.flatMap((f) => (members.has(f.bdf) ? [f.bdf] : []));
-  groups.set(id, group);
-  sortGroups(groups);
-  return group;
+/** A function that no driver has goes. */
+export function* unplug(host: Host, device: Device): Op<void> {
+  const { group } = device;
+  hide(host, device);
+  if (group) yield* call(IOMMU, iommuApi.remove, { bdf: device.bdf });
 }
 
-function sortGroups(groups: Host['groups']): void {
-  const sorted = [...groups].sort(([a], [b]) => a - b);
-  groups.clear();
-  for (const [id, group] of sorted) groups.set(id, group);
-}
-
-/** A VF that no driver has goes. */
-export function* unplug(host: Host, vf: Device): Op<void> {
-  hide(host, vf);
-  if (vf.group) yield* call(IOMMU, iommuApi.remove, { bdf: vf.bdf });
-}
-
-export function hide(host: Host, { bdf, group }: Device): void {
-  host.topology = host.topology.unplug(bdf);
-  host.devices = new Map([...host.devices].filter(([each]) => each !== bdf));
-  if (!group) return;
-  group.members = group.members.filter((each) => each !== bdf);
-  if (group.members.length === 0) host.groups.delete(group.id);
+export function hide(host: Host, device: Device): void {
+  host.topology = host.topology.unplug(device.bdf);
+  host.devices = new Map([...host.devices].filter(([each]) => each !== device.bdf));
+  leave(host, device);
 }

@@ -101,7 +101,11 @@ export class LabCore implements Core {
       pageShift: plan.pageShift,
     });
     if (sealed.error === '') {
-      yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift });
+      yield* call(PAGES, pagesApi.setup, {
+        frames: plan.frames,
+        pageShift: plan.pageShift,
+        hugetlb: plan.hugetlb,
+      });
       yield* call(IOMMUFD, iommufdApi.setup, { profile });
       const unsafe = allowUnsafeInterrupts !== 0;
       yield* call(CONTAINER, containerApi.setup, {

@@ -80,8 +80,11 @@ export class AddressSpace implements PageSource {
     }));
   }
 
-  /** A region of a device. As `mmap`. */
+  /** A region of a device. EINVAL: also `page` within a page of the kernel, and beyond the region's last one; else as `mmap`. */
   mapDevice({ va, length, prot, window, page }: DeviceMapping): Result<number> {
+    const { block } = this.frames;
+    const whole = (pages: number): number => Math.ceil(pages / block) * block;
+    if (page % block !== 0 || page + whole(Math.ceil(length / PAGE)) > whole(window.pages)) return fail('EINVAL');
     return this.place({ va, length, prot }, 12, (first) => ({
       shared: undefined,
       device: { window, delta: page - first },
@@ -94,6 +97,8 @@ export class AddressSpace implements PageSource {
     backingAt: (first: number) => Omit<Backing, 'pageShift'>,
   ): Result<number> {
     if (length === 0 || prot > PROT_ALL) return fail('EINVAL');
+    const offered = this.frames.offers(pageShift);
+    if (!offered.ok) return offered;
     const block = Math.max(2 ** (pageShift - 12), this.frames.block);
     const pages = Math.ceil(length / (PAGE * block)) * block;
     if (pages > END_PAGE || this.vmas.size > MAX_VMAS) return fail('ENOMEM');

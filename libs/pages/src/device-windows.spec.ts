@@ -5,8 +5,8 @@ import { Bench, errnoOf, PAGE, type TestProcess, value } from './testing/harness
 const BDF = '0000:00:03.0';
 const DEVICE = deviceAddress(BDF);
 
-function mapped(frames = 64) {
-  const bench = new Bench(frames);
+function mapped(frames = 64, pageShift = 12) {
+  const bench = new Bench(frames, pageShift);
   const p = bench.start('vm', { uid: 1000, caps: 0, memlock: 2 * PAGE });
   const map = (change: object = {}, from = DEVICE) =>
     bench.call(from, pagesApi.mmapDevice, {
@@ -82,10 +82,22 @@ describe('device memory in a process', () => {
     ['another actor', {}, IOMMU, 'EPERM'],
     ['a client that is no process', { client: 'client:nobody' }, DEVICE, 'ESRCH'],
     ['no length', { length: 0 }, DEVICE, 'EINVAL'],
+    ['more than the region has', { length: 17 * PAGE }, DEVICE, 'EINVAL'],
+    ['behind the region', { page: 16, length: PAGE }, DEVICE, 'EINVAL'],
     ['more than there is room for', { pages: DEVICE_FRAMES }, DEVICE, 'ENOMEM'],
   ])('%s: refused', (_what, change, from, errno) => {
     const { map } = mapped();
     expect(errnoOf(map(change, from))).toBe(errno);
+  });
+
+  it.each([
+    ['a page of 4 KiB within one of 64 KiB (trace d043)', { page: 15, length: PAGE }, 'EINVAL'],
+    ['the first bytes, which are a page', { length: 1 }, 0],
+    ['one byte more than the page of a small region', { pages: 4, length: 16 * PAGE + 1 }, 'EINVAL'],
+    ['the whole page of a small region', { pages: 4, length: 16 * PAGE }, 0],
+  ])('a kernel of 64 KiB pages: %s', (_what, change, errno) => {
+    const { map } = mapped(256, 16);
+    expect(errnoOf(map(change))).toBe(errno);
   });
 
   it('a host whose memory reaches that far has no room for it', () => {

@@ -5,7 +5,8 @@
  * Rule: a frame is free exactly when it is neither mapped nor pinned. A frame that its process gave up while a store pins
  * it belongs to the pin alone: nobody gets it before the last unpin, and then as zeros (feature 58).
  */
-import type { Run } from '@vfiolab/core';
+import type { Hugetlb, Run } from '@vfiolab/core';
+import { fail, ok, type Result } from '@vfiolab/uapi';
 import { DeviceWindows } from './device-windows.js';
 import { Extents } from './extents.js';
 import { FrameBytes, PAGE } from './frame-bytes.js';
@@ -24,6 +25,8 @@ export class Frames {
   readonly windows = new DeviceWindows();
   /** Frames in a page of the kernel. */
   block = 1;
+  /** Why there are no huge pages; undefined: there are as many as memory has room for. */
+  hugetlb: Hugetlb | undefined;
   private frames = 0;
 
   /** Frames of the host. */
@@ -32,13 +35,20 @@ export class Frames {
   }
 
   /** The host has `frames` frames, all of them free, in pages of `block`. Saying so again is fine, changing it is not. */
-  setup(frames: number, block: number): void {
+  setup(frames: number, block: number, hugetlb?: Hugetlb): void {
     if (frames > MAX_FRAMES) throw new Error(`a host of ${frames} frames: at most ${MAX_FRAMES} (4 PiB)`);
     if (frames === this.frames) return;
     if (this.frames > 0) throw new Error(`the host has ${this.frames} frames already`);
     this.block = block;
+    this.hugetlb = hugetlb;
     this.frames = frames;
     this.free.put(0, frames);
+  }
+
+  /** May areas have pages of 2^pageShift bytes? ENOENT, ENOMEM: see Hugetlb. */
+  offers(pageShift: number): Result<void> {
+    if (pageShift === 12 || this.hugetlb === undefined) return ok(undefined);
+    return fail(this.hugetlb === 'none' ? 'ENOENT' : 'ENOMEM');
   }
 
   /** Zeroed frames for one page table, in aligned blocks of `block` frames. Undefined, and nothing taken: out of memory. */

@@ -232,3 +232,31 @@ describe('IOMMU_IOAS_CHANGE_PROCESS', () => {
     expect([change(child, [store]), p.locks(), child.locks()]).toEqual([0, [0, 4], [0, 0]]);
   });
 });
+
+describe.each([
+  ['nobody reserved huge pages', 'empty', 'ENOMEM', 0],
+  ['the kernel has none', 'none', 'ENOENT', 'ENOENT'],
+] as const)('%s (trace p031)', (_why, hugetlb, refusal, memfd) => {
+  const bench = new Bench(4096, 12, hugetlb);
+  const p = bench.start('vm');
+  const area = { va: 0, length: 1 << 21, prot: 3, pageShift: 21 };
+  const answers = () => [
+    errnoOf(p.call(pagesApi.mmap, area)),
+    errnoOf(p.call(pagesApi.mmapShared, area)),
+    errnoOf(p.call(pagesApi.memfdCreate, { flags: MFD_HUGETLB })),
+  ];
+
+  it('areas of them are refused, and leave nothing', () => {
+    expect(answers()).toEqual([refusal, refusal, memfd]);
+    expect(bench.core.check()).toEqual([]);
+    expect(errnoOf(p.call(pagesApi.mmap, { ...area, pageShift: 12 }))).toBe(0);
+  });
+
+  it('an unknown size is refused as ever', () =>
+    expect(errnoOf(p.call(pagesApi.mmap, { ...area, pageShift: 24 }))).toBe('EINVAL'));
+
+  it('also after a restart', () => {
+    bench.restart();
+    expect(answers()).toEqual([refusal, refusal, memfd]);
+  });
+});

@@ -99,6 +99,8 @@ export class MemoryFiles {
   create(client: Address, name: FileName, flags: number, entropy: Uint8Array): Result<string> {
     const pageShift = pageShiftOf(flags);
     if (!pageShift.ok) return pageShift;
+    // A file without pages can be made of a pool that is empty.
+    if (pageShift.value > 12 && this.frames.hugetlb === 'none') return fail('ENOENT');
     const made = this.make(name, pageShift.value);
     if (!made.ok) return made;
     const file = made.value;

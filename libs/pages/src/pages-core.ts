@@ -14,12 +14,14 @@ import {
   DEVICE_FRAMES,
   deviceAddress,
   type DmaPiece,
+  hugetlb,
   implement,
   isClient,
   LAB,
   MAX_DMA,
   MAX_RUNS,
   methodTable,
+  optional,
   type PinCount,
   type ReplyOf,
   type Request,
@@ -52,6 +54,8 @@ const served = otherMethods;
 /** Accounting modes of stores over a process's memory. */
 const STORE_MODES: readonly number[] = [RLIMIT_USER, RLIMIT_MM, RLIMIT_LOCKED, RLIMIT_UNCHARGED];
 
+const optionalHugetlb = optional(hugetlb);
+
 export class PagesCore implements Core {
   readonly service = 'pages';
   readonly frames = new Frames();
@@ -65,7 +69,7 @@ export class PagesCore implements Core {
 
   readonly methods = methodTable(
     implement(served, {
-      setup: (_req, { frames, pageShift }) => this.frames.setup(frames, 2 ** (pageShift - 12)),
+      setup: (_req, { frames, pageShift, hugetlb }) => this.frames.setup(frames, 2 ** (pageShift - 12), hugetlb),
       procStart: (req, args) => this.procStart(req, args),
       mmap: this.asProcess((process, args) => process.space.mmap(args)),
       mmapShared: this.asProcess((process, args) => mapShared(process, this.files, args)),
@@ -299,6 +303,7 @@ export class PagesCore implements Core {
   encode(w: ByteWriter, view: View): void {
     w.num(this.frames.total);
     w.u32(this.frames.block);
+    optionalHugetlb.write(w, this.frames.hugetlb);
     if (view === 'snapshot') this.frames.windows.encode(w);
     this.files.encode(w, view);
     this.special.encode(w, view);
@@ -316,6 +321,7 @@ export class PagesCore implements Core {
   decode(r: ByteReader): void {
     const total = r.num();
     this.frames.block = r.u32();
+    this.frames.hugetlb = optionalHugetlb.read(r);
     const fileOf = (id: number) => this.files.byId(id)!;
     this.frames.windows.decode(r);
     this.files.decode(r);

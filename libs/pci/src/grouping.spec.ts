@@ -172,6 +172,11 @@ describe('conventional PCI (A1.1)', () => {
 });
 
 describe('IOMMU scope', () => {
+  test('a function that the IOMMU does not know has no group, and its neighbours have theirs', () => {
+    const strange = device('00:02.0', 'endpoint', { unknownToIommu: true });
+    expect(groupsOf([device('00:01.0', 'endpoint'), strange, device('00:03.0', 'endpoint')])).toBe('00:01.0 | 00:03.0');
+  });
+
   const host = (vendor: number): PciFunctionInit => device('00:00.0', null, { vendor, classCode: 0x060000, ...MULTI });
   const nic = device('00:05.0', 'rciep');
   const cases: [rule: string, functions: PciFunctionInit[], groups: string][] = [

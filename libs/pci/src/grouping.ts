@@ -154,6 +154,13 @@ export interface ComputeOptions extends GroupingOptions {
   readonly probeOrder?: readonly string[];
 }
 
+/** The groups of a kernel that brings functions to their IOMMU one by one, when a driver first meets them; `met`: BDFs in order. */
+export function groupsInOrder(topology: Topology, met: readonly string[], options: GroupingOptions = {}): Group[] {
+  const table = new GroupTable(topology, options);
+  for (const bdf of met) table.probe(bdf);
+  return table.groups();
+}
+
 /** The groups a kernel makes when it starts on this machine, sorted by number. */
 export function computeGroups(topology: Topology, options: ComputeOptions = {}): Group[] {
   const order = options.probeOrder

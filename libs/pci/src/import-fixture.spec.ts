@@ -13,7 +13,11 @@ test('every field of a function arrives', () => {
       iommu: { type: 'intel-vtd' },
       quirks: { intel_rciep_acs: false },
       expect: { iommu_unit_order_from_ids: ['gfx'] },
-      host_bridges: [{ domain: 0, parent: 'platform/1.pcie' }],
+      host_bridges: [
+        { domain: 0, parent: 'platform/1.pcie' },
+        { domain: 1, window: { bus: '0x80000000', cpu: '0x600c000000000', size: '0x7fff0000' }, endpoints: 256 },
+      ],
+      probe_order: ['0000:00:01.0'],
     },
     {
       revision: '0x07',
@@ -36,11 +40,17 @@ test('every field of a function arrives', () => {
       config: '86800119'.padEnd(128, '0'),
       model: 'dma-engine',
       loses_link: true,
+      unknown_to_iommu: true,
     },
   );
   const topology = importFixture(text);
   expect(topology).toMatchObject({ iommu: 'intel-vtd', intelRciepAcs: false, unitOrder: ['gfx'] });
   expect(topology.hostBridges).toEqual(new Map([[0, 'platform/1.pcie']]));
+  expect(topology.bridgeWindows).toEqual(
+    new Map([[1, { bus: 0x80000000n, cpu: 0x600c000000000n, size: 0x7fff0000n }]]),
+  );
+  expect(topology.endpointCounts).toEqual(new Map([[1, 256]]));
+  expect(topology.probeOrder).toEqual(['0000:00:01.0']);
   expect(topology.get('0000:00:01.0')).toEqual({
     bdf: '0000:00:01.0',
     domain: 0,
@@ -75,6 +85,7 @@ test('every field of a function arrives', () => {
     config: Uint8Array.from({ length: 64 }, (_, at) => [0x86, 0x80, 0x01, 0x19][at] ?? 0),
     model: 'dma-engine',
     losesLink: true,
+    unknownToIommu: true,
   });
 });
 
@@ -95,6 +106,13 @@ describe('a wrong field is named by its path', () => {
     ['a function that is no object', machine({ functions: [7] }), 'functions[0]', /Expected an object/],
     ['a function without address', machine({ functions: [{}] }), 'functions[0].bdf', /Found nothing/],
     ['an address that is none', machine({}, { bdf: '00:99.0' }), 'functions[0]', /is not a PCI address/],
+    ['an order of no addresses', machine({ probe_order: ['eth0'] }), 'probe_order[0]', /a PCI address/],
+    [
+      'a window that is no number',
+      machine({ host_bridges: [{ domain: 0, window: { bus: '80000000', cpu: '0x0', size: '0x1' } }] }),
+      'host_bridges[0].window.bus',
+      /64 bits in hexadecimal/,
+    ],
     ['a PF that is no address', machine({}, { vf_of: 'eth0' }), 'functions[0].vf_of', /a PCI address/],
     ['an id without 0x', machine({}, { vendor: '8086' }), 'functions[0].vendor', /0x and up to 4 hex digits/],
     ['an id as a number', machine({}, { device: 5 }), 'functions[0].device', /hex digits/],

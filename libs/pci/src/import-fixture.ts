@@ -19,7 +19,7 @@ import type {
   VfTemplate,
 } from './pci-function.js';
 import { TopologyError } from './topology-error.js';
-import { Topology, type IommuKind, type IommuUnitFacts } from './topology.js';
+import { Topology, type BridgeWindow, type IommuKind, type IommuUnitFacts } from './topology.js';
 
 const FORMAT = 'pci-topology-fixture/1';
 
@@ -61,7 +61,13 @@ export function importFixture(text: string): Topology {
     iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
-    hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).map(readHostBridge)),
+    probeOrder: file
+      .at('probe_order')
+      .list(LIMITS.functions)
+      .flatMap((bdf) => readAddress(bdf) ?? []),
+    hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readHostBridge)),
+    bridgeWindows: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readBridgeWindow)),
+    endpointCounts: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readEndpointCount)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
@@ -92,10 +98,32 @@ const readUnit = (unit: JsonReader): IommuUnitFacts => ({
 });
 const SYSFS_PATH = /^[\w.:@-]+(\/[\w.:@-]+)*$/;
 
-function readHostBridge(bridge: JsonReader): [number, string] {
-  const parent = bridge.at('parent').text();
-  if (!SYSFS_PATH.test(parent)) throw bridge.at('parent').wrong('a path below /sys/devices');
-  return [bridge.at('domain').number(0, 0xffff), parent];
+const domainOf = (bridge: JsonReader): number => bridge.at('domain').number(0, 0xffff);
+
+function readHostBridge(bridge: JsonReader): [number, string][] {
+  const field = bridge.at('parent');
+  if (field.absent) return [];
+  const parent = field.text();
+  if (!SYSFS_PATH.test(parent)) throw field.wrong('a path below /sys/devices');
+  return [[domainOf(bridge), parent]];
+}
+
+function readBridgeWindow(bridge: JsonReader): [number, BridgeWindow][] {
+  const window = bridge.at('window');
+  if (window.absent) return [];
+  const [bus, cpu, size] = (['bus', 'cpu', 'size'] as const).map((name) => readU64(window.at(name)));
+  return [[domainOf(bridge), { bus: bus!, cpu: cpu!, size: size! }]];
+}
+
+function readEndpointCount(bridge: JsonReader): [number, number][] {
+  const count = bridge.at('endpoints').numberOrNull(4, 0xffff);
+  return count === null ? [] : [[domainOf(bridge), count]];
+}
+
+function readU64(field: JsonReader): bigint {
+  const text = field.text();
+  if (!/^0x[0-9a-f]{1,16}$/i.test(text)) throw field.wrong('a number of 64 bits in hexadecimal');
+  return BigInt(text);
 }
 
 function readUnitOrder(expect: JsonReader): string[] {
@@ -137,6 +165,7 @@ function readFunction(f: JsonReader): PciFunctionInit {
     config: readConfig(f.at('config')),
     model: f.at('model').textOrNull(),
     losesLink: f.at('loses_link').flagOr(false),
+    unknownToIommu: f.at('unknown_to_iommu').flagOr(false),
   };
 }
 

@@ -14,7 +14,7 @@ export {
   type VfTemplate,
   classOf,
 } from './pci-function.js';
-export { type IommuKind, type IommuUnitFacts, type TopologyInit, Topology } from './topology.js';
+export { type BridgeWindow, type IommuKind, type IommuUnitFacts, type TopologyInit, Topology } from './topology.js';
 export { type TranslationCaps, translationCaps } from './translation-caps.js';
 export { type ConfigFacts, decodeConfig } from './config-space.js';
 export { configImage } from './config-image.js';
@@ -27,7 +27,14 @@ export { type ResetReach, diesOfBusReset, resetReach } from './hot-reset.js';
 export { virtualFunctions, vfAddress } from './virtual-functions.js';
 export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';
-export { inStreamScope } from './streams.js';
+export { inStreamScope, streamClaims } from './streams.js';
 export { unitProbeOrder } from './probe-order.js';
-export { type EndpointUnit, partitionableEndpoints } from './partitionable-endpoints.js';
-export { type ComputeOptions, type Group, type GroupingOptions, GroupTable, computeGroups } from './grouping.js';
+export { type EndpointUnit, endpointNumber, partitionableEndpoints } from './partitionable-endpoints.js';
+export {
+  type ComputeOptions,
+  type Group,
+  type GroupingOptions,
+  GroupTable,
+  computeGroups,
+  groupsInOrder,
+} from './grouping.js';

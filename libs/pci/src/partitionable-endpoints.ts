@@ -27,3 +27,25 @@ export function partitionableEndpoints(topology: Topology, unit: EndpointUnit): 
   }
   return [...members.values()].map((devices, id) => ({ id, devices }));
 }
+
+/** PEs of a PHB4 with all of its lanes; the last is reserved, the one before is the root bus's. */
+const ALL_ENDPOINTS = 512;
+const SET_ASIDE = 2;
+
+const usesWideWindow = (f: PciFunction): boolean =>
+  f.bars.some(({ bits, prefetchable, vf }) => bits === 64 && prefetchable === true && !vf);
+
+/**
+ * Number of a function's PE in its host bridge. Buses take the highest that is free, in their order; one with functions in the wide
+ * prefetchable window has the number of its segment there, which are taken to be one after the other (trace p001).
+ */
+export function endpointNumber(topology: Topology, unit: EndpointUnit, f: PciFunction): number {
+  if (unit === 'host-bridge') return 0;
+  const inDomain = topology.functions.filter((each) => each.domain === f.domain && !topology.isOnRootBus(each));
+  const wide = new Set(inDomain.filter(usesWideWindow).map((each) => busOf(topology, each)));
+  const bus = busOf(topology, f);
+  const before = new Set(inDomain.map((each) => busOf(topology, each)).filter((each) => each < bus));
+  const [low, high] = [[...before].filter((each) => wide.has(each)), [...before].filter((each) => !wide.has(each))];
+  if (wide.has(bus)) return low.length;
+  return (topology.endpointCounts.get(f.domain) ?? ALL_ENDPOINTS) - SET_ASIDE - 1 - high.length;
+}

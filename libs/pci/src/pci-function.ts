@@ -109,6 +109,8 @@ export interface PciFunction extends PciAddress {
   readonly model: string | null;
   /** Of a port: its link does not come up again after a reset of the bus below. */
   readonly losesLink: boolean;
+  /** The machine's IOMMU does not know it, whatever kind that is. */
+  readonly unknownToIommu: boolean;
 }
 
 export type PciFunctionInit = Partial<Omit<PciFunction, keyof PciAddress | 'bdf'>> & {
@@ -141,6 +143,7 @@ const UNKNOWN = {
   config: null,
   model: null,
   losesLink: false,
+  unknownToIommu: false,
 } as const;
 
 /**

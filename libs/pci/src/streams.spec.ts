@@ -1,5 +1,5 @@
 /** Which functions an SMMUv3 serves. */
-import { inStreamScope, Topology, type PciFunctionInit } from './index.js';
+import { inStreamScope, streamClaims, Topology, type PciFunctionInit } from './index.js';
 
 const bridge = (bdf: string, secondary: number, more: Partial<PciFunctionInit>): PciFunctionInit => ({
   bdf,
@@ -35,4 +35,15 @@ test('PCI domains have streams of their own', () => {
 });
 test('what no IOMMU serves takes no stream', () => {
   expect(served([{ bdf: '00:01.0', classCode: 0x080600 }, { bdf: '00:02.0' }])).toEqual(['00:02.0']);
+});
+
+test('who comes one by one takes what is free then, and keeps it', () => {
+  const topology = new Topology({
+    functions: [bridge('00:09.0', 7, { pcieType: 'pcie_to_pci_bridge' }), ...twins],
+  });
+  const [first, second] = twins.map(({ bdf }) => topology.get(`0000:${bdf}`)!);
+  const claim = streamClaims(topology);
+  expect([claim(second!), claim(first!), claim(second!)]).toEqual([true, false, true]);
+  expect(streamClaims(topology, [second!.bdf])(first!)).toBe(false);
+  expect(streamClaims(topology, [first!.bdf, '0000:07:09.0'])(first!)).toBe(true);
 });

@@ -17,18 +17,30 @@ function streamOf(alias: PciFunction, f: PciFunction): number {
   return behind === undefined ? (alias.bus << 8) | devfnOf(alias) : behind << 8;
 }
 
+/**
+ * A predicate that admits a function when no other has one of its streams, and from then on they are its own. `served`: who has
+ * streams already.
+ */
+export function streamClaims(topology: Topology, served: Iterable<string> = []): (f: PciFunction) => boolean {
+  const inScope = inIommuScope(topology);
+  const owners = new Map<string, string>();
+  const streamsOf = (f: PciFunction): string[] =>
+    dmaAliases(topology, f).map((alias) => `${topology.iommuUnitOf(f)} ${f.domain} ${streamOf(alias, f)}`);
+  for (const bdf of served) {
+    const f = topology.get(bdf);
+    if (f) for (const stream of streamsOf(f)) owners.set(stream, bdf);
+  }
+  return (f) => {
+    if (!inScope(f)) return false;
+    const streams = streamsOf(f);
+    if (streams.some((stream) => (owners.get(stream) ?? f.bdf) !== f.bdf)) return false;
+    for (const stream of streams) owners.set(stream, f.bdf);
+    return true;
+  };
+}
+
 /** As {@link inIommuScope}, without the functions whose streams are others'. Functions come in address order. */
 export function inStreamScope(topology: Topology): (f: PciFunction) => boolean {
-  const inScope = inIommuScope(topology);
-  const taken = new Set<string>();
-  const served = new Set<string>();
-  for (const f of topology.functions) {
-    if (!inScope(f)) continue;
-    const unit = topology.iommuUnitOf(f);
-    const streams = dmaAliases(topology, f).map((alias) => `${unit} ${f.domain} ${streamOf(alias, f)}`);
-    if (streams.some((stream) => taken.has(stream))) continue;
-    served.add(f.bdf);
-    for (const stream of streams) taken.add(stream);
-  }
+  const served = new Set(topology.functions.filter(streamClaims(topology)).map(({ bdf }) => bdf));
   return ({ bdf }) => served.has(bdf);
 }

@@ -24,6 +24,13 @@ export interface IommuUnitFacts {
   readonly snoopControl: boolean;
 }
 
+/** Addresses of functions [bus, bus + size) that the processor has at [cpu, cpu + size). */
+export interface BridgeWindow {
+  readonly bus: bigint;
+  readonly cpu: bigint;
+  readonly size: bigint;
+}
+
 export interface TopologyInit {
   readonly functions: readonly PciFunctionInit[];
   readonly iommu?: IommuKind;
@@ -31,8 +38,14 @@ export interface TopologyInit {
   readonly intelRciepAcs?: boolean;
   /** IOMMU units in the order their kernel brought them up: `dddd:bb` (root bus) or `gfx` (integrated graphics). */
   readonly unitOrder?: readonly string[];
+  /** Functions in the order in which drivers first met them, where it was recorded. */
+  readonly probeOrder?: readonly string[];
   /** Host bridges by PCI domain, where they hang below another device: its path in /sys/devices. */
   readonly hostBridges?: ReadonlyMap<number, string>;
+  /** By PCI domain: where the processor has other addresses than functions; elsewhere they are the same. */
+  readonly bridgeWindows?: ReadonlyMap<number, BridgeWindow>;
+  /** Partitionable endpoints by PCI domain, where a host bridge of POWER has fewer than most. */
+  readonly endpointCounts?: ReadonlyMap<number, number>;
   /** Lines of /proc/iomem, by kernel release. */
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** The first is that of all functions which no other names. */
@@ -53,17 +66,23 @@ export class Topology {
   readonly iommu: IommuKind;
   readonly intelRciepAcs: boolean;
   readonly unitOrder: readonly string[];
+  readonly probeOrder: readonly string[];
   readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
   readonly iommuUnits: readonly IommuUnitFacts[];
   readonly warnings: readonly string[];
   readonly hostBridges: ReadonlyMap<number, string>;
+  readonly bridgeWindows: ReadonlyMap<number, BridgeWindow>;
+  readonly endpointCounts: ReadonlyMap<number, number>;
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
   private readonly links = new Map<number, BusLink>();
 
-  /** Throws TopologyError: no function, too many, a bad or doubled BDF, or bridges that do not form a tree. */
-  constructor(init: TopologyInit) {
-    checkCount(init.functions.length);
+  /**
+   * Throws TopologyError: no function, too many, a bad or doubled BDF, or bridges that do not form a tree. `emptied`: a machine
+   * may be left without functions.
+   */
+  constructor(init: TopologyInit, emptied = false) {
+    if (!emptied) checkCount(init.functions.length);
     const origins = new Map<string, Origin>();
     const functions = init.functions.map((each) => {
       const f = pciFunction(each);
@@ -78,10 +97,13 @@ export class Topology {
     this.iommu = init.iommu ?? 'unknown';
     this.intelRciepAcs = init.intelRciepAcs ?? true;
     this.unitOrder = init.unitOrder ?? [];
+    this.probeOrder = init.probeOrder ?? [];
     this.memoryMaps = init.memoryMaps ?? new Map();
     this.iommuUnits = init.iommuUnits ?? [];
     this.warnings = init.warnings ?? [];
     this.hostBridges = init.hostBridges ?? new Map();
+    this.bridgeWindows = init.bridgeWindows ?? new Map();
+    this.endpointCounts = init.endpointCounts ?? new Map();
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));
     this.linkVirtualBuses();
@@ -94,7 +116,7 @@ export class Topology {
 
   /** The same machine without a function. */
   unplug(bdf: string): Topology {
-    return new Topology({ ...this, functions: this.functions.filter((f) => f.bdf !== bdf) });
+    return new Topology({ ...this, functions: this.functions.filter((f) => f.bdf !== bdf) }, true);
   }
 
   get(bdf: string): PciFunction | undefined {

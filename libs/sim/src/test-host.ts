@@ -3,7 +3,7 @@
  *
  * Rule: a test awaits calls as a program does; virtual time moves while it waits.
  */
-import { type Address, LAB, labApi, type KvmHolds, type Method, type VfioContainer } from '@vfiolab/core';
+import { type Address, type Hugetlb, LAB, labApi, type KvmHolds, type Method, type VfioContainer } from '@vfiolab/core';
 import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import { SimEnvironment } from './environment.js';
 import { CALM, type SimOptions } from './options.js';
@@ -21,6 +21,7 @@ export interface TestHostOptions {
   readonly frames?: number;
   /** log2 of the kernel's page in bytes; 12 when left out. */
   readonly pageShift?: number;
+  readonly hugetlb?: Hugetlb | undefined;
   readonly allowUnsafeInterrupts?: number;
   /** How the kernel's KVM holds what VFIO gives it; left out: no /dev/kvm. */
   readonly kvm?: KvmHolds;
@@ -55,6 +56,7 @@ export class TestHost {
     vfioContainer = 'vfio',
     frames = 1 << 24,
     pageShift = 12,
+    hugetlb,
     allowUnsafeInterrupts = 0,
     kvm,
     memoryCards,
@@ -72,6 +74,7 @@ export class TestHost {
       allowUnsafeInterrupts,
       vfioContainer,
       pageShift,
+      hugetlb,
       kvm,
       memoryCards,
     });

@@ -42,6 +42,8 @@ export interface ConfigLayout {
   readonly area: Uint8Array;
   readonly places: Places;
   readonly bars: readonly Bar[];
+  /** Writes to the power control register are lost. */
+  readonly powerFixed: boolean;
   /** Memory decoding is no bit of the function's own: a VF's is its PF's. */
   readonly alwaysDecodes: boolean;
 }
@@ -56,10 +58,13 @@ export function configLayout(facts: FunctionFacts): ConfigLayout {
   const places = layCapabilities(layout);
   layGaps(layout);
   if (size > pci.CONFIG_SIZE) layExtended(layout);
-  return { ...layout, places, bars: facts.bars, alwaysDecodes: facts.vf };
+  const { bars, powerFixed, vf } = facts;
+  if (powerFixed && places.pm !== undefined)
+    layout.kept.fill(0, places.pm + pci.PM_CONTROL, places.pm + pci.PM_CONTROL + 2);
+  return { ...layout, places, bars, powerFixed, alwaysDecodes: vf };
 }
 
-type Draft = Omit<ConfigLayout, 'places' | 'bars' | 'alwaysDecodes'>;
+type Draft = Omit<ConfigLayout, 'places' | 'bars' | 'powerFixed' | 'alwaysDecodes'>;
 
 function spread(d: Draft, start: number, fields: readonly ConfigField[]): void {
   for (const f of fields)

@@ -149,6 +149,17 @@ test('coming back from D3hot without a state-keeping promise loses the registers
   expect(c.pread(dev, 4, 4)).toBe('00000000');
 });
 
+test('firmware that keeps functions awake loses writes to power control, and to nothing else (trace d046)', () => {
+  const { c, dev } = boundBench({ ...E1000E, powerFixed: true });
+  c.pwrite(dev, 4, '01000000');
+  c.pwrite(dev, CONFIG + 0xcc, 'ffff');
+  expect(c.pread(dev, CONFIG + 0xcc, 2)).toBe('0000');
+  c.pwrite(dev, CONFIG + 0xcc, '0000');
+  expect(c.pread(dev, 4, 4)).toBe('feffffff');
+  c.pwrite(dev, CONFIG + 0xe8, 'ff00');
+  expect(c.pread(dev, CONFIG + 0xe8, 2)).not.toBe('0000');
+});
+
 test('a reset wakes the function up and puts power control back (random trace r4)', () => {
   const { c, dev } = boundBench(E1000E);
   c.pwrite(dev, CONFIG + 0xcc, 'ff0b');

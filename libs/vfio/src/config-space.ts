@@ -107,6 +107,18 @@ export class ConfigSpace {
     return ok(out);
   }
 
+  /** Can the bytes be read without the function: are they wholly virtual? Bounds are the caller's. */
+  isVirtual(offset: number, length: number): boolean {
+    return this.layout.virtual.subarray(offset, offset + length).every((bits) => bits === 0xff);
+  }
+
+  /** Does a write to these bytes reach the function? */
+  writesThrough(offset: number, length: number): boolean {
+    const { virtual, writable } = this.layout;
+    for (let at = offset; at < offset + length; at++) if ((writable[at]! & ~virtual[at]!) !== 0) return true;
+    return false;
+  }
+
   /** May a write to these bytes forbid DMA or registers? Such writes wait until accesses to BARs have ended. */
   stopsAccesses(offset: number, length: number): boolean {
     const { pm, express, af } = this.layout.places;
@@ -200,6 +212,7 @@ export class ConfigSpace {
 
   /** Moves to another power state. True when the function comes back from D3hot without keeping its state. */
   private movePower(pm: number, state: number): boolean {
+    if (this.layout.powerFixed) return false;
     const was = this.powerState;
     const supported = read16(this.hardware, pm + pci.PM_CAPABILITIES);
     if ((state === 1 && !(supported & pci.PM_CAP_D1)) || (state === 2 && !(supported & pci.PM_CAP_D2))) return false;

@@ -1,4 +1,4 @@
-import { iommuApi, sysApi } from '@vfiolab/core';
+import { CONTAINER, deviceApi, iommuApi, sysApi } from '@vfiolab/core';
 import * as uapi from '@vfiolab/uapi';
 import { MAX_ACCESS } from './region-access.js';
 import { bench, boundBench, CONFIG, type Client, iommufdFd } from './testing/client.js';
@@ -187,4 +187,29 @@ test('RESET of a function without reset method is EINVAL and changes nothing (tr
   c.pwrite(dev, 4, '01000000');
   expect(c.plain(dev, uapi.VFIO_DEVICE_RESET.nr)).toBe('EINVAL');
   expect(c.pread(dev, 4, 4)).toBe('feffffff');
+});
+
+describe.each(['hot', 'fundamental'] as const)('config space in a %s reset of the endpoint', (phase) => {
+  const { c, dev } = boundBench(EDU);
+  const at = (register: number): number => CONFIG + register;
+  beforeAll(() => void c.h.ask(deviceApi.endpointReset, { phase }, CONTAINER));
+
+  test.each([
+    ['the ids, which are virtual (trace p063)', 0, 4, '3412e811'],
+    ['a window, which is virtual', 0x10, 4, '0000a0fd'],
+    ['the command register (trace p062)', 4, 2, 'ENODEV'],
+    ['more than the ids (trace p061)', 0, 8, 'ENODEV'],
+    ['a capability', 0x42, 2, 'ENODEV'],
+  ])('read: %s', (_what, register, length, answer) => expect(c.pread(dev, at(register), length)).toBe(answer));
+
+  test.each([
+    ['a window, which is virtual', 0x10, '000000c0', 4],
+    ['the ids, which cannot be written', 0, 'ffffffff', 4],
+    ['the command register', 4, '0600', 'ENODEV'],
+  ])('write: %s', (_what, register, data, answer) => expect(c.pwrite(dev, at(register), data)).toBe(answer));
+
+  test('all of it answers when the reset is over', () => {
+    c.h.ask(deviceApi.endpointReset, { phase: 'over' }, CONTAINER);
+    expect(c.pread(dev, at(0), 8)).toMatch(/^3412e811/);
+  });
 });

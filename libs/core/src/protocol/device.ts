@@ -22,6 +22,13 @@ import { newFile } from './sys.js';
 
 /** Memory or port window behind a BAR register. */
 const bar = message({ index: u8, size: num, io: bool, wide: bool, prefetchable: bool });
+/**
+ * `number`: its data is its number (AMD-Vi, ITS, PHB); `handle`: its address has that of an entry of the remapping table (VT-d);
+ * `vector`: its data is an interrupt of a processor (no remapping).
+ */
+export const messageForm = oneOf('number', 'handle', 'vector');
+export type MessageForm = ValueOf<typeof messageForm>;
+
 /** A function as its driver finds it: config space as the machine had it, and the model that answers behind it. */
 export const functionFacts = message({
   bdf: str,
@@ -49,6 +56,10 @@ export const functionFacts = message({
   msiAddress: u64,
   /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
   vf: bool,
+  /** What a message names, beside the function (semantics D2.3). */
+  messages: messageForm,
+  /** Firmware of the host lets nobody change the power state of the function (trace d046). */
+  powerFixed: bool,
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

@@ -15,6 +15,7 @@ import {
   u8,
 } from '../codec.js';
 import { kvmHolds, vfioContainer } from './groups.js';
+import { hugetlb } from './pages.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
 
@@ -26,7 +27,10 @@ export const labApi = api(
   forClients({
     /** A piece of a machine's description, passed on to `groups`. */
     loadMachine: method(32, message({ part: u32, text: str }), result(nothing)),
-    /** Makes the host from the pieces. `pageShift`: one of PAGE_SHIFTS. `error` is empty or says what is wrong with them. */
+    /**
+     * Makes the host from the pieces. `pageShift`: one of PAGE_SHIFTS; `hugetlb`: why there are no huge pages; left out:
+     * there are as many as memory has room for. `error` is empty or says what is wrong with them.
+     */
     createHost: method(
       33,
       message({
@@ -37,6 +41,7 @@ export const labApi = api(
         allowUnsafeInterrupts: u32,
         vfioContainer,
         pageShift: u8,
+        hugetlb: optional(hugetlb),
         /** As in HostSetup. */
         kvm: optional(kvmHolds),
         memoryCards: optional(bool),

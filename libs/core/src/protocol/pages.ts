@@ -13,6 +13,7 @@ import {
   method,
   nothing,
   num,
+  oneOf,
   optional,
   result,
   str,
@@ -71,6 +72,10 @@ const pinned = message({ runs: list(run), next: num });
 export type Pinned = ValueOf<typeof pinned>;
 
 /** `count` consecutive pages, each pinned `pins` times. */
+/** Why a kernel has no huge pages to give: nobody has reserved any (ENOMEM), or it knows none (ENOENT). */
+export const hugetlb = oneOf('empty', 'none');
+export type Hugetlb = ValueOf<typeof hugetlb>;
+
 export const pinCount = message({ pins: u32, count: u32, huge: bool });
 export type PinCount = ValueOf<typeof pinCount>;
 
@@ -81,7 +86,7 @@ export type Unpinning = ValueOf<typeof unpinning>;
 
 export const pagesApi = api('pages', {
   /** The host's memory in frames, and log2 of the kernel's page in bytes: a page is one frame or more of them. */
-  setup: method(32, message({ frames: num, pageShift: u8 }), nothing),
+  setup: method(32, message({ frames: num, pageShift: u8, hugetlb: optional(hugetlb) }), nothing),
   /** The calling client becomes a process. EEXIST. `caps`: CAP_* above; `memlock`: RLIMIT_MEMLOCK in bytes. */
   procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 })), {
     clients: true,
@@ -178,7 +183,8 @@ export const pagesApi = api('pages', {
   storeMove: method(80, message({ store: num, client: str, va: u64 }), result(nothing)),
   /**
    * From a device: `client` maps pages of one of its regions, which has `pages` pages. Only a container can pin such memory,
-   * and only while the device answers there (`deviceMemory`). EPERM: another device's; ESRCH; ENOMEM; else as `mmap`.
+   * and only while the device answers there (`deviceMemory`). EPERM: another device's; ESRCH; ENOMEM; EINVAL: not all of it in
+   * the region; else as `mmap`.
    */
   mmapDevice: method(
     85,

@@ -20,6 +20,7 @@ import {
   type Run,
   sysApi,
   type View,
+  type Hugetlb,
 } from '@vfiolab/core';
 import type { Errno, Result } from '@vfiolab/uapi';
 import { PagesCore } from '../pages-core.js';
@@ -53,9 +54,9 @@ export class Bench {
   readonly forgotten: string[] = [];
   private tokens = 0;
 
-  constructor(frames: number, pageShift = 12) {
+  constructor(frames: number, pageShift = 12, hugetlb?: Hugetlb) {
     this.join();
-    this.call(LAB, pagesApi.setup, { frames, pageShift });
+    this.call(LAB, pagesApi.setup, { frames, pageShift, hugetlb });
   }
 
   private join(): void {

@@ -54,6 +54,8 @@ export const EDU: FunctionFacts = {
   msixGrows: true,
   exportsBars: true,
   msiAddress: 0xfee00000n,
+  messages: 'number',
+  powerFixed: false,
   vf: false,
 };
 

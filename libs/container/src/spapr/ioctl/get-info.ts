@@ -1,6 +1,13 @@
 /** VFIO_IOMMU_SPAPR_TCE_GET_INFO: the default window, and for v2 which other windows there can be. */
 import type { IoctlCall, IoctlResult } from '@vfiolab/core';
-import { encode, fail, ok, type StructOf, VFIO_IOMMU_SPAPR_INFO_DDW, vfio_iommu_spapr_tce_info } from '@vfiolab/uapi';
+import {
+  copyOut,
+  encode,
+  ok,
+  type StructOf,
+  VFIO_IOMMU_SPAPR_INFO_DDW,
+  vfio_iommu_spapr_tce_info,
+} from '@vfiolab/uapi';
 import type { Spapr } from '../spapr.js';
 
 /** Bytes without what is told of other windows. */
@@ -21,5 +28,6 @@ export function getInfo(
     ddw: file.v2 ? { pgsizes: pageSizes, max_dynamic_windows_supported: windows, levels } : NO_WINDOWS,
   });
   const length = argsz < info.length ? SHORT : info.length;
-  return user.write(arg, info.subarray(0, length)) ? ok(0) : fail('EFAULT');
+  const told = copyOut(user, arg, info.subarray(0, length));
+  return told.ok ? ok(0) : told;
 }

@@ -3,8 +3,8 @@ import {
   type AnyStruct,
   type Capability,
   capabilityReply,
+  copyOut,
   encode,
-  fail,
   ok,
   type StructOf,
   VFIO_IOMMU_INFO_CAPS,
@@ -36,7 +36,8 @@ export function* getInfo(
   yield type1.lock.writing;
   const caps = [migration(type1), dmaAvail(type1), ...(type1.valid ? [iovaRanges(type1.valid)] : [])];
   const { chain, argsz, capOffset } = capabilityReply(INFO, cmd.argsz, caps);
-  if (chain.length > 0 && !user.write(arg + BigInt(INFO), chain)) return fail('EFAULT');
+  const chained = copyOut(user, arg + BigInt(INFO), chain);
+  if (!chained.ok) return chained;
   const told = call.respond({
     argsz,
     flags: VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS,
