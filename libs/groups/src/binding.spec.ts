@@ -217,6 +217,7 @@ describe('binding drivers through sysfs', () => {
       exportsBars: true,
       msiAddress: 0xfee00000n,
       vf: false,
+      noiommu: false,
     });
   });
 });

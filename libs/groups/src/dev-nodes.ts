@@ -2,14 +2,14 @@
  * Device nodes below /dev: which exist, and which actor opens each.
  *
  * Rule: a cdev node exists from the end of vfio-pci's probe to the beginning of its remove; a group node exists while a
- * member is bound to vfio-pci (A3.1). A device without an IOMMU has no cdev node (A4.3).
+ * member is bound to vfio-pci (A3.1). A device without an IOMMU has a cdev node in kernels since 7.3 (A4.3).
  */
 import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
+import { cdevNamed, cdevNames } from './cdev-names.js';
 import type { Host, Passable } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import type { VfioGroup } from './vfio-group.js';
-import { cdevNamed, cdevNames } from './sysfs.js';
 
 /** Numbers of the misc devices (trace a051). */
 const MISC_MAJOR = 10;
@@ -69,7 +69,10 @@ function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {
 
 /** There is no empty directory: it comes and goes with its nodes. */
 function cdevDir(host: Host): DirNode | undefined {
-  const names = cdevNames(host).filter((name) => !cdevNamed(host, name)!.vfio!.group.iommuGroup.noiommu);
+  const { noiommuCdevs } = KERNEL_BUILDS[host.profile];
+  const names = cdevNames(host).filter(
+    (name) => noiommuCdevs || !cdevNamed(host, name)!.vfio!.group.iommuGroup.noiommu,
+  );
   if (names.length === 0 || host.iommu.endpoints) return undefined;
   return listDir(
     () => names,

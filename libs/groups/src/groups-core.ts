@@ -27,6 +27,7 @@ import {
   type MethodTable,
   type NewFile,
   type Op,
+  type ReplyOf,
   type Request,
   type Surroundings,
   type View,
@@ -52,6 +53,8 @@ import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from 
 import { sysfsTree } from './sysfs.js';
 import { matchToken } from './vf-token.js';
 import { useGroup } from './vfio-group.js';
+
+type ClaimReply = Op<ReplyOf<typeof groupsApi.claimDma>>;
 
 interface Sealed {
   readonly error: string;
@@ -238,17 +241,19 @@ export class GroupsCore implements Core {
   }
 
   /** EPERM: not iommufd, or see claimForContext; ENODEV: no such function, or no IOMMU before it. */
-  private *claimDma({ from }: Request, bdf: string, context: number): Op<Result<{ group: number; members: string[] }>> {
+  private *claimDma({ from }: Request, bdf: string, context: number): ClaimReply {
     if (from !== IOMMUFD) return fail('EPERM');
     const group = this.host?.devices.get(bdf)?.group;
     if (!this.host || !group) return fail('ENODEV');
+    const whose = { group: group.id, members: [...group.members], noiommu: group.noiommu };
+    if (group.noiommu) return ok(whose);
     const claimed = yield* claimForContext(this.host, group, context);
-    return claimed.ok ? ok({ group: group.id, members: [...group.members] }) : claimed;
+    return claimed.ok ? ok(whose) : claimed;
   }
 
   private *releaseDma({ from }: Request, bdf: string, context: number): Op<void> {
     const group = from === IOMMUFD ? this.host?.devices.get(bdf)?.group : undefined;
-    if (group) yield* releaseFromContext(group, context);
+    if (group && !group.noiommu) yield* releaseFromContext(group, context);
   }
 
   /** EPERM: not the function itself, or it is not vfio-pci's. */

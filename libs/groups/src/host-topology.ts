@@ -134,7 +134,7 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, minor: number): FunctionFacts {
+export function factsOf({ setup, iommu, topology }: Host, { facts: f, group }: Device, minor: number): FunctionFacts {
   return {
     bdf: f.bdf,
     minor,
@@ -157,6 +157,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
     vf: f.isVf,
+    noiommu: group?.noiommu,
   };
 }
 

@@ -15,6 +15,8 @@ export interface KernelBuild {
   readonly classes: readonly string[];
   /** Drivers that ask for it probe functions that come later in the background (b093). */
   readonly probesInBackground: boolean;
+  /** Devices without an IOMMU have cdevs too (semantics A4.3). */
+  readonly noiommuCdevs: boolean;
 }
 
 /** In every kernel, behind those with a number of their own. */
@@ -34,16 +36,18 @@ const BUILD_6_12: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 258 }, VFIO, ...OLDEST],
   classes: CLASSES_6_12,
   probesInBackground: false,
+  noiommuCdevs: false,
 };
 
 const BUILD_7_2: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 259 }, VFIO, { name: 'udmabuf', minor: 258 }, ...OLDEST],
   classes: [...CLASSES_6_12, 'dma', 'platform-profile', 'power_supply'],
   probesInBackground: true,
+  noiommuCdevs: false,
 };
 
 export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {
   '6.12': BUILD_6_12,
   '7.2': BUILD_7_2,
-  '7.3': BUILD_7_2,
+  '7.3': { ...BUILD_7_2, noiommuCdevs: true },
 };

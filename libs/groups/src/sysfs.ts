@@ -5,6 +5,7 @@
  * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
  */
 import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
+import { cdevNamed, cdevNameOf, cdevNames } from './cdev-names.js';
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
 import { classTree } from './class-dirs.js';
@@ -13,11 +14,9 @@ import { machineDir, nearFiles } from './processors.js';
 import { toolFiles } from './tool-files.js';
 import { devicePath, isAloneOnBus } from './host-topology.js';
 import {
-  deviceOfMinor,
   hasIommu,
   linkedDriver,
   passableNamed,
-  passables,
   type Device,
   type Host,
   type IommuGroup,
@@ -153,7 +152,7 @@ function driverLink(host: Host, device: Device, up: string): LinkNode | undefine
 /** Exists while the cdev node does. */
 function vfioDevDir(host: Host, device: Passable): DirNode | undefined {
   if (!device.vfio?.visible) return undefined;
-  return fixedDir({ [`vfio${device.vfio.minor}`]: () => vfioNodeDir(host, device) });
+  return fixedDir({ [cdevNameOf(host, device)]: () => vfioNodeDir(host, device) });
 }
 
 const vfioNodeDir = (host: Host, device: Passable): DirNode =>
@@ -175,17 +174,6 @@ const links = (host: Host) => ({
   group: (group: IommuGroup) => groupDir(host, group),
   vfioDev: (device: Passable) => vfioDevDir(host, device),
 });
-
-/** Names of the cdev nodes that exist. */
-export function cdevNames(host: Host): string[] {
-  return [...passables(host)].flatMap(({ vfio }) => (vfio?.visible ? [`vfio${vfio.minor}`] : []));
-}
-
-/** The device behind a cdev name such as `vfio3`. */
-export function cdevNamed(host: Host, name: string): Passable | undefined {
-  const match = /^vfio(0|[1-9][0-9]{0,6})$/.exec(name);
-  return match ? deviceOfMinor(host, Number(match[1])) : undefined;
-}
 
 const vfioClass = (host: Host): DirNode =>
   listDir(

@@ -65,6 +65,9 @@ export const SMMU_S2 = format('smmu-s2', 0xfffffffffffn, SIZES_4K_2M_1G);
 /** virtio-iommu takes any multiple of its granule. */
 export const VIRTIO = format('virtio', ALL_64, 0xfffffffffffff000n);
 
+/** No hardware's: AMD's format, in which the kernel keeps the memory of devices without an IOMMU (semantics A4.3). */
+export const SOFTWARE = format('software', ALL_64, 0xfff7ffffff000n);
+
 /** POWER's TCE tables: they reach wherever the platform puts a window, at 0 and at 2^59. */
 const BITS_60 = (1n << 60n) - 1n;
 export const TCE_POWERNV = format('tce-powernv', BITS_60, 0x40211000n);
@@ -73,6 +76,7 @@ export const TCE_PSERIES = format('tce-pseries', BITS_60, 0x1211000n);
 const known: readonly Format[] = [
   TCE_POWERNV,
   TCE_PSERIES,
+  SOFTWARE,
   VTD_48,
   VTD_39,
   VTD_48_WRITE_READS,

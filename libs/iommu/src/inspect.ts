@@ -72,6 +72,7 @@ export function describeUnit(unit: Unit, domains: Domains): string[] {
     `iommu ${unit.kind || 'not set up'}: ${unit.functions.size} functions in ${unit.groups.size} groups`,
     ...unit.sortedGroups().map((g) => `group ${g.id}: ${attachmentName(g.attached)}: ${g.members.join(' ')}`),
     ...domains.sorted().map(describeDomain),
+    ...[...unit.unprotected].map(([bdf, count]) => `${bdf}: ${count} DMAs without an IOMMU, unprotected`),
     ...unit
       .sortedFunctions()
       .filter((f) => f.faults.length > 0)

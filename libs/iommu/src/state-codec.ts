@@ -88,11 +88,17 @@ export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): voi
     w.bool(doorbell);
   });
   w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => id, 'snapshot'));
+  encodeUnprotected(w, unit);
   w.list(domains.sorted(), (domain) => {
     w.u32(domain.id);
     encodeKind(w, domain);
     encodeTable(w, domain.table);
   });
+}
+
+function encodeUnprotected(w: ByteWriter, { unprotected }: Unit): void {
+  const sorted = [...unprotected].sort(([a], [b]) => (a < b ? -1 : 1));
+  w.list(sorted, ([bdf, count]) => (w.str(bdf), w.num(count)));
 }
 
 function configurationOf({ profile, units, endpoints }: Unit): ArgsOf<typeof iommuApi.configure> {
@@ -138,6 +144,7 @@ export function decodeState(r: ByteReader, unit: Unit, domains: Domains): void {
   const attachments = r.list(() => [r.u32(), i32.read(r), r.bool(), r.bool()] as const);
   for (const [id] of attachments) unit.group(id);
   r.list(() => decodeFunction(r, unit));
+  r.list(() => unit.unprotected.set(r.str(), r.num()));
   for (const [id, attached, faults, doorbell] of attachments)
     Object.assign(unit.group(id), { attached, faults, doorbell });
   r.list(() => decodeTable(r, decodeDomain(r, domains).table));
@@ -174,6 +181,7 @@ export function encodeMeaning(w: ByteWriter, unit: Unit, domains: Domains): void
     w.bool(doorbell);
   });
   w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => labels.get(id) ?? 0, 'meaning'));
+  encodeUnprotected(w, unit);
   w.list(used, (domain) => encodeWhatUsersSee(w, domain));
   const idle = domains.sorted().filter((d) => !labels.has(d.id));
   w.list(idle.map(seenBytes).sort(byBytes), (bytes) => w.raw(bytes));

@@ -43,6 +43,8 @@ export class Unit {
   msi: readonly MsiWindow[] = [];
   readonly functions = new Map<string, IommuFunction>();
   readonly groups = new Map<number, Group>();
+  /** DMAs of functions that have no IOMMU, by function: nobody looked at where they went (semantics A4.4). */
+  readonly unprotected = new Map<string, number>();
   /** Functions that bring something, or are behind another unit than the first. */
   readonly endpoints = new Map<string, Endpoint>();
 
@@ -132,6 +134,12 @@ export class Unit {
 
   membersOf({ members }: Group): IommuFunction[] {
     return members.map((bdf) => this.functions.get(bdf)!);
+  }
+
+  countUnprotected(bdf: string): void {
+    const count = this.unprotected.get(bdf);
+    if (count === undefined && this.unprotected.size >= MAX_FUNCTIONS) return;
+    this.unprotected.set(bdf, (count ?? 0) + 1);
   }
 
   record(fault: FaultRecord): void {

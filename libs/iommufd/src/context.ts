@@ -54,6 +54,8 @@ export class BoundDevice implements IommufdObject {
     readonly bdf: string,
     readonly igroup: Igroup,
     readonly mock = false,
+    /** There is no IOMMU: its HWPTs are tables to look addresses up in, and it is attached to nothing (semantics A4.3). */
+    readonly noiommu = false,
   ) {}
 
   get attached(): boolean {

@@ -112,10 +112,11 @@ function decodeAttached(r: ByteReader, c: Context): BoundDevice {
   return device;
 }
 
-function encodeDevice(w: ByteWriter, { bdf, igroup, mock }: BoundDevice): void {
+function encodeDevice(w: ByteWriter, { bdf, igroup, mock, noiommu }: BoundDevice): void {
   w.str(bdf);
   w.u32(igroup.id);
   w.bool(mock);
+  w.bool(noiommu);
 }
 
 function encodeIoas(w: ByteWriter, ioas: Ioas, view: View): void {
@@ -143,12 +144,13 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   if (view === 'snapshot') w.u32(a.covers);
 }
 
-function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock }: PagingHwpt, view: View): void {
+function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock, noiommu }: PagingHwpt, view: View): void {
   w.u32(ioas.id);
   w.bool(auto);
   w.u32(flags);
   w.u32(fault?.id ?? 0);
   w.bool(mock);
+  w.bool(noiommu);
   w.u8(domain.granule);
   w.u64(domain.first);
   w.u64(domain.last);
@@ -243,11 +245,11 @@ function decodeArea(r: ByteReader, stores: KnownStores): Area {
 
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {
   const ioas = c.objects.get(r.u32()) as Ioas;
-  const [auto, flags, fault, mock] = [r.bool(), r.u32(), r.u32(), r.bool()];
+  const [auto, flags, fault, mock, noiommu] = [r.bool(), r.u32(), r.u32(), r.bool(), r.bool()];
   const [granule, first, last, pageSizes, coherent] = [r.u8(), r.u64(), r.u64(), r.u64(), r.bool()];
   const unit = r.u32();
   const info: DomainInfo = { domain: r.u32(), granule, first, last, pageSizes, coherent, unit };
-  const hwpt = new PagingHwpt(ioas, info, flags, mock);
+  const hwpt = new PagingHwpt(ioas, info, flags, mock, noiommu);
   hwpt.auto = auto;
   hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
   return hwpt;
@@ -266,5 +268,5 @@ function decodeDevice(r: ByteReader, c: Context): BoundDevice {
   const bdf = r.str();
   const igroup = c.igroups.get(r.u32())!;
   igroup.bound++;
-  return new BoundDevice(bdf, igroup, r.bool());
+  return new BoundDevice(bdf, igroup, r.bool(), r.bool());
 }

@@ -42,6 +42,7 @@ import { eventfdReady, fileMethods, otherMethods } from './file-methods.js';
 import { Frames } from './frames.js';
 import { forkMemory, mapMemory, mapShared, mlock, munlock } from './memory-calls.js';
 import { MemoryFiles } from './memory-files.js';
+import { readPhysical, writePhysical } from './physical.js';
 import { type Process, Processes } from './processes.js';
 import { SpecialFiles } from './special-files.js';
 import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
@@ -103,6 +104,8 @@ export class PagesCore implements Core {
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
       unpinMany: (_req, { stores }) => stores.forEach((s) => this.stores.unpin(s.store, s.ranges, s.release)),
+      physicalRead: (_req, { address, length }) => readPhysical(this.frames, address, length),
+      physicalWrite: (_req, { address, data }) => writePhysical(this.frames, address, data),
       dmaRead: (_req, { pieces }) => this.dmaRead(pieces),
       dmaWrite: (_req, { pieces, data }) => this.dmaWrite(pieces, data),
       pageFrames: (_req, args) => this.touch(args).map(({ frame, count }) => ({ frame, count })),

@@ -41,6 +41,8 @@ export interface CommonDevice {
   readonly name: string;
   readonly minor: number;
   readonly emulated: boolean;
+  /** There is no IOMMU between the device and memory. */
+  readonly noiommu: boolean;
   readonly flags: ProfileFlags;
   /** Held by bind, attach, detach and the release of a bound file (the kernel's device set lock). */
   readonly set: Lock;

@@ -13,6 +13,7 @@ import {
   type ByteReader,
   type ByteWriter,
   call,
+  CAP_SYS_RAWIO,
   type Core,
   deviceApi,
   deviceOf,
@@ -35,6 +36,8 @@ import {
   methodTable,
   type NewFile,
   type Op,
+  PAGES,
+  pagesApi,
   type Request,
   Signal,
   streamApi,
@@ -70,7 +73,7 @@ const FILE_KIND = 'device';
 const NOTHING = new Uint8Array(0);
 /** A user who does not let go is asked again after so long. */
 const REQUEST_EVERY_MS = 10_000;
-const NODE = '/dev/vfio/devices/vfio';
+const NODES = '/dev/vfio/devices/';
 /** Kinds of drivers in a snapshot. */
 const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
 
@@ -229,15 +232,29 @@ export class DeviceCore implements Core {
     return file.open(start, length, this.pci?.lends ?? false);
   }
 
-  /** Any number of opens; exclusive is only the bind (semantics A3.2). */
-  private open(req: Request, path: string, flags: number): Result<NewFile> {
-    if (!this.device || this.removing || path !== `${NODE}${this.device.minor}`) return fail('ENODEV');
+  /**
+   * Any number of opens; exclusive is only the bind (semantics A3.2). EPERM: the device has no IOMMU, and the client not the
+   * right to go without (A4.1).
+   */
+  private *open(req: Request, path: string, flags: number): Op<Result<NewFile>> {
+    if (!this.hasNode(path)) return fail('ENODEV');
+    if (this.device!.noiommu) {
+      const caps = yield* call(PAGES, pagesApi.capabilities, { client: req.from });
+      if (!(caps & CAP_SYS_RAWIO)) return fail('EPERM');
+      if (!this.hasNode(path)) return fail('ENODEV');
+    }
     const file = new CdevFile(this.nextFile, flags & O_ACCMODE);
     const token = this.tokens.open(req.from, file, req.entropy);
     if (token === undefined) return fail('EMFILE');
     this.nextFile++;
     this.files.set(file.id, file);
     return ok({ token, kind: FILE_KIND });
+  }
+
+  private hasNode(path: string): boolean {
+    const { device } = this;
+    if (!device || this.removing || (device.noiommu && !device.flags.noiommuCdevs)) return false;
+    return path === `${NODES}${device.noiommu ? 'noiommu-' : ''}vfio${device.minor}`;
   }
 
   /** Only groups may ask. The file is there before anything waits: from then on the function cannot be unbound. */

@@ -31,6 +31,7 @@ export class FunctionBus implements ModelBus {
 
   *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
     if (!this.mayStart(length)) return undefined;
+    if (this.owner.facts.noiommu) return yield* this.unprotected(iova, false, length, NO_DATA);
     const { data, fault, pending } = yield* call(IOMMU, iommuApi.dma, {
       bdf: this.bdf,
       iova,
@@ -47,10 +48,20 @@ export class FunctionBus implements ModelBus {
     if (!this.mayStart(data.length)) return false;
     const { bdf } = this;
     const { length } = data;
+    if (this.owner.facts.noiommu) {
+      yield* this.unprotected(iova, true, length, data);
+      this.owner.log.mark(iova, length);
+      return true;
+    }
     const reply = yield* call(IOMMU, iommuApi.dma, { bdf, iova, write: true, length, data, pasid });
     if (reply.pending) return PENDING;
     if (!reply.fault) this.owner.log.mark(iova, length);
     return !reply.fault;
+  }
+
+  /** What the model takes for an IOVA is the address of memory itself. */
+  private unprotected(address: bigint, write: boolean, length: number, data: Uint8Array): Op<Uint8Array> {
+    return call(IOMMU, iommuApi.dmaUnprotected, { bdf: this.bdf, address, write, length, data });
   }
 
   private mayStart(length: number): boolean {

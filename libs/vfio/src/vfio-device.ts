@@ -108,6 +108,10 @@ export class VfioDevice implements CommonDevice {
     return this.facts.minor;
   }
 
+  get noiommu(): boolean {
+    return this.facts.noiommu === true;
+  }
+
   get takesToken(): boolean {
     return this.facts.sriov || this.facts.vf;
   }

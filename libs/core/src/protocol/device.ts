@@ -49,6 +49,8 @@ export const functionFacts = message({
   msiAddress: u64,
   /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
   vf: bool,
+  /** There is no IOMMU between the function and memory. */
+  noiommu: optional(bool),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

@@ -76,8 +76,15 @@ export const groupsApi = api('groups', {
   vfTokenMatch: method(58, message({ bdf: str, token: optional(bytes) }), result(nothing)),
   /** From the actor of a PF: its user has set another token. */
   vfTokenSet: method(59, message({ bdf: str, token: bytes }), nothing),
-  /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
-  claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
+  /**
+   * DMA ownership of the device's group for an iommufd context (semantics A2.4); `noiommu`: there is no IOMMU, and nothing to
+   * own. EPERM.
+   */
+  claimDma: method(
+    42,
+    message({ bdf: str, context: num }),
+    result(message({ group: u32, members: list(str), noiommu: optional(bool) })),
+  ),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),
   /**
    * From a device: the functions that a reset of its slot or bus hits, in the order of the bus; `group`: undefined without an

@@ -114,6 +114,8 @@ export const iommuApi = api('iommu', {
    * the tables of its windows hold. ENODEV: no such device, or not such a host; ENOSPC.
    */
   windowsAlloc: method(69, message({ bdf: str }), result(domainInfo)),
+  /** A page table that no hardware walks, to look addresses up in: for devices without an IOMMU (semantics A4.3). ENOSPC. */
+  softwareAlloc: method(90, nothing, result(domainInfo)),
   /** EBUSY while a device is attached, EINVAL: no such domain. PTEs that are left go with it. */
   domainFree: method(34, message({ domain: u32 }), result(nothing)),
   /**
@@ -139,6 +141,11 @@ export const iommuApi = api('iommu', {
     message({ bdf: str, iova: u64, write: bool, length: u32, data: bytes, pasid: optional(u32) }),
     message({ data: bytes, fault: optional(faultRecord), pending: optional(bool) }),
   ),
+  /**
+   * One DMA of a device without an IOMMU: to the physical address that it names, whosever memory that is, and counted for it
+   * (semantics A4.4). Where nothing is, it reads ones and writes are lost.
+   */
+  dmaUnprotected: method(91, message({ bdf: str, address: u64, write: bool, length: u32, data: bytes }), bytes),
   /** The newest recorded faults of a device, oldest first. */
   faults: method(40, message({ bdf: str }), list(faultRecord), { clients: true }),
   /** `type`: the blob that is asked for, 0: the driver's own; the driver's own too when it has no such. */

@@ -210,6 +210,12 @@ export const pagesApi = api('pages', {
   dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
   dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
   /**
+   * From iommu, of a device without one: bytes at a physical address, whosever they are (semantics A4.4). Behind the end of
+   * memory it reads ones and writes are lost; a frame that nobody has keeps nothing.
+   */
+  physicalRead: method(108, message({ address: num, length: u32 }), bytes),
+  physicalWrite: method(109, message({ address: num, data: bytes }), nothing),
+  /**
    * The frames behind consecutive pages of a process, brought in as a reading CPU does; stops at the first page that cannot
    * be read, and after MAX_RUNS pages.
    */

@@ -36,6 +36,7 @@ interface Interrupt {
 
 export class SerialCard implements CommonDevice {
   readonly emulated = true;
+  readonly noiommu = false;
   readonly takesToken = false;
   readonly set = new Lock();
   readonly memory = new Lock();
