@@ -36,7 +36,8 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
   try {
     const { topology, partition } = readDescription(text, profile, iommu.separatesStreams === true);
-    const parts = iommu.endpoints ? partitionableEndpoints(topology, iommu.endpoints) : partition;
+    const unit = iommu.zpci ? 'function' : iommu.endpoints;
+    const parts = unit ? partitionableEndpoints(topology, unit) : partition;
     const groups = iommu.translates ? groupsOf(parts) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
     const fixed = { setup, profile, iommu, topology, memoryMap: topology.memoryMaps.get(profile) };
@@ -158,6 +159,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f, group }: D
     msiAddress: iommu.msiAddress,
     vf: f.isVf,
     noiommu: group?.noiommu,
+    zpci: iommu.zpci,
   };
 }
 

@@ -3,6 +3,7 @@
  *
  * Rule: a difference between kinds is a row here, never a comparison of names.
  */
+import { ZPCI } from '@vfiolab/core';
 import type { EndpointUnit } from '@vfiolab/pci';
 
 export interface IommuKindTraits {
@@ -24,6 +25,8 @@ export interface IommuKindTraits {
   readonly msiAddress: bigint;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
+  /** Functions of s390: each is a group, and says more of itself than PCI has (A1.10). */
+  readonly zpci?: boolean;
   /** The model behind functions; `dma-engine` when left out. */
   readonly model?: string;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
@@ -61,6 +64,17 @@ const ARM: IommuKindTraits = {
   msiAddress: ITS_DOORBELL,
 };
 
+/** Every interrupt goes through the function's own adapter. Bridges are not seen. */
+const S390: IommuKindTraits = {
+  translates: true,
+  isolatesMsi: true,
+  defaultDomain: 'DMA-FQ',
+  msixGrows: false,
+  exportsBars: true,
+  msiAddress: ZPCI.msiAddress,
+  zpci: true,
+};
+
 /** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
 const POWER: IommuKindTraits = {
   translates: true,
@@ -87,6 +101,7 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...X86, isolatesMsi: false }],
+  ['s390', S390],
   ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
   ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge' }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],

@@ -65,6 +65,9 @@ export const SMMU_S2 = format('smmu-s2', 0xfffffffffffn, SIZES_4K_2M_1G);
 /** virtio-iommu takes any multiple of its granule. */
 export const VIRTIO = format('virtio', ALL_64, 0xfffffffffffff000n);
 
+/** s390: pages of 4 KiB in three levels of tables; an entry can only be protected against writing (semantics C3). */
+export const S390 = format('s390', (1n << 42n) - 1n, 0x1000n, { writeImpliesRead: true });
+
 /** No hardware's: AMD's format, in which the kernel keeps the memory of devices without an IOMMU (semantics A4.3). */
 export const SOFTWARE = format('software', ALL_64, 0xfff7ffffff000n);
 
@@ -76,6 +79,7 @@ export const TCE_PSERIES = format('tce-pseries', BITS_60, 0x1211000n);
 const known: readonly Format[] = [
   TCE_POWERNV,
   TCE_PSERIES,
+  S390,
   SOFTWARE,
   VTD_48,
   VTD_39,

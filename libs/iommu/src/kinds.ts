@@ -7,7 +7,7 @@
  * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`) are the same drivers on hardware with every bit set, and
  * `arm-smmu-v3-cmdqv` is Tegra241's. What differs between releases is named in `profile-flags.ts`.
  */
-import { DOMAIN_DIRTY_TRACKING, DOMAIN_NEST_PARENT, DOMAIN_PASID, type ReservedRegion } from '@vfiolab/core';
+import { DOMAIN_DIRTY_TRACKING, DOMAIN_NEST_PARENT, DOMAIN_PASID, type ReservedRegion, ZPCI } from '@vfiolab/core';
 import * as formats from './formats.js';
 import type { Format } from './formats.js';
 import { amdInfo, cmdqvInfo, type Info, NO_INFO, smmuInfo, vtdInfo } from './hardware-info.js';
@@ -168,6 +168,12 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
   },
   'ppc64-pnv': () => power('ppc64-pnv', formats.TCE_POWERNV),
   'ppc64-pseries': () => power('ppc64-pseries', formats.TCE_PSERIES),
+  s390: () => ({
+    ...PLAIN,
+    name: 's390',
+    tables: [{ format: formats.S390, takes: [0] }],
+    reserved: [region(0n, ZPCI.startDma - 1n, 'reserved'), region(ZPCI.endDma + 1n, formats.S390.last, 'reserved')],
+  }),
   'virtio-iommu': () => ({
     ...PLAIN,
     name: 'virtio-iommu',

@@ -19,20 +19,9 @@ import type {
   VfTemplate,
 } from './pci-function.js';
 import { TopologyError } from './topology-error.js';
-import { Topology, type IommuKind, type IommuUnitFacts } from './topology.js';
+import { MACHINE_IOMMUS, Topology, type IommuUnitFacts } from './topology.js';
 
 const FORMAT = 'pci-topology-fixture/1';
-
-const IOMMU_KINDS: readonly IommuKind[] = [
-  'intel-vtd',
-  'amd-vi',
-  'arm-smmu-v3',
-  'ppc64-pnv',
-  'ppc64-pseries',
-  'none',
-  'off',
-  'unknown',
-];
 
 const PCIE_TYPES: readonly (PcieType | 'conventional')[] = [
   'endpoint',
@@ -58,7 +47,7 @@ export function importFixture(text: string): Topology {
   if (functions.absent) throw functions.wrong('the PCI functions of the machine');
   return new Topology({
     functions: functions.list(LIMITS.functions).map(readFunction),
-    iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
+    iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(MACHINE_IOMMUS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
     hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).map(readHostBridge)),

@@ -12,8 +12,29 @@ import { pciFunction, type PciFunction, type PciFunctionInit, type PcieType } fr
 import { TopologyError, type Origin } from './topology-error.js';
 
 /** The IOMMU of the machine, when the source names it. */
-export type IommuKind =
-  'intel-vtd' | 'amd-vi' | 'arm-smmu-v3' | 'ppc64-pnv' | 'ppc64-pseries' | 'none' | 'off' | 'unknown';
+export const MACHINE_IOMMUS = [
+  'intel-vtd',
+  'intel-vtd-39',
+  'intel-vtd-sm',
+  'intel-vtd-fs',
+  'intel-vtd-scalable',
+  'amd-vi',
+  'amd-vi-hd',
+  'arm-smmu-v3',
+  'arm-smmu-v3-s2',
+  'arm-smmu-v3-nested',
+  'arm-smmu-v3-canwbs',
+  'arm-smmu-v3-cmdqv',
+  'arm-smmu-v3-full',
+  'virtio-iommu',
+  's390',
+  'ppc64-pnv',
+  'ppc64-pseries',
+  'none',
+  'off',
+  'unknown',
+] as const;
+export type IommuKind = (typeof MACHINE_IOMMUS)[number];
 
 /** One IOMMU of a machine that has several. */
 export interface IommuUnitFacts {

@@ -18,6 +18,7 @@ export interface FunctionPart {
   readonly facts: FunctionFacts;
   readonly log: DmaLog;
   readonly initiates: boolean;
+  dmaRefused(address: bigint, write: boolean): Op<void>;
 }
 
 export class FunctionBus implements ModelBus {
@@ -41,6 +42,7 @@ export class FunctionBus implements ModelBus {
       pasid,
     });
     if (pending) return PENDING;
+    if (fault) yield* this.owner.dmaRefused(fault.iova, false);
     return fault ? undefined : data;
   }
 
@@ -55,7 +57,8 @@ export class FunctionBus implements ModelBus {
     }
     const reply = yield* call(IOMMU, iommuApi.dma, { bdf, iova, write: true, length, data, pasid });
     if (reply.pending) return PENDING;
-    if (!reply.fault) this.owner.log.mark(iova, length);
+    if (reply.fault) yield* this.owner.dmaRefused(reply.fault.iova, true);
+    else this.owner.log.mark(iova, length);
     return !reply.fault;
   }
 

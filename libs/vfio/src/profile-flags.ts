@@ -19,6 +19,8 @@ export interface ProfileFlags {
   readonly errForAll: boolean;
   /** A device without an IOMMU has a cdev too (semantics A4.3). */
   readonly noiommuCdevs: boolean;
+  /** Functions of s390 hand out the records of their errors (feature ZPCI_ERROR). */
+  readonly zpciErrors: boolean;
   /** ATTACH and DETACH know the PASID flag. */
   readonly knowsPasid: boolean;
 }
@@ -31,6 +33,7 @@ const V6_12: ProfileFlags = {
   wideIoeventfds: true,
   errForAll: false,
   noiommuCdevs: false,
+  zpciErrors: false,
   knowsPasid: false,
 };
 const V7_2: ProfileFlags = {
@@ -41,9 +44,10 @@ const V7_2: ProfileFlags = {
   wideIoeventfds: false,
   errForAll: false,
   noiommuCdevs: false,
+  zpciErrors: false,
   knowsPasid: true,
 };
-const V7_3: ProfileFlags = { ...V7_2, profile: '7.3', errForAll: true, noiommuCdevs: true };
+const V7_3: ProfileFlags = { ...V7_2, profile: '7.3', errForAll: true, noiommuCdevs: true, zpciErrors: true };
 
 const all: Readonly<Record<KernelProfile, ProfileFlags>> = { '6.12': V6_12, '7.2': V7_2, '7.3': V7_3 };
 

@@ -49,6 +49,7 @@ import { initiates, responds } from './migration/arcs.js';
 import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
+import { ZpciErrors } from './zpci.js';
 
 /** A reset of the function's PE that has begun and is not over. */
 export type EndpointPhase = 'hot' | 'fundamental';
@@ -67,6 +68,8 @@ export class VfioDevice implements CommonDevice {
   readonly model: DeviceModel;
   config: ConfigSpace;
   irqs: Interrupts;
+  /** Of a function of s390. */
+  readonly zpciErrors = new ZpciErrors();
   readonly power = new LowPower();
   readonly ioeventfds = new Ioeventfds();
   /** BARs of which dma-bufs were exported: the first of the frames that stand for each. */
@@ -126,6 +129,7 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.model.reset();
     this.bus.refused = 0;
+    this.zpciErrors.clear();
     this.inReset = undefined;
   }
 
@@ -211,6 +215,13 @@ export class VfioDevice implements CommonDevice {
     return this.migration === undefined || responds(this.migration.state);
   }
 
+  /** The IOMMU has refused a DMA: on s390 the function's user is told, when the kernel does (capability 103). */
+  *dmaRefused(address: bigint, write: boolean): Op<void> {
+    if (!this.facts.zpci || !this.flags.zpciErrors) return;
+    this.zpciErrors.push(this.name, address, write);
+    yield* this.irqs.signalSingle('err');
+  }
+
   private resetModel(): void {
     this.migration?.restart();
     this.model.reset();
@@ -285,6 +296,7 @@ export class VfioDevice implements CommonDevice {
     this.ioeventfds.encode(w, view);
     this.migration?.encode(w);
     this.log.encode(w);
+    this.zpciErrors.encode(w);
     w.u8(PHASES.indexOf(this.inReset));
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
@@ -301,6 +313,7 @@ export class VfioDevice implements CommonDevice {
     this.ioeventfds.decode(r);
     this.migration?.decode(r);
     this.log.decode(r);
+    this.zpciErrors.decode(r);
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();

@@ -85,6 +85,7 @@ export interface MachineOptions {
   readonly iommu: string;
   readonly profile?: string;
   readonly options?: SimOptions;
+  readonly allowUnsafeInterrupts?: boolean;
   /** As `iommu_units` of a machine's description. */
   readonly units?: readonly object[];
 }
@@ -102,10 +103,23 @@ export class Passthrough {
     readonly fd: number,
   ) {}
 
-  static async boot({ iommu, profile = '7.2', units = [], options }: MachineOptions): Promise<Passthrough> {
+  static async boot({
+    iommu,
+    profile = '7.2',
+    units = [],
+    options,
+    allowUnsafeInterrupts,
+  }: MachineOptions): Promise<Passthrough> {
     const functions = [functionAt(RICH, true), functionAt(OTHER_RICH, true), functionAt(PLAIN, false)];
     const machine = JSON.stringify({ format: 'pci-topology-fixture/1', id: 'rich', functions, iommu_units: units });
-    const host = await TestHost.boot({ machine, iommu, profile, frames: 1 << 18, ...(options && { options }) });
+    const host = await TestHost.boot({
+      machine,
+      iommu,
+      profile,
+      frames: 1 << 18,
+      allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
+      ...(options && { options }),
+    });
     const p = await host.process('program');
     const fd = await host.run(p.open('/dev/iommu'));
     if (!fd.ok) throw new Error(`/dev/iommu: ${fd.errno}`);

@@ -51,6 +51,8 @@ export const functionFacts = message({
   vf: bool,
   /** There is no IOMMU between the function and memory. */
   noiommu: optional(bool),
+  /** A function of s390. */
+  zpci: optional(bool),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

@@ -95,6 +95,8 @@ export const deviceIommu = message({ unit: u32, viommus: list(u32) });
  * the stream ids of each, and of the commands that fit in one queue.
  */
 export const CMDQV = { version: 1, log2Vintfs: 6, log2Vcmdqs: 1, log2Vsids: 4, log2Commands: 19 } as const;
+/** Where functions of s390 may do DMA, in bytes, and where they write their messages to. */
+export const ZPCI = { startDma: 0x1_0000_0000n, endDma: 0x1ff_ffff_ffffn, msiAddress: 0xfe00_0000_0000_0000n } as const;
 /** The unit of the self-test's devices. */
 export const MOCK_UNIT = 0xffffffff;
 
