@@ -160,6 +160,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f, group }: D
     vf: f.isVf,
     noiommu: group?.noiommu,
     zpci: iommu.zpci,
+    freezes: iommu.freezes,
   };
 }
 

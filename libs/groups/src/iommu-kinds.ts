@@ -27,6 +27,8 @@ export interface IommuKindTraits {
   readonly endpoints?: EndpointUnit;
   /** Functions of s390: each is a group, and says more of itself than PCI has (A1.10). */
   readonly zpci?: boolean;
+  /** A partitionable endpoint that has an error is frozen (semantics C10.5). */
+  readonly freezes?: boolean;
   /** The model behind functions; `dma-engine` when left out. */
   readonly model?: string;
   /** IOMMUs below /sys/class/iommu: `name` with a number from 0, below `parent`; undefined: nobody wrote them down here. */
@@ -103,6 +105,7 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['virtio-iommu', { ...X86, isolatesMsi: false }],
   ['s390', S390],
   ['ppc64-pnv', { ...POWER, endpoints: 'bus' }],
+  ['ppc64-pnv-full', { ...POWER, endpoints: 'bus', freezes: true }],
   ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge' }],
   ['none', { ...X86, translates: false, isolatesMsi: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -33,6 +33,7 @@ import { refusalOf, tracksDirty } from './attachment.js';
 import { type Domain, Domains, MAX_DOMAINS } from './domain.js';
 import { type Format, SOFTWARE } from './formats.js';
 import { carryDoorbell, deliverMessage, prepareMessages } from './doorbell.js';
+import { access, operate } from './endpoint-errors.js';
 import { tableFor } from './kinds.js';
 import { MOCK_HWPT_FLAGS, mockFormat, mockFormatFor } from './mock.js';
 import { FRAME_LIMIT, type PageTable } from './page-table.js';
@@ -61,6 +62,8 @@ export class IommuCore implements Core {
       windowsAlloc: (_req, { bdf }) => this.windowsAlloc(bdf),
       softwareAlloc: () => this.softwareAlloc(),
       dmaUnprotected: (_req, args) => dmaUnprotected(this.unit, args),
+      endpointOp: (_req, args) => operate(this.unit, args),
+      endpointAccess: (_req, args) => access(this.unit, args),
       domainFree: (_req, { domain }) => this.domainFree(domain),
       attach: (_req, { bdfs, domain, faults }) => this.attach(bdfs, domain, faults ?? false),
       reservedRegions: (_req, { bdf }) => this.reservedRegions(bdf),

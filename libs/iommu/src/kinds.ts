@@ -4,7 +4,7 @@
  * Words: a *kind* names the IOMMU of a host, as an operator does; a *table* pairs a format with the flags of
  * IOMMU_HWPT_ALLOC under which the driver makes it; a *guest table* is one that a guest writes itself.
  * Rule: facts are those of recorded kernels (b091, c007, n001 to n012, d002, d019) and of semantics C3; kinds that nobody
- * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`) are the same drivers on hardware with every bit set, and
+ * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`, `ppc64-pnv-full`) are the same drivers on hardware with every bit set, and
  * `arm-smmu-v3-cmdqv` is Tegra241's. What differs between releases is named in `profile-flags.ts`.
  */
 import { DOMAIN_DIRTY_TRACKING, DOMAIN_NEST_PARENT, DOMAIN_PASID, type ReservedRegion, ZPCI } from '@vfiolab/core';
@@ -41,6 +41,8 @@ export interface Kind {
   readonly pasidBits: number;
   /** Page requests: `required`: a device without them cannot be attached to a HWPT with a fault queue; `stall`: every device has them. */
   readonly pageRequests: 'required' | 'optional' | 'stall';
+  /** An error freezes the group that it comes from (POWER). */
+  readonly freezes?: boolean;
   /** Entries have dirty bits. */
   readonly dirty: boolean;
   /** Can make every access cache-coherent, whatever the device asks for. */
@@ -167,6 +169,7 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
     return { ...base, ...arm(f), tables, info, ...hardware };
   },
   'ppc64-pnv': () => power('ppc64-pnv', formats.TCE_POWERNV),
+  'ppc64-pnv-full': () => ({ ...power('ppc64-pnv-full', formats.TCE_POWERNV), freezes: true }),
   'ppc64-pseries': () => power('ppc64-pseries', formats.TCE_PSERIES),
   s390: () => ({
     ...PLAIN,

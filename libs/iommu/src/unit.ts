@@ -7,6 +7,7 @@
  * function that appears later joins its group where the group is. A PASID belongs to its function.
  */
 import { type ArgsOf, BLOCKING, type FaultRecord, type iommuApi, type IommuUnit, KERNEL } from '@vfiolab/core';
+import type { Trap } from './endpoint-errors.js';
 import { type Endpoint, NO_ENDPOINT, newFunction, type IommuFunction } from './function.js';
 import { type Kind, kindOf } from './kinds.js';
 import { MAX_MOCKS, MOCK_GROUPS, mockDevice, mockName } from './mock.js';
@@ -29,6 +30,9 @@ export interface Group {
   faults: boolean;
   /** A member has allocated vectors: the doorbell goes where the group goes. */
   doorbell: boolean;
+  /** Of a PE: PE_*, and the injected error that waits; see endpoint-errors.ts. */
+  frozen: number;
+  trap: Trap;
 }
 
 type Functions = ArgsOf<typeof iommuApi.setup>['functions'];
@@ -152,7 +156,7 @@ export class Unit {
   /** The group, made in the kernel's domain when it is new. */
   group(id: number): Group {
     let group = this.groups.get(id);
-    if (!group) this.groups.set(id, (group = { id, members: [], attached: KERNEL, faults: false, doorbell: false }));
+    if (!group) this.groups.set(id, (group = newGroup(id)));
     return group;
   }
 
@@ -197,6 +201,16 @@ export class Unit {
     if (group.members.length === 0) this.groups.delete(group.id);
   }
 }
+
+const newGroup = (id: number): Group => ({
+  id,
+  members: [],
+  attached: KERNEL,
+  faults: false,
+  doorbell: false,
+  frozen: 0,
+  trap: 'none',
+});
 
 /** An attachment in words. */
 export const attachmentName = (attached: number): string =>

@@ -29,6 +29,7 @@ export const MACHINE_IOMMUS = [
   'virtio-iommu',
   's390',
   'ppc64-pnv',
+  'ppc64-pnv-full',
   'ppc64-pseries',
   'none',
   'off',

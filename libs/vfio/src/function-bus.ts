@@ -3,7 +3,7 @@
  *
  * Rule (I01): the only way from a model to memory is the call below; without bus master it is not even asked.
  */
-import { call, type FunctionFacts, IOMMU, iommuApi, MAX_DMA, type Op } from '@vfiolab/core';
+import { call, type FunctionFacts, IOMMU, iommuApi, MAX_DMA, type Op, PE_DMA } from '@vfiolab/core';
 import { type ModelBus, PENDING } from '@vfiolab/devices';
 import type { ConfigSpace } from './config-space.js';
 import type { DmaLog } from './dma-log.js';
@@ -74,13 +74,18 @@ export class FunctionBus implements ModelBus {
     return false;
   }
 
-  /** A message that the IOMMU does not let through is lost. */
+  /** A message that the IOMMU does not let through is lost, and so is that of a frozen PE. */
   *raise(vector: number): Op<void> {
     const { config, facts, initiates, irqs } = this.owner;
     if (!initiates) return;
     const isMessage = (config.msiEnabled || config.msixEnabled) && config.busMaster;
     if (facts.msiTranslated && isMessage && !(yield* call(IOMMU, iommuApi.msi, { bdf: this.bdf }))) return;
+    if (facts.freezes && isMessage && (yield* this.frozen()) & PE_DMA) return;
     yield* irqs.raise(vector);
+  }
+
+  private frozen(): Op<number> {
+    return call(IOMMU, iommuApi.endpointOp, { bdf: this.bdf, op: 'state' });
   }
 
   lower(): void {

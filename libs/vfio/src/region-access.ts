@@ -14,6 +14,7 @@ import {
   VFIO_PCI_ROM_REGION_INDEX,
 } from '@vfiolab/uapi';
 import { insideBar, readBar, writeBar } from './bar-access.js';
+import { frozenBar, getsThrough, ones } from './endpoint.js';
 import { tellMemory } from './map-region.js';
 import { placeOf, type RegionPlace } from './regions.js';
 import { readRom } from './rom.js';
@@ -28,15 +29,24 @@ const isBar = ({ index }: RegionPlace): boolean => index <= VFIO_PCI_BAR5_REGION
 export function* readRegion(device: VfioDevice, fileOffset: number, length: number): Op<Result<Uint8Array>> {
   if (length === 0) return ok(new Uint8Array(0));
   const place = placeOf(fileOffset);
-  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX)
-    return device.inReset ? fail('ENODEV') : device.config.read(place.offset, length);
+  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return yield* readConfig(device, place.offset, length);
   if (place.index === VFIO_PCI_ROM_REGION_INDEX) return yield* readRomRegion(device, place.offset, length);
   if (!isBar(place)) return fail('EINVAL');
   const bar = device.bar(place.index);
   const inside = insideBar(bar, place.offset, length);
   if (!inside.ok) return inside;
   yield* lockRead(device.memory);
-  return readBar(device, bar!, place.offset, Math.min(inside.value, MAX_ACCESS));
+  const wanted = Math.min(inside.value, MAX_ACCESS);
+  const through = yield* getsThrough(device, { config: false, write: false });
+  return through ? readBar(device, bar!, place.offset, wanted) : frozenBar(device, bar!, ones(wanted));
+}
+
+/** ENODEV: the PE is in a reset. */
+function* readConfig(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
+  if (device.inReset) return fail('ENODEV');
+  const read = device.config.read(offset, length);
+  if (!read.ok || (yield* getsThrough(device, { config: true, write: false }))) return read;
+  return ok(ones(read.value.length));
 }
 
 function* readRomRegion(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
@@ -56,7 +66,9 @@ export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8
   const inside = insideBar(bar, place.offset, data.length);
   if (!inside.ok) return inside;
   yield* lockRead(device.memory);
-  return yield* writeBar(device, bar!, place.offset, data.subarray(0, Math.min(inside.value, MAX_ACCESS)));
+  const wanted = data.subarray(0, Math.min(inside.value, MAX_ACCESS));
+  const through = yield* getsThrough(device, { config: false, write: true });
+  return through ? yield* writeBar(device, bar!, place.offset, wanted) : frozenBar(device, bar!, wanted.length);
 }
 
 /**
@@ -67,6 +79,7 @@ function* writeConfig(device: VfioDevice, offset: number, data: Uint8Array): Op<
   const { config } = device;
   if (!config.contains(offset, data.length)) return fail('EFAULT');
   if (device.inReset) return fail('ENODEV');
+  if (!(yield* getsThrough(device, { config: true, write: true }))) return ok(data.length);
   for (let done = 0; done < data.length;) {
     const at = offset + done;
     const length = config.chunkLength(at, data.length - done);

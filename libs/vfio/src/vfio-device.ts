@@ -11,6 +11,8 @@ import {
   type ByteWriter,
   call,
   type FunctionFacts,
+  IOMMU,
+  iommuApi,
   IOMMUFD,
   iommufdApi,
   Lock,
@@ -145,6 +147,7 @@ export class VfioDevice implements CommonDevice {
     this.log.stop();
     this.migration?.close();
     this.model.reset();
+    if (this.facts.freezes) yield* call(IOMMU, iommuApi.endpointOp, { bdf: this.name, op: 'thaw' });
     yield* unlock(this.memory);
     yield* lockWrite(this.irqs.gate);
     yield* this.irqs.shutDown();

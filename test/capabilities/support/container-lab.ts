@@ -46,6 +46,8 @@ export interface ContainerLabOptions {
   readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39' | 'P-powernv9' | 'P-powernv9-unsafe' | 'P-pseries';
   /** Another machine than the recorded one, behind its IOMMU. */
   readonly description?: string;
+  /** Another IOMMU than the recorded one. */
+  readonly iommu?: string;
   readonly profile?: string;
   readonly seed?: number;
   /** What goes wrong on the way. */
@@ -62,11 +64,13 @@ export class ContainerLab {
   static async boot({
     machine: name = 'B-type1',
     description,
+    iommu,
     profile = '7.2',
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
-    const { topology, ...machine } = machineNamed(name);
+    const { topology, ...recorded } = machineNamed(name);
+    const machine = { ...recorded, ...(iommu !== undefined && { iommu }) };
     const host = await TestHost.boot({ ...machine, machine: description ?? topology, profile, seed, options });
     return new ContainerLab(host, machine.iommu.startsWith('ppc64'));
   }

@@ -19,8 +19,8 @@ export const [V1, V2] = [2, 7];
 export const KERNEL_PAGE = 0x10000;
 export const TCE = 0x1000n;
 
-export const powerLab = (machine: ContainerLabOptions['machine'] = 'P-powernv9') =>
-  ContainerLab.boot({ machine, profile: '6.12' });
+export const powerLab = (machine: ContainerLabOptions['machine'] = 'P-powernv9', iommu?: string) =>
+  ContainerLab.boot({ machine, profile: '6.12', ...(iommu !== undefined && { iommu }) });
 
 /** The start of a new window, or the errno. */
 export async function createWindow(p: VfioProgram, container: number, pageShift: number, size: bigint) {

@@ -53,6 +53,8 @@ export const functionFacts = message({
   noiommu: optional(bool),
   /** A function of s390. */
   zpci: optional(bool),
+  /** The host bridge freezes the function's PE when it has an error (POWER). */
+  freezes: optional(bool),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

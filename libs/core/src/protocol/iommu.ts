@@ -95,6 +95,10 @@ export const deviceIommu = message({ unit: u32, viommus: list(u32) });
  * the stream ids of each, and of the commands that fit in one queue.
  */
 export const CMDQV = { version: 1, log2Vintfs: 6, log2Vcmdqs: 1, log2Vsids: 4, log2Commands: 19 } as const;
+/** What of a partitionable endpoint can be frozen: accesses of the processor, and DMA. */
+export const PE_IO = 1;
+export const PE_DMA = 2;
+
 /** Where functions of s390 may do DMA, in bytes, and where they write their messages to. */
 export const ZPCI = { startDma: 0x1_0000_0000n, endDma: 0x1ff_ffff_ffffn, msiAddress: 0xfe00_0000_0000_0000n } as const;
 /** The unit of the self-test's devices. */
@@ -208,6 +212,17 @@ export const iommuApi = api('iommu', {
   ),
   /** Before `setup`: the kernel release, the units (none: one with everything), and what functions bring. */
   configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
+  /**
+   * The partitionable endpoint (PE) of a function, on hosts whose bridge freezes one that has an error: what an operator does
+   * with it. Answers what is frozen then, PE_*. Traps: the next load or store of config space is an error.
+   */
+  endpointOp: method(
+    92,
+    message({ bdf: str, op: oneOf('state', 'freeze', 'thaw', 'thaw-io', 'thaw-dma', 'trap-load', 'trap-store') }),
+    u8,
+  ),
+  /** From a device on such a host: does an access to its registers, or to config space, get through? */
+  endpointAccess: method(93, message({ bdf: str, config: bool, write: bool }), bool),
   /** From groups: a function is gone (SR-IOV), after its driver has left it. */
   remove: method(79, message({ bdf: str }), nothing),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
