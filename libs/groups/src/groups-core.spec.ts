@@ -15,7 +15,7 @@ describe('making the host', () => {
     const bench = groupsBench();
     load(bench, 0, SMALL_MACHINE.slice(0, 1000));
     load(bench, 1, SMALL_MACHINE.slice(1000));
-    expect(bench.get(LAB, groupsApi.seal, SETUP)).toEqual({ error: '', functions: 14, groups: 8 });
+    expect(bench.get(LAB, groupsApi.seal, SETUP)).toEqual({ error: '', functions: 14, groups: 8, powerpc: false });
   });
 
   it('tells the IOMMU of the functions with a group first, then binds vfio-pci where it was recorded', () => {

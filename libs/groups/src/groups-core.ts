@@ -60,8 +60,9 @@ interface Sealed {
   readonly error: string;
   readonly functions: number;
   readonly groups: number;
+  readonly powerpc: boolean;
 }
-const refused = (error: string): Sealed => ({ error, functions: 0, groups: 0 });
+const refused = (error: string): Sealed => ({ error, functions: 0, groups: 0, powerpc: false });
 
 export class GroupsCore implements Core {
   readonly service = 'groups';
@@ -156,7 +157,8 @@ export class GroupsCore implements Core {
     this.host = host;
     this.sealing = false;
     for (const device of forVfio) yield* offer(host, device, host.drivers.get(VFIO_PCI)!);
-    return { error: '', functions: host.devices.size, groups: host.groups.size };
+    const powerpc = host.iommu.endpoints !== undefined;
+    return { error: '', functions: host.devices.size, groups: host.groups.size, powerpc };
   }
 
   /** ENXIO: nothing that this service opens; EACCES: its mode; else see GroupFiles. */

@@ -98,7 +98,7 @@ export class LabCore implements Core {
       vfioContainer,
     });
     if (sealed.error === '') {
-      yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift });
+      yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift, powerpc: sealed.powerpc });
       yield* call(IOMMUFD, iommufdApi.setup, { profile });
       const unsafe = allowUnsafeInterrupts !== 0;
       yield* call(CONTAINER, containerApi.setup, {

@@ -62,11 +62,13 @@ export class PagesCore implements Core {
   readonly processes = new Processes(this.frames);
   readonly stores = new Stores(this.frames, this.processes, this.accounting);
   readonly eventfds = new Eventfds((client, token) => this.surroundings?.emit(client, eventfdReady, { token }));
+  /** Programs of this host send the ioctl numbers of powerpc. */
+  private powerpc = false;
   private surroundings: Surroundings | undefined;
 
   readonly methods = methodTable(
     implement(served, {
-      setup: (_req, { frames, pageShift }) => this.frames.setup(frames, 2 ** (pageShift - 12)),
+      setup: (_req, args) => this.setup(args),
       procStart: (req, args) => this.procStart(req, args),
       mmap: this.asProcess((process, args) => process.space.mmap(args)),
       mmapShared: this.asProcess((process, args) => mapShared(process, this.files, args)),
@@ -134,13 +136,18 @@ export class PagesCore implements Core {
     };
   }
 
+  private setup({ frames, pageShift, powerpc }: ArgsOf<typeof served.setup>): void {
+    this.frames.setup(frames, 2 ** (pageShift - 12));
+    this.powerpc = powerpc ?? false;
+  }
+
   private procStart(
     { from }: Request,
     { uid, caps, memlock }: ArgsOf<typeof served.procStart>,
-  ): Result<{ pid: number }> {
+  ): Result<{ pid: number; powerpc: boolean | undefined }> {
     if (!isClient(from)) return fail('EPERM');
     const started = this.processes.start(from, uid, caps, memlock);
-    return started.ok ? ok({ pid: started.value.pid }) : started;
+    return started.ok ? ok({ pid: started.value.pid, powerpc: this.powerpc || undefined }) : started;
   }
 
   /** Lines of /proc/PID/status, and the user's counter that only the kernel sees. */
@@ -302,6 +309,7 @@ export class PagesCore implements Core {
   encode(w: ByteWriter, view: View): void {
     w.num(this.frames.total);
     w.u32(this.frames.block);
+    w.bool(this.powerpc);
     if (view === 'snapshot') this.frames.windows.encode(w);
     this.files.encode(w, view);
     this.special.encode(w, view);
@@ -319,6 +327,7 @@ export class PagesCore implements Core {
   decode(r: ByteReader): void {
     const total = r.num();
     this.frames.block = r.u32();
+    this.powerpc = r.bool();
     const fileOf = (id: number) => this.files.byId(id)!;
     this.frames.windows.decode(r);
     this.files.decode(r);

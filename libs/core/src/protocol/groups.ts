@@ -45,8 +45,8 @@ export type SysfsEntry = ValueOf<typeof sysfsEntry>;
 export const groupsApi = api('groups', {
   /** A piece of the machine's description (lspci text or fixture), in order. */
   load: method(32, message({ part: u32, text: str }), result(nothing)),
-  /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. */
-  seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32 })),
+  /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. `powerpc`: the machine is one. */
+  seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32, powerpc: optional(bool) })),
   /** Which actor answers for a path under /dev, opened with `flags` (O_*). ENOENT, ENXIO; EACCES: the node's mode. */
   resolve: method(34, message({ path: str, flags: u32 }), result(message({ owner: str })), { clients: true }),
   sysfsWrite: method(35, message({ path: str, data: str }), result(u32), { clients: true }),

@@ -81,11 +81,16 @@ export type Unpinning = ValueOf<typeof unpinning>;
 
 export const pagesApi = api('pages', {
   /** The host's memory in frames, and log2 of the kernel's page in bytes: a page is one frame or more of them. */
-  setup: method(32, message({ frames: num, pageShift: u8 }), nothing),
+  setup: method(32, message({ frames: num, pageShift: u8, powerpc: optional(bool) }), nothing),
   /** The calling client becomes a process. EEXIST. `caps`: CAP_* above; `memlock`: RLIMIT_MEMLOCK in bytes. */
-  procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 })), {
-    clients: true,
-  }),
+  procStart: method(
+    33,
+    message({ uid: u32, caps: u32, memlock: num }),
+    result(message({ pid: u32, powerpc: optional(bool) })),
+    {
+      clients: true,
+    },
+  ),
   /**
    * Private anonymous memory. `pageShift` 12 (the kernel's own page), 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL; for a fixed
    * `va` also EPERM (below 64 KiB) and EEXIST (in use). Here and below: ESRCH when the client is not a process.
