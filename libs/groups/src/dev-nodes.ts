@@ -9,15 +9,17 @@ import { cdevNamed, cdevNames } from './cdev-names.js';
 import type { Host, Passable } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
+import { type Vdpa, VDPA_NODE, vdpaOfNode } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
 
 /** Numbers of the misc devices (trace a051). */
 const MISC_MAJOR = 10;
 const IOMMU_MINOR = 257;
 const CONTAINER_MINOR = 196;
-/** Majors that a kernel hands out at boot: ours are the first two that it tries. */
+/** Majors that a kernel hands out at boot: ours are the first that it tries. */
 const GROUP_MAJOR = 254;
 const CDEV_MAJOR = 253;
+const VDPA_MAJOR = 252;
 const ROOT_ONLY = 0o600;
 
 const IOMMU_NODE: DeviceNode = {
@@ -32,7 +34,15 @@ const MEM_MAJOR = 1;
 const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
 const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
 
-export const devTree = (host: Host): DirNode =>
+export function devTree(host: Host): DirNode {
+  const fixed = fixedTree(host);
+  return listDir(
+    () => [...fixed.names(), ...[...host.vdpas.values()].map(({ index }) => `${VDPA_NODE}${index}`)],
+    (name) => fixed.child(name) ?? vdpaNode(vdpaOfNode(host, name)),
+  );
+}
+
+const fixedTree = (host: Host): DirNode =>
   fixedDir({
     iommu: () => IOMMU_NODE,
     null: () => NULL_NODE,
@@ -60,6 +70,11 @@ function vfioDir(host: Host): DirNode {
     () => [...fixed.names(), ...groupNodes(host).keys()],
     (name) => fixed.child(name) ?? groupNode(groupNodes(host).get(name)),
   );
+}
+
+function vdpaNode(vdpa: Vdpa | undefined): DeviceNode | undefined {
+  if (!vdpa) return undefined;
+  return { kind: 'device', owner: deviceAddress(vdpa.name), mode: ROOT_ONLY, major: VDPA_MAJOR, minor: vdpa.index };
 }
 
 function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {

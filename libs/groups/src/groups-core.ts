@@ -51,6 +51,7 @@ import { claimForContext, releaseFromContext } from './ownership.js';
 import { offer } from './probing.js';
 import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from './state.js';
 import { sysfsTree } from './sysfs.js';
+import { probeVdpas } from './vdpa.js';
 import { matchToken } from './vf-token.js';
 import { useGroup } from './vfio-group.js';
 
@@ -156,6 +157,7 @@ export class GroupsCore implements Core {
     yield* call(IOMMU, iommuApi.setup, { kind: setup.iommu, functions: behindIommu(host) });
     this.host = host;
     this.sealing = false;
+    yield* probeVdpas(host);
     for (const device of forVfio) yield* offer(host, device, host.drivers.get(VFIO_PCI)!);
     const powerpc = host.iommu.endpoints !== undefined;
     return { error: '', functions: host.devices.size, groups: host.groups.size, powerpc };
@@ -220,8 +222,8 @@ export class GroupsCore implements Core {
   private cdevClaim(from: Address, bdf: string): Result<undefined> {
     if (deviceOf(from) !== bdf) return fail('EPERM');
     const device = this.passable(bdf);
-    if (!device?.vfio) return fail('ENODEV');
-    if (device.vfio.group.file) return fail('EBUSY');
+    if (!device || (!device.vfio && !this.host!.vdpas.has(bdf))) return fail('ENODEV');
+    if (device.vfio?.group.file) return fail('EBUSY');
     device.cdevClaims++;
     return ok(undefined);
   }
@@ -245,7 +247,7 @@ export class GroupsCore implements Core {
   /** EPERM: not iommufd, or see claimForContext; ENODEV: no such function, or no IOMMU before it. */
   private *claimDma({ from }: Request, bdf: string, context: number): ClaimReply {
     if (from !== IOMMUFD) return fail('EPERM');
-    const group = this.host?.devices.get(bdf)?.group;
+    const group = this.passable(bdf)?.group;
     if (!this.host || !group) return fail('ENODEV');
     const whose = { group: group.id, members: [...group.members], noiommu: group.noiommu };
     if (group.noiommu) return ok(whose);
@@ -254,7 +256,7 @@ export class GroupsCore implements Core {
   }
 
   private *releaseDma({ from }: Request, bdf: string, context: number): Op<void> {
-    const group = from === IOMMUFD ? this.host?.devices.get(bdf)?.group : undefined;
+    const group = from === IOMMUFD ? this.passable(bdf)?.group : undefined;
     if (group && !group.noiommu) yield* releaseFromContext(group, context);
   }
 
@@ -274,7 +276,7 @@ export class GroupsCore implements Core {
   private vfioDevices(): string[] {
     if (!this.host) return [];
     const driven = [...passables(this.host)].filter(({ vfio }) => vfio !== undefined).map(({ name }) => name);
-    return [...new Set([...driven, ...this.host.lingering])];
+    return [...new Set([...driven, ...this.host.vdpas.keys(), ...this.host.lingering])];
   }
 
   /** Anyone but a device is ignored. */
@@ -321,6 +323,8 @@ export class GroupsCore implements Core {
   }
 }
 
-/** Functions that have a group, in address order. At most 16,384 of them, about 400 kB: one message. */
-const behindIommu = (host: Host): { bdf: string; group: number }[] =>
-  [...host.devices.values()].flatMap(({ bdf, group }) => (group ? [{ bdf, group: group.id }] : []));
+/** Functions that have a group, in address order, then devices of the second bus. At most 16,384 of them, about 400 kB: one message. */
+const behindIommu = ({ devices, vdpas }: Host): { bdf: string; group: number }[] =>
+  [...devices.values(), ...vdpas.values()].flatMap(({ name, group }) =>
+    group ? [{ bdf: name, group: group.id }] : [],
+  );

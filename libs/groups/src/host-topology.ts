@@ -19,11 +19,12 @@ import {
   type Topology,
 } from '@vfiolab/pci';
 import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
-import type { Device, Host, IommuGroup } from './host.js';
+import { type Device, type Host, type IommuGroup, lowestFreeGroup } from './host.js';
 import { IOMMU_KINDS } from './iommu-kinds.js';
 import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
 import { takeAtBoot } from './ownership.js';
+import type { Vdpa } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
 
 const PROFILES: readonly KernelProfile[] = ['6.12', '7.2', '7.3'];
@@ -44,12 +45,29 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const drivers = new DriverTable(topology.functions);
     const parameters = new ModuleParameters(setup);
     const vfioGroups = new Map<number, VfioGroup>();
-    const empty = { mdevs: new Map<string, Mdev>(), lingering: new Set<string>(), modes: new Map<string, number>() };
+    const empty = {
+      mdevs: new Map<string, Mdev>(),
+      vdpas: new Map<string, Vdpa>(),
+      lingering: new Set<string>(),
+      modes: new Map<string, number>(),
+    };
     const rest = { drivers, parameters, vfioGroups, tainted: false, rescan: new Lock() };
-    return { ...fixed, ...empty, ...rest, devices, groups };
+    const host = { ...fixed, ...empty, ...rest, devices, groups };
+    addVdpas(host);
+    return host;
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
+  }
+}
+
+/** Devices of the second bus have groups too, behind those of the functions. Without an IOMMU nobody can be given such a device. */
+function addVdpas(host: Host): void {
+  if (!host.iommu.translates) return;
+  for (const [index, name] of host.topology.vdpaDevices.entries()) {
+    const group = newGroup(lowestFreeGroup(host), [name]);
+    host.groups.set(group.id, group);
+    host.vdpas.set(name, { name, index, group, vfio: undefined, cdevClaims: 0 });
   }
 }
 

@@ -49,6 +49,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
   }
+  for (const { cdevClaims } of host.vdpas.values()) w.num(cdevClaims);
   w.list(host.lingering, (name) => w.str(name));
   writeModes(w, host);
   for (const group of host.groups.values()) {
@@ -119,6 +120,7 @@ export function decodeHost(r: ByteReader, host: Host): void {
     readBinding(r, host, device);
     device.cdevClaims = r.num();
   }
+  for (const vdpa of host.vdpas.values()) vdpa.cdevClaims = r.num();
   r.list(() => host.lingering.add(r.str()));
   r.list(() => host.modes.set(r.str(), r.u32()));
   for (const group of host.groups.values()) readOwner(r, group);

@@ -27,12 +27,18 @@ import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
 import { resetMethodText, resourceText } from './pci-attributes.js';
 import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
+import { vdpaBus, vdpaDir, vdpaPath } from './vdpa.js';
 import { vfsOf } from './virtual-functions.js';
 import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
   fixedDir({
-    bus: () => fixedDir({ mdev: () => mdevBus(host, links(host)), pci: () => pciBus(host) }),
+    bus: () =>
+      fixedDir({
+        mdev: () => mdevBus(host, links(host)),
+        pci: () => pciBus(host),
+        vdpa: () => vdpaBus(host, (group) => groupDir(host, group)),
+      }),
     class: () => {
       const mtty = () => mttyClass(host, links(host));
       return classTree(host, { mdev_bus: mtty, mtty, 'vfio-dev': () => vfioClass(host) });
@@ -160,13 +166,18 @@ const vfioNodeDir = (host: Host, device: Passable): DirNode =>
 
 function directoryOf(host: Host, { name }: Passable): DirNode {
   const device = host.devices.get(name);
-  return device ? deviceDir(host, device) : mdevDir(host, host.mdevs.get(name)!, links(host));
+  if (device) return deviceDir(host, device);
+  const vdpa = host.vdpas.get(name);
+  return vdpa
+    ? vdpaDir(host, vdpa, (group) => groupDir(host, group))
+    : mdevDir(host, host.mdevs.get(name)!, links(host));
 }
 
 /** Path of a device's own directory below /sys. */
 function pathOf(host: Host, { name }: Passable): string {
   const device = host.devices.get(name);
-  return device ? devicePath(host.topology, device.facts) : mdevPath(name);
+  if (device) return devicePath(host.topology, device.facts);
+  return host.vdpas.has(name) ? vdpaPath(name) : mdevPath(name);
 }
 
 /** Directories that those of mediated devices lead to. */

@@ -52,6 +52,7 @@ export function importFixture(text: string): Topology {
     unitOrder: readUnitOrder(file.at('expect')),
     hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).map(readHostBridge)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
+    vdpaDevices: readVdpas(file.at('vdpa_devices')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
 }
@@ -79,6 +80,17 @@ const readUnit = (unit: JsonReader): IommuUnitFacts => ({
   domainIds: unit.at('domain_ids').numberOrNull(1, 65536) ?? 0,
   snoopControl: unit.at('snoop_control').flagOr(true),
 });
+const VDPA_NAME = /^vdpa(0|[1-9][0-9]{0,3})$/;
+
+function readVdpas(names: JsonReader): string[] {
+  const given = names.list(LIMITS.vdpaDevices).map((name) => {
+    if (!VDPA_NAME.test(name.text())) throw name.wrong('vdpa and a number');
+    return name.text();
+  });
+  if (new Set(given).size !== given.length) throw names.wrong('names that differ');
+  return given;
+}
+
 const SYSFS_PATH = /^[\w.:@-]+(\/[\w.:@-]+)*$/;
 
 function readHostBridge(bridge: JsonReader): [number, string] {

@@ -59,6 +59,8 @@ export interface TopologyInit {
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** The first is that of all functions which no other names. */
   readonly iommuUnits?: readonly IommuUnitFacts[];
+  /** Names of devices on the vDPA bus. */
+  readonly vdpaDevices?: readonly string[];
   /** What the source did not show and what was assumed instead, for people. */
   readonly warnings?: readonly string[];
 }
@@ -77,6 +79,7 @@ export class Topology {
   readonly unitOrder: readonly string[];
   readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
   readonly iommuUnits: readonly IommuUnitFacts[];
+  readonly vdpaDevices: readonly string[];
   readonly warnings: readonly string[];
   readonly hostBridges: ReadonlyMap<number, string>;
   private readonly byBdf = new Map<string, PciFunction>();
@@ -102,6 +105,7 @@ export class Topology {
     this.unitOrder = init.unitOrder ?? [];
     this.memoryMaps = init.memoryMaps ?? new Map();
     this.iommuUnits = init.iommuUnits ?? [];
+    this.vdpaDevices = init.vdpaDevices ?? [];
     this.warnings = init.warnings ?? [];
     this.hostBridges = init.hostBridges ?? new Map();
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});

@@ -39,7 +39,8 @@ export interface DmaLogging {
 export interface CommonDevice {
   /** As `groups` names it: a BDF, or a UUID. */
   readonly name: string;
-  readonly minor: number;
+  /** Path of the node that it is opened by; undefined: there is none. */
+  readonly node: string | undefined;
   readonly emulated: boolean;
   /** There is no IOMMU between the device and memory. */
   readonly noiommu: boolean;

@@ -44,10 +44,12 @@ import {
   type Surroundings,
   sysApi,
   unlock,
+  type VdpaFacts,
+  vdpaFacts,
   type View,
   waitUntil,
 } from '@vfiolab/core';
-import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
+import { fail, isKernelProfile, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
 import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { joinHotReset } from './hot-reset.js';
@@ -65,6 +67,7 @@ import type { Session } from './migration/session.js';
 import { SerialCard } from './mtty/serial-card.js';
 import { SerialDriver } from './mtty/serial-driver.js';
 import { PciDriver } from './pci-driver.js';
+import { VdpaDevice, VdpaDriver } from './vdpa-device.js';
 import { type EndpointPhase, VfioDevice } from './vfio-device.js';
 
 type IoctlReply = ReturnType<typeof failed>;
@@ -73,9 +76,8 @@ const FILE_KIND = 'device';
 const NOTHING = new Uint8Array(0);
 /** A user who does not let go is asked again after so long. */
 const REQUEST_EVERY_MS = 10_000;
-const NODES = '/dev/vfio/devices/';
 /** Kinds of drivers in a snapshot. */
-const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
+const [NO_DRIVER, VFIO_PCI, MDEV, VDPA] = [0, 1, 2, 3] as const;
 
 export class DeviceCore implements Core {
   readonly service = 'device';
@@ -99,6 +101,7 @@ export class DeviceCore implements Core {
       probe: (_req, facts) => this.probe(facts),
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
       probeMdev: (_req, facts) => this.probeMdev(facts),
+      probeVdpa: (_req, facts) => this.probeVdpa(facts),
       mapRegion: (req, args) => this.mapRegion(req, args),
       configSpace: () => this.pci?.config.registers ?? NOTHING,
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
@@ -149,6 +152,14 @@ export class DeviceCore implements Core {
     if (this.driver) return fail('EBUSY');
     if (whatIsWrongWithMdev(facts) !== undefined) return fail('EINVAL');
     this.driver = new SerialDriver(new SerialCard(facts));
+    return ok(undefined);
+  }
+
+  /** EBUSY: there is one already. EINVAL: no such kernel. */
+  private probeVdpa(facts: VdpaFacts): Result<void> {
+    if (this.driver) return fail('EBUSY');
+    if (!isKernelProfile(facts.profile)) return fail('EINVAL');
+    this.driver = new VdpaDriver(new VdpaDevice(facts));
     return ok(undefined);
   }
 
@@ -252,9 +263,7 @@ export class DeviceCore implements Core {
   }
 
   private hasNode(path: string): boolean {
-    const { device } = this;
-    if (!device || this.removing || (device.noiommu && !device.flags.noiommuCdevs)) return false;
-    return path === `${NODES}${device.noiommu ? 'noiommu-' : ''}vfio${device.minor}`;
+    return !this.removing && this.device?.node === path;
   }
 
   /** Only groups may ask. The file is there before anything waits: from then on the function cannot be unbound. */
@@ -390,10 +399,11 @@ export class DeviceCore implements Core {
 
   encode(w: ByteWriter, view: View): void {
     const { driver } = this;
-    w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : MDEV);
+    w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : driver instanceof SerialDriver ? MDEV : VDPA);
     if (!driver) return this.encodeCounters(w, view);
     if (driver instanceof PciDriver) functionFacts.write(w, driver.device.facts);
     else if (driver instanceof SerialDriver) mdevFacts.write(w, driver.device.facts);
+    else if (driver instanceof VdpaDriver) vdpaFacts.write(w, driver.device.facts);
     encodeShared(w, driver.device, view);
     w.list(this.filesFor(view), (file) => encodeFile(w, file, view));
     driver.encode(w, view);
@@ -420,6 +430,7 @@ export class DeviceCore implements Core {
     const kind = r.u8();
     if (kind === VFIO_PCI) this.driver = new PciDriver(new VfioDevice(functionFacts.read(r), this.made));
     else if (kind === MDEV) this.driver = new SerialDriver(new SerialCard(mdevFacts.read(r)));
+    else if (kind === VDPA) this.driver = new VdpaDriver(new VdpaDevice(vdpaFacts.read(r)));
     if (this.driver) {
       const { device } = this.driver;
       decodeShared(r, device);

@@ -109,8 +109,9 @@ export class VfioDevice implements CommonDevice {
     return this.facts.bdf;
   }
 
-  get minor(): number {
-    return this.facts.minor;
+  get node(): string | undefined {
+    if (this.noiommu && !this.flags.noiommuCdevs) return undefined;
+    return `/dev/vfio/devices/${this.noiommu ? 'noiommu-' : ''}vfio${this.facts.minor}`;
   }
 
   get noiommu(): boolean {

@@ -86,6 +86,8 @@ export interface MachineOptions {
   readonly profile?: string;
   readonly options?: SimOptions;
   readonly allowUnsafeInterrupts?: boolean;
+  /** Devices on the vDPA bus. */
+  readonly vdpa?: readonly string[];
   /** As `iommu_units` of a machine's description. */
   readonly units?: readonly object[];
 }
@@ -107,11 +109,13 @@ export class Passthrough {
     iommu,
     profile = '7.2',
     units = [],
+    vdpa = [],
     options,
     allowUnsafeInterrupts,
   }: MachineOptions): Promise<Passthrough> {
     const functions = [functionAt(RICH, true), functionAt(OTHER_RICH, true), functionAt(PLAIN, false)];
-    const machine = JSON.stringify({ format: 'pci-topology-fixture/1', id: 'rich', functions, iommu_units: units });
+    const more = { iommu_units: units, vdpa_devices: vdpa };
+    const machine = JSON.stringify({ format: 'pci-topology-fixture/1', id: 'rich', functions, ...more });
     const host = await TestHost.boot({
       machine,
       iommu,
@@ -161,6 +165,13 @@ export class Passthrough {
     const { out_devid: id } = await this.sure(VFIO_DEVICE_BIND_IOMMUFD, { argsz: 16, iommufd: this.fd }, fd);
     await this.must(this.p.pwrite(fd, CONFIG_REGION + COMMAND, Uint8Array.of(6, 0)));
     return { bdf, fd, id };
+  }
+
+  /** The same for a device on the vDPA bus, by its node's number. */
+  async vdpa(index: number): Promise<Device> {
+    const fd = await this.must(this.p.open(`/dev/vhost-vdpa-${index}`));
+    const { out_devid: id } = await this.sure(VFIO_DEVICE_BIND_IOMMUFD, { argsz: 16, iommufd: this.fd }, fd);
+    return { bdf: `vdpa${index}`, fd, id };
   }
 
   async ioas(): Promise<number> {

@@ -62,11 +62,17 @@ export type FunctionFacts = ValueOf<typeof functionFacts>;
 export const mdevFacts = message({ uuid: str, minor: u32, ports: u8, profile: str });
 export type MdevFacts = ValueOf<typeof mdevFacts>;
 
+/** A device on the vDPA bus, which is no PCI function; `index`: of its node. */
+export const vdpaFacts = message({ name: str, index: u32, profile: str });
+export type VdpaFacts = ValueOf<typeof vdpaFacts>;
+
 export const deviceApi = api('device', {
   /** vfio-pci is bound: the cdev may be opened from now on. */
   probe: method(32, functionFacts, result(nothing)),
   /** A mediated device was made. EBUSY, EINVAL as `probe`. */
   probeMdev: method(55, mdevFacts, result(nothing)),
+  /** A vDPA device is there and has its driver. EBUSY, EINVAL as `probe`. */
+  probeVdpa: method(77, vdpaFacts, result(nothing)),
   /**
    * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
    * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has

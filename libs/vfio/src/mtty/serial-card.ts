@@ -64,8 +64,8 @@ export class SerialCard implements CommonDevice {
     return this.facts.uuid;
   }
 
-  get minor(): number {
-    return this.facts.minor;
+  get node(): string {
+    return `/dev/vfio/devices/vfio${this.facts.minor}`;
   }
 
   get isOpen(): boolean {
