@@ -128,6 +128,7 @@ export const newDevice = (facts: PciFunction, group: IommuGroup | undefined): De
   driver: undefined,
   removing: false,
   override: undefined,
+  resetMethods: undefined,
   vfio: undefined,
   cdevClaims: 0,
   vfs: facts.sriov ? { count: facts.sriov.numVfs, made: false, autoprobe: true } : undefined,
@@ -153,7 +154,11 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf({ setup, iommu, topology }: Host, { facts: f, group }: Device, minor: number): FunctionFacts {
+export function factsOf(
+  { setup, iommu, topology }: Host,
+  { facts: f, group, resetMethods }: Device,
+  minor: number,
+): FunctionFacts {
   return {
     bdf: f.bdf,
     minor,
@@ -177,6 +182,7 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f, group }: D
     msiAddress: iommu.msiAddress,
     vf: f.isVf,
     noiommu: group?.noiommu,
+    resetMethods: resetMethods && [...resetMethods],
     zpci: iommu.zpci,
     freezes: iommu.freezes,
   };

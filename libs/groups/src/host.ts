@@ -79,6 +79,8 @@ export interface Device extends Passable {
   /** A remove is under way: the driver still holds the device, but its links in sysfs are gone already. */
   removing: boolean;
   override: string | undefined;
+  /** Ways to reset it that somebody chose; undefined: all that it has. */
+  resetMethods: readonly string[] | undefined;
   /** Undefined: the function is no PF. */
   readonly vfs: VirtualFunctions | undefined;
   readonly lock: Lock;

@@ -221,15 +221,21 @@ const byPath = ([a]: [string, number], [b]: [string, number]): number => (a < b 
 const writeModes = (w: ByteWriter, { modes }: Host): void =>
   w.list([...modes].sort(byPath), ([path, mode]) => (w.str(path), w.u32(mode)));
 
-function writeBinding(w: ByteWriter, { driver, override, vfio }: Device): void {
+function writeBinding(w: ByteWriter, { driver, override, vfio, resetMethods }: Device): void {
   w.str(driver ?? '');
   w.str(override ?? '');
+  w.str(resetMethods === undefined ? ALL_METHODS : resetMethods.join(' '));
   w.num(vfio ? vfio.minor + 1 : 0);
 }
+
+/** No list of methods looks like this. */
+const ALL_METHODS = '*';
 
 function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void {
   device.driver = r.str() || undefined;
   device.override = r.str() || undefined;
+  const methods = r.str();
+  device.resetMethods = methods === ALL_METHODS ? undefined : methods.split(' ').filter((name) => name !== '');
   const node = r.num();
   const group = vfioGroups.get(r.num());
   const inUse = r.bool();

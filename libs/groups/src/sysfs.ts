@@ -12,7 +12,8 @@ import { classTree } from './class-dirs.js';
 import { type Branch, branchOf, deviceBranches } from './device-branches.js';
 import { machineDir, nearFiles } from './processors.js';
 import { toolFiles } from './tool-files.js';
-import { devicePath, isAloneOnBus } from './host-topology.js';
+import { canBeReset, resetFunction, setResetMethods, showResetMethods } from './function-reset.js';
+import { devicePath } from './host-topology.js';
 import {
   hasIommu,
   linkedDriver,
@@ -25,7 +26,7 @@ import {
 } from './host.js';
 import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
-import { resetMethodText, resourceText } from './pci-attributes.js';
+import { resourceText } from './pci-attributes.js';
 import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
 import { vdpaBus, vdpaDir, vdpaPath } from './vdpa.js';
 import { vfsOf } from './virtual-functions.js';
@@ -106,10 +107,16 @@ function deviceDir(host: Host, device: Device): DirNode {
     iommu_group: () =>
       device.group && link(`${up}kernel/iommu_groups/${device.group.id}`, () => groupDir(host, device.group!)),
     numa_node: () => text(() => String(facts.numaNode ?? -1)),
-    reset_method: () => {
-      const methods = resetMethodText(facts, isAloneOnBus(host.topology, facts));
-      return methods === undefined ? undefined : text(() => methods);
-    },
+    reset: () =>
+      canBeReset(host, device) ? { kind: 'attribute', store: (data) => resetFunction(host, device, data) } : undefined,
+    reset_method: () =>
+      canBeReset(host, device)
+        ? {
+            kind: 'attribute',
+            show: () => showResetMethods(host, device),
+            store: (data) => setResetMethods(host, device, data),
+          }
+        : undefined,
     resource: () => text(() => resourceText(facts)),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
     ...(device.vfs ? sriovFiles(host, device, device.vfs) : {}),

@@ -108,6 +108,8 @@ export class DeviceCore implements Core {
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
       remove: ({ now }) => this.remove(now),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
+      resetMethods: (_req, { methods }) => this.resetMethods(methods),
+      functionReset: () => this.functionReset(),
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
@@ -203,6 +205,17 @@ export class DeviceCore implements Core {
   private *hotReset(from: Address, rest: readonly string[]): Op<Result<void>> {
     if (from !== GROUPS && deviceOf(from) === undefined) return fail('EPERM');
     return this.pci ? yield* joinHotReset(this.pci, rest) : fail('ENODEV');
+  }
+
+  private resetMethods(methods: readonly string[]): void {
+    if (this.pci) this.pci.resets = [...methods];
+  }
+
+  private *functionReset(): Op<void> {
+    const device = this.pci;
+    if (!device) return;
+    yield* lockWrite(device.memory);
+    yield* device.resetFunction();
   }
 
   private *endpointReset(phase: EndpointPhase | 'over'): Op<void> {

@@ -65,7 +65,9 @@ export class VfioDevice implements CommonDevice {
   readonly memory = new Lock();
   readonly flags: ProfileFlags;
   readonly layout: ConfigLayout;
-  readonly resets: readonly string[];
+  /** Ways to reset it that are allowed now, and whether one worked when it was opened. */
+  resets: readonly string[];
+  resetWorks: boolean;
   readonly bus: FunctionBus;
   readonly model: DeviceModel;
   config: ConfigSpace;
@@ -97,7 +99,8 @@ export class VfioDevice implements CommonDevice {
   ) {
     this.flags = flagsOf(facts.profile as KernelProfile);
     this.layout = configLayout(facts);
-    this.resets = resetMethods(this.layout.hardware, facts.busReset);
+    this.resets = facts.resetMethods ?? resetMethods(this.layout.hardware, facts.busReset);
+    this.resetWorks = this.resets.length > 0;
     this.config = new ConfigSpace(this.layout);
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
@@ -132,6 +135,7 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.model.reset();
     this.bus.refused = 0;
+    this.resetWorks = this.resets.length > 0;
     this.zpciErrors.clear();
     this.inReset = undefined;
   }
@@ -239,7 +243,7 @@ export class VfioDevice implements CommonDevice {
       if (effect === 'intx-disable') this.irqs.maskIntx();
       else if (effect === 'intx-enable') yield* this.irqs.unmaskIntx();
       else if (effect === 'soft-reset') this.resetModel();
-      else yield* this.resetFunction();
+      else if (this.resets.length > 0) yield* this.resetFunction();
     }
   }
 
@@ -301,6 +305,8 @@ export class VfioDevice implements CommonDevice {
     this.migration?.encode(w);
     this.log.encode(w);
     this.zpciErrors.encode(w);
+    w.list(this.resets, (name) => w.str(name));
+    w.bool(this.resetWorks);
     w.u8(PHASES.indexOf(this.inReset));
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
@@ -318,6 +324,8 @@ export class VfioDevice implements CommonDevice {
     this.migration?.decode(r);
     this.log.decode(r);
     this.zpciErrors.decode(r);
+    this.resets = r.list(() => r.str());
+    this.resetWorks = r.bool();
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();

@@ -51,6 +51,8 @@ export const functionFacts = message({
   vf: bool,
   /** There is no IOMMU between the function and memory. */
   noiommu: optional(bool),
+  /** Ways to reset the function that somebody chose; left out: all that it has. */
+  resetMethods: optional(list(str)),
   /** A function of s390. */
   zpci: optional(bool),
   /** The host bridge freezes the function's PE when it has an error (POWER). */
@@ -96,6 +98,10 @@ export const deviceApi = api('device', {
    * space does not answer; a hot reset also puts the function back to its state after power-on.
    */
   endpointReset: method(76, message({ phase: oneOf('hot', 'fundamental', 'over') }), nothing),
+  /** From groups: other ways to reset the function were chosen. */
+  resetMethods: method(78, message({ methods: list(str) }), nothing),
+  /** From groups: somebody resets the function by sysfs. Answers when it is over. */
+  functionReset: method(79, nothing, nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
   /**

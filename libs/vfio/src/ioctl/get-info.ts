@@ -18,7 +18,7 @@ import type { DeviceCall } from '../device-call.js';
 import { zpciCapabilities } from '../zpci.js';
 
 export function getInfo(c: DeviceCall<typeof vfio_device_info>): IoctlResult {
-  const reset = c.file.device.resets.length > 0 ? VFIO_DEVICE_FLAGS_RESET : 0;
+  const reset = c.file.device.resetWorks ? VFIO_DEVICE_FLAGS_RESET : 0;
   const { facts, flags } = c.file.device;
   const caps = capabilityReply(
     vfio_device_info.size,
