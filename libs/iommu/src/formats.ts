@@ -14,7 +14,7 @@ export const GRANULE = 1 << GRANULE_BITS;
 
 export interface Format {
   readonly name: string;
-  /** log2 of the smallest leaf in bytes. */
+  /** log2 of the smallest leaf in bytes, as the lab writes it; a kernel may ask for none that is smaller than some of `pageSizes`. */
   readonly granule: number;
   /** First and last IOVA in bytes. */
   readonly first: bigint;
@@ -33,6 +33,7 @@ export interface Format {
 
 /** 4 KiB, 2 MiB and 1 GiB. */
 const SIZES_4K_2M_1G = 0x40201000n;
+const SIZES_64K_512M = 0x20010000n;
 const BITS_48 = 0xffffffffffffn;
 const ALL_64 = 0xffffffffffffffffn;
 
@@ -62,6 +63,9 @@ export const AMD_V2 = format('amd-v2', 0x7fffffffffffn, SIZES_4K_2M_1G, { writeI
 /** SMMUv3: stage 1 reads what may be written, stage 2 does not (SURPRISES 76). */
 export const SMMU_S1 = format('smmu-s1', BITS_48, SIZES_4K_2M_1G, { writeImpliesRead: true });
 export const SMMU_S2 = format('smmu-s2', 0xfffffffffffn, SIZES_4K_2M_1G);
+/** The same of a kernel with pages of 64 KiB, which chooses that granule: 64 KiB and 512 MiB (SURPRISES 72). */
+export const SMMU_S1_64K = format('smmu-s1-64k', BITS_48, SIZES_64K_512M, { writeImpliesRead: true });
+export const SMMU_S2_64K = format('smmu-s2-64k', 0xfffffffffffn, SIZES_64K_512M);
 /** virtio-iommu takes any multiple of its granule. */
 export const VIRTIO = format('virtio', ALL_64, 0xfffffffffffff000n);
 
@@ -91,6 +95,8 @@ const known: readonly Format[] = [
   AMD_V2,
   SMMU_S1,
   SMMU_S2,
+  SMMU_S1_64K,
+  SMMU_S2_64K,
   VIRTIO,
   MOCK,
   MOCK_HUGE,

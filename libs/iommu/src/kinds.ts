@@ -90,8 +90,11 @@ const vtd = (name: string, tables: readonly Table[], info: Info, more: Partial<K
 });
 
 const smmu = (name: string, stages: { s1: boolean; s2: boolean }, f: DriverFlags, more: Partial<Kind> = {}): Kind => {
-  const s1 = { format: formats.SMMU_S1, takes: f.smmuMakesTables ? [0, PASID] : [0] };
-  const s2 = { format: formats.SMMU_S2, takes: stages.s1 ? [] : [0] };
+  const s1 = {
+    format: f.largePages ? formats.SMMU_S1_64K : formats.SMMU_S1,
+    takes: f.smmuMakesTables ? [0, PASID] : [0],
+  };
+  const s2 = { format: f.largePages ? formats.SMMU_S2_64K : formats.SMMU_S2, takes: stages.s1 ? [] : [0] };
   const nested = stages.s1 && stages.s2 && f.smmuMakesTables;
   const below = nested ? { ...s2, takes: [NEST] } : s2;
   return {
@@ -161,8 +164,9 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
   },
   'arm-smmu-v3-full': (f) => {
     const base = smmu('arm-smmu-v3-full', { s1: true, s2: true }, f);
+    const [first] = base.tables;
     const tables = base.tables.map((t) =>
-      t.format === formats.SMMU_S1 && f.smmuMakesTables ? { ...t, takes: [0, PASID, DIRTY, DIRTY | PASID] } : t,
+      t === first && f.smmuMakesTables ? { ...t, takes: [0, PASID, DIRTY, DIRTY | PASID] } : t,
     );
     const info = f.smmuTellsRegisters ? smmuInfo({ s1: true, s2: true, full: true }) : NO_INFO;
     const hardware = { dirty: f.smmuMakesTables, pasidBits: 20, pageRequests: 'stall', snoopControl: true } as const;

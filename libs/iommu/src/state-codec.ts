@@ -115,9 +115,9 @@ function encodeUnprotected(w: ByteWriter, { unprotected }: Unit): void {
   w.list(sorted, ([bdf, count]) => (w.str(bdf), w.num(count)));
 }
 
-function configurationOf({ profile, units, endpoints }: Unit): ArgsOf<typeof iommuApi.configure> {
+function configurationOf({ profile, units, endpoints, pageShift }: Unit): ArgsOf<typeof iommuApi.configure> {
   const sorted = [...endpoints.values()].sort((a, b) => (a.bdf < b.bdf ? -1 : 1));
-  return { profile, units, endpoints: sorted };
+  return { profile, pageShift, units, endpoints: sorted };
 }
 
 function encodeKind(w: ByteWriter, { format, flags, tracking, nested, unit, coherent, doorbell }: Domain): void {

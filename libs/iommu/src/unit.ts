@@ -42,6 +42,8 @@ export class Unit {
   /** The IOMMU's kind; empty before the first setup. */
   kind = '';
   profile = '6.12';
+  /** log2 of the kernel's page in bytes. */
+  pageShift = 12;
   driver: Kind | undefined;
   units: IommuUnit[] = [];
   msi: readonly MsiWindow[] = [];
@@ -53,9 +55,10 @@ export class Unit {
   readonly endpoints = new Map<string, Endpoint>();
 
   /** Once, before `setup`; later only functions that appear then (SR-IOV). */
-  configure({ profile, units, endpoints }: Configuration): void {
+  configure({ profile, units, endpoints, pageShift }: Configuration): void {
     if (this.kind === '') {
       this.profile = profile;
+      this.pageShift = pageShift ?? 12;
       this.units = units;
     }
     for (const each of endpoints.slice(0, MAX_FUNCTIONS - this.endpoints.size)) this.endpoints.set(each.bdf, each);
@@ -69,7 +72,7 @@ export class Unit {
   }
 
   get flags(): DriverFlags {
-    return driverFlagsOf(this.profile);
+    return driverFlagsOf(this.profile, this.pageShift);
   }
 
   become(kind: string): void {

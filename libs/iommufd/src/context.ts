@@ -79,7 +79,11 @@ export class Context {
   /** It is the container of groups without an IOMMU, for good. */
   noiommu = false;
 
-  constructor(readonly id: number) {}
+  /** `page`: the kernel's, in bytes. */
+  constructor(
+    readonly id: number,
+    readonly page = 4096n,
+  ) {}
 
   /** Nobody can reach the context any more. */
   get abandoned(): boolean {

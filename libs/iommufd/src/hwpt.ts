@@ -109,7 +109,7 @@ function* addDomain(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
 
 function* addDomainLocked(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
   const alignment = ioas.wantedAlignment(hwpt);
-  if (alignment > 4096n) return fail('EINVAL');
+  if (alignment > ioas.page) return fail('EINVAL');
   const conforms = ioas.checkAlignment(alignment);
   if (!conforms.ok) return conforms;
   const fits = reserveAperture(ioas, hwpt);

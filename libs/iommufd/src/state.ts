@@ -24,7 +24,7 @@ import {
 import { FaultQueue } from './fault-queue.js';
 import { decodeFaults, encodeFaults } from './fault-state.js';
 import { PagingHwpt } from './hwpt.js';
-import { type Area, Ioas } from './ioas.js';
+import { type Area, Ioas, sourceOf } from './ioas.js';
 import { type Hwpt, NestedHwpt } from './nested-hwpt.js';
 import type { IommufdObject, ObjectType } from './objects.js';
 import { MockObject } from './selftest/mock-object.js';
@@ -61,6 +61,7 @@ const inTypeOrder = (objects: Objects): IommufdObject[] =>
 
 export function encodeContext(w: ByteWriter, c: Context, view: View): void {
   if (view === 'snapshot') w.num(c.id);
+  w.u64(c.page);
   w.u8(c.rlimitMode);
   w.bool(c.fileOpen);
   w.u32(c.groups);
@@ -171,7 +172,7 @@ function encodeNested(w: ByteWriter, hwpt: NestedHwpt, view: View): void {
 }
 
 export function decodeContext(r: ByteReader, stores: KnownStores): Context {
-  const c = new Context(r.num());
+  const c = new Context(r.num(), r.u64());
   c.rlimitMode = r.u8();
   c.fileOpen = r.bool();
   c.groups = r.u32();
@@ -207,7 +208,7 @@ function decodeObject(r: ByteReader, c: Context, stores: KnownStores): IommufdOb
   const type = r.str();
   const id = r.u32();
   const users = r.u32();
-  const o = type === 'ioas' ? decodeIoas(r, stores) : decoders[type as Exclude<ObjectType, 'ioas'>](r, c);
+  const o = type === 'ioas' ? decodeIoas(r, c, stores) : decoders[type as Exclude<ObjectType, 'ioas'>](r, c);
   o.id = id;
   o.users = users;
   return o;
@@ -226,8 +227,8 @@ const decoders: Record<Exclude<ObjectType, 'ioas'>, (r: ByteReader, c: Context) 
   selftest: (r, c) => Object.assign(new MockObject(), { device: c.objects.get(r.u32()) as BoundDevice }),
 };
 
-function decodeIoas(r: ByteReader, stores: KnownStores): Ioas {
-  const ioas = new Ioas();
+function decodeIoas(r: ByteReader, { page }: Context, stores: KnownStores): Ioas {
+  const ioas = new Ioas(page);
   ioas.alignment = r.u64();
   ioas.hugePages = r.bool();
   r.list(() => ioas.areas.insert(decodeArea(r, stores)));
@@ -240,7 +241,17 @@ function decodeArea(r: ByteReader, stores: KnownStores): Area {
   const [start, last, startByte, prot, closedToAccesses] = [r.u64(), r.u64(), r.u64(), r.u8(), r.bool()];
   const store = stores.decode(r);
   const counts = { covers: r.u32(), accesses: 0, locks: 0 };
-  return { start, last, startByte, prot, store, state: 'live', ...counts, closedToAccesses };
+  return {
+    start,
+    last,
+    source: sourceOf(store, startByte),
+    startByte,
+    prot,
+    store,
+    state: 'live',
+    ...counts,
+    closedToAccesses,
+  };
 }
 
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {

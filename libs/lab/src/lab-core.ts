@@ -96,10 +96,11 @@ export class LabCore implements Core {
       iommu,
       allowUnsafeInterrupts,
       vfioContainer,
+      pageShift: plan.pageShift,
     });
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift, powerpc: sealed.powerpc });
-      yield* call(IOMMUFD, iommufdApi.setup, { profile });
+      yield* call(IOMMUFD, iommufdApi.setup, { profile, pageShift: plan.pageShift });
       const unsafe = allowUnsafeInterrupts !== 0;
       yield* call(CONTAINER, containerApi.setup, {
         profile,

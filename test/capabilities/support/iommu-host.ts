@@ -87,6 +87,8 @@ export interface MachineOptions {
   readonly profile?: string;
   readonly options?: SimOptions;
   readonly allowUnsafeInterrupts?: boolean;
+  /** log2 of the kernel's page in bytes. */
+  readonly pageShift?: number;
   /** Devices on the vDPA bus. */
   readonly vdpa?: readonly string[];
   /** As `iommu_units` of a machine's description. */
@@ -110,6 +112,7 @@ export class Passthrough {
     iommu,
     profile = '7.2',
     units = [],
+    pageShift = 12,
     vdpa = [],
     options,
     allowUnsafeInterrupts,
@@ -122,6 +125,7 @@ export class Passthrough {
       iommu,
       profile,
       frames: 1 << 18,
+      pageShift,
       allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
       ...(options && { options }),
     });

@@ -28,6 +28,8 @@ export const hostSetup = message({
   iommu: str,
   allowUnsafeInterrupts: u32,
   vfioContainer,
+  /** log2 of the kernel's page in bytes; 12 when left out. */
+  pageShift: optional(u32),
 });
 export type HostSetup = ValueOf<typeof hostSetup>;
 

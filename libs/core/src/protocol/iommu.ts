@@ -210,8 +210,12 @@ export const iommuApi = api('iommu', {
     }),
     message({ done: u32, outcome: result(nothing) }),
   ),
-  /** Before `setup`: the kernel release, the units (none: one with everything), and what functions bring. */
-  configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
+  /** Before `setup`: the kernel release and log2 of its page in bytes (12 when left out), the units (none: one with everything), and what functions bring. */
+  configure: method(
+    64,
+    message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint), pageShift: optional(u32) }),
+    nothing,
+  ),
   /**
    * The partitionable endpoint (PE) of a function, on hosts whose bridge freezes one that has an error: what an operator does
    * with it. Answers what is frozen then, PE_*. Traps: the next load or store of config space is an error.
