@@ -3,7 +3,8 @@
  *
  * Words: *scratch* is memory of the caller that lives for the call only and is changed in place; everything else that the
  * call touches is the process's own memory, brought before the call and written back after it.
- * Rule: all three ways come down to the same call; they differ in who lays out the argument.
+ * Rule: all three ways come down to the same call; they differ in who lays out the argument. Services know each request by one
+ * number; that of powerpc is made into it here, where the system call is.
  */
 import { type IoctlReply, MAX_DMA, PAGES, pagesApi, type Segment, sysApi } from '@vfiolab/core';
 import {
@@ -12,6 +13,7 @@ import {
   decode,
   type Errno,
   errnoName,
+  fromPowerpc,
   type IoctlDef,
   type PlainArg,
   type PlainIoctlDef,
@@ -42,10 +44,15 @@ export interface IoctlOutcome {
   readonly errno: Errno | undefined;
 }
 
+/** A number that no ioctl has. */
+const NOBODYS = 0xffff_ffff;
 const EMPTY = new Uint8Array(0);
 const BARE = { fdNumbers: [], returnsFile: false, fdAt: undefined } as const;
 
 export class IoctlCalls {
+  /** Raw requests are numbers of powerpc. */
+  powerpc = false;
+
   constructor(
     private readonly link: Link,
     private readonly fds: Descriptors,
@@ -74,7 +81,8 @@ export class IoctlCalls {
   }
 
   /** A request that the file's kind does not know goes out with nothing but the scratch. */
-  raw(fd: number, request: number, arg: number, scratch: readonly Segment[]): Promise<IoctlOutcome> {
+  raw(fd: number, number: number, arg: number, scratch: readonly Segment[]): Promise<IoctlOutcome> {
+    const request = this.powerpc ? (fromPowerpc(number) ?? NOBODYS) : number;
     const kind = this.fds.get(fd)?.kind;
     const def = kind === undefined ? undefined : definitionOn(kind, request);
     return this.call(fd, def, request, arg, scratch);

@@ -88,8 +88,15 @@ export class Process {
     this.memfds = new Memfds(link, this.fds);
   }
 
-  start(credentials: Credentials = ROOT): Promise<Result<{ pid: number }>> {
-    return this.link.call(PAGES, pagesApi.procStart, credentials);
+  /** The host is a POWER machine: `ioctlAt` takes the numbers that its programs send. Known once it has started. */
+  get powerpc(): boolean {
+    return this.ioctls.powerpc;
+  }
+
+  async start(credentials: Credentials = ROOT): Promise<Result<{ pid: number }>> {
+    const started = await this.link.call(PAGES, pagesApi.procStart, credentials);
+    if (started.ok) this.ioctls.powerpc = started.value.powerpc ?? false;
+    return started;
   }
 
   /** Ends the process, as exit or SIGKILL do: every service closes what it held. */

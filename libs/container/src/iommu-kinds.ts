@@ -30,6 +30,7 @@ const KINDS: ReadonlyMap<string, IommuTraits> = new Map([
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...PLAIN, isolatesMsi: false }],
   ['ppc64-pnv', { ...PLAIN, tce: POWERNV }],
+  ['ppc64-pnv-full', { ...PLAIN, tce: POWERNV }],
   ['ppc64-pseries', { ...PLAIN, tce: PSERIES }],
 ]);
 

@@ -219,6 +219,7 @@ describe('binding drivers through sysfs', () => {
       messages: 'handle',
       powerFixed: false,
       vf: false,
+      noiommu: false,
     });
   });
 });

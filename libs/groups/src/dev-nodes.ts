@@ -2,22 +2,24 @@
  * Device nodes below /dev: which exist, and which actor opens each.
  *
  * Rule: a cdev node exists from the end of vfio-pci's probe to the beginning of its remove; a group node exists while a
- * member is bound to vfio-pci (A3.1). A device without an IOMMU has no cdev node (A4.3).
+ * member is bound to vfio-pci (A3.1). A device without an IOMMU has a cdev node in kernels since 7.3 (A4.3).
  */
 import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
+import { cdevNamed, cdevNames } from './cdev-names.js';
 import type { Host, Passable } from './host.js';
 import { KERNEL_BUILDS, KVM_MISC } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
+import { type Vdpa, VDPA_NODE, vdpaOfNode } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
-import { cdevNamed, cdevNames } from './sysfs.js';
 
 /** Numbers of the misc devices (trace a051). */
 const MISC_MAJOR = 10;
 const IOMMU_MINOR = 257;
 const CONTAINER_MINOR = 196;
-/** Majors that a kernel hands out at boot: ours are the first two that it tries. */
+/** Majors that a kernel hands out at boot: ours are the first that it tries. */
 const GROUP_MAJOR = 254;
 const CDEV_MAJOR = 253;
+const VDPA_MAJOR = 252;
 const ROOT_ONLY = 0o600;
 
 const IOMMU_NODE: DeviceNode = {
@@ -41,7 +43,15 @@ const MEM_MAJOR = 1;
 const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
 const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
 
-export const devTree = (host: Host): DirNode =>
+export function devTree(host: Host): DirNode {
+  const fixed = fixedTree(host);
+  return listDir(
+    () => [...fixed.names(), ...[...host.vdpas.values()].map(({ index }) => `${VDPA_NODE}${index}`)],
+    (name) => fixed.child(name) ?? vdpaNode(vdpaOfNode(host, name)),
+  );
+}
+
+const fixedTree = (host: Host): DirNode =>
   fixedDir({
     iommu: () => IOMMU_NODE,
     kvm: () => (host.setup.kvm ? KVM_NODE : undefined),
@@ -72,6 +82,11 @@ function vfioDir(host: Host): DirNode {
   );
 }
 
+function vdpaNode(vdpa: Vdpa | undefined): DeviceNode | undefined {
+  if (!vdpa) return undefined;
+  return { kind: 'device', owner: deviceAddress(vdpa.name), mode: ROOT_ONLY, major: VDPA_MAJOR, minor: vdpa.index };
+}
+
 function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {
   if (!group) return undefined;
   return { kind: 'device', owner: GROUPS, group, mode: ROOT_ONLY, major: GROUP_MAJOR, minor: group.minor };
@@ -79,7 +94,10 @@ function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {
 
 /** There is no empty directory: it comes and goes with its nodes. */
 function cdevDir(host: Host): DirNode | undefined {
-  const names = cdevNames(host).filter((name) => !cdevNamed(host, name)!.vfio!.group.iommuGroup.noiommu);
+  const { noiommuCdevs } = KERNEL_BUILDS[host.profile];
+  const names = cdevNames(host).filter(
+    (name) => noiommuCdevs || !cdevNamed(host, name)!.vfio!.group.iommuGroup.noiommu,
+  );
   if (names.length === 0 || host.iommu.endpoints) return undefined;
   return listDir(
     () => names,

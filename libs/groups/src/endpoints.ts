@@ -11,7 +11,7 @@ import type { Host } from './host.js';
 /** Profile, units and endpoints, in address order. */
 export function configurationOf({ setup, topology }: Host): ArgsOf<typeof iommuApi.configure> {
   const units = topology.iommuUnits.map(({ functions: _, ...unit }) => unit);
-  return { profile: setup.profile, units, endpoints: endpointsOf(topology, () => true) };
+  return { profile: setup.profile, pageShift: setup.pageShift, units, endpoints: endpointsOf(topology, () => true) };
 }
 
 /** Of those functions, the ones that bring something. */

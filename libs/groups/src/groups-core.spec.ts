@@ -15,7 +15,7 @@ describe('making the host', () => {
     const bench = groupsBench();
     load(bench, 0, SMALL_MACHINE.slice(0, 1000));
     load(bench, 1, SMALL_MACHINE.slice(1000));
-    expect(bench.get(LAB, groupsApi.seal, SETUP)).toEqual({ error: '', functions: 14, groups: 8 });
+    expect(bench.get(LAB, groupsApi.seal, SETUP)).toEqual({ error: '', functions: 14, groups: 8, powerpc: false });
   });
 
   it('tells the IOMMU of the functions with a group first, then binds vfio-pci where it was recorded', () => {
@@ -248,7 +248,8 @@ describe('a recorded workstation (lambda-vector-wrx80-a)', () => {
     expect(toVfio(gpu)).toEqual([12, 8, 12]);
     expect(bench.get(IOMMUFD, groupsApi.claimDma, claim)).toEqual(fail('EPERM'));
     expect(toVfio(audio)).toEqual([12, 8, 12]);
-    expect(bench.get(IOMMUFD, groupsApi.claimDma, claim)).toEqual(ok({ group: Number(group), members: [gpu, audio] }));
+    const claimed = { group: Number(group), members: [gpu, audio], noiommu: false };
+    expect(bench.get(IOMMUFD, groupsApi.claimDma, claim)).toEqual(ok(claimed));
     expect(fs.list('/dev/vfio')).toEqual([group, 'devices', 'vfio']);
     expect(fs.resolve('/dev/vfio/devices/vfio1')).toBe('device:0000:41:00_1');
     expect(bench.core.check()).toEqual([]);

@@ -27,6 +27,7 @@ import {
   type MethodTable,
   type NewFile,
   type Op,
+  type ReplyOf,
   type Request,
   type Surroundings,
   type View,
@@ -52,15 +53,19 @@ import { claimForContext, releaseFromContext } from './ownership.js';
 import { offer } from './probing.js';
 import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from './state.js';
 import { sysfsTree } from './sysfs.js';
+import { probeVdpas } from './vdpa.js';
 import { matchToken } from './vf-token.js';
 import { useGroup } from './vfio-group.js';
+
+type ClaimReply = Op<ReplyOf<typeof groupsApi.claimDma>>;
 
 interface Sealed {
   readonly error: string;
   readonly functions: number;
   readonly groups: number;
+  readonly powerpc: boolean;
 }
-const refused = (error: string): Sealed => ({ error, functions: 0, groups: 0 });
+const refused = (error: string): Sealed => ({ error, functions: 0, groups: 0, powerpc: false });
 
 export class GroupsCore implements Core {
   readonly service = 'groups';
@@ -155,8 +160,10 @@ export class GroupsCore implements Core {
     yield* call(IOMMU, iommuApi.setup, { kind: setup.iommu, functions: behindIommu(host) });
     this.host = host;
     this.sealing = false;
+    yield* probeVdpas(host);
     for (const device of forVfio) yield* offer(host, device, host.drivers.get(VFIO_PCI)!);
-    return { error: '', functions: host.devices.size, groups: host.groups.size };
+    const powerpc = host.iommu.endpoints !== undefined;
+    return { error: '', functions: host.devices.size, groups: host.groups.size, powerpc };
   }
 
   /** ENXIO: nothing that this service opens; EACCES: its mode; else see GroupFiles. */
@@ -242,10 +249,10 @@ export class GroupsCore implements Core {
   private cdevClaim(from: Address, bdf: string, vm: number): Result<undefined> {
     if (deviceOf(from) !== bdf) return fail('EPERM');
     const device = this.passable(bdf);
-    if (!device?.vfio) return fail('ENODEV');
-    if (device.vfio.group.file) return fail('EBUSY');
+    if (!device || (!device.vfio && !this.host!.vdpas.has(bdf))) return fail('ENODEV');
+    if (device.vfio?.group.file) return fail('EBUSY');
     device.cdevClaims++;
-    device.vfio.vm = vm;
+    if (device.vfio) device.vfio.vm = vm;
     return ok(undefined);
   }
 
@@ -268,17 +275,19 @@ export class GroupsCore implements Core {
   }
 
   /** EPERM: not iommufd, or see claimForContext; ENODEV: no such function, or no IOMMU before it. */
-  private *claimDma({ from }: Request, bdf: string, context: number): Op<Result<{ group: number; members: string[] }>> {
+  private *claimDma({ from }: Request, bdf: string, context: number): ClaimReply {
     if (from !== IOMMUFD) return fail('EPERM');
-    const group = this.host?.devices.get(bdf)?.group;
+    const group = this.passable(bdf)?.group;
     if (!this.host || !group) return fail('ENODEV');
+    const whose = { group: group.id, members: [...group.members], noiommu: group.noiommu };
+    if (group.noiommu) return ok(whose);
     const claimed = yield* claimForContext(this.host, group, context);
-    return claimed.ok ? ok({ group: group.id, members: [...group.members] }) : claimed;
+    return claimed.ok ? ok(whose) : claimed;
   }
 
   private *releaseDma({ from }: Request, bdf: string, context: number): Op<void> {
-    const group = from === IOMMUFD ? this.host?.devices.get(bdf)?.group : undefined;
-    if (group) yield* releaseFromContext(group, context);
+    const group = from === IOMMUFD ? this.passable(bdf)?.group : undefined;
+    if (group && !group.noiommu) yield* releaseFromContext(group, context);
   }
 
   /** EPERM: not the function itself, or it is not vfio-pci's. */
@@ -297,7 +306,7 @@ export class GroupsCore implements Core {
   private vfioDevices(): string[] {
     if (!this.host) return [];
     const driven = [...passables(this.host)].filter(({ vfio }) => vfio !== undefined).map(({ name }) => name);
-    return [...new Set([...driven, ...this.host.lingering])];
+    return [...new Set([...driven, ...this.host.vdpas.keys(), ...this.host.lingering])];
   }
 
   /** Anyone but a device is ignored. */
@@ -351,6 +360,8 @@ export class GroupsCore implements Core {
   }
 }
 
-/** Functions that have a group, in address order. At most 16,384 of them, about 400 kB: one message. */
-const behindIommu = (host: Host): { bdf: string; group: number }[] =>
-  [...host.devices.values()].flatMap(({ bdf, group }) => (group ? [{ bdf, group: group.id }] : []));
+/** Functions that have a group, in address order, then devices of the second bus. At most 16,384 of them, about 400 kB: one message. */
+const behindIommu = ({ devices, vdpas }: Host): { bdf: string; group: number }[] =>
+  [...devices.values(), ...vdpas.values()].flatMap(({ name, group }) =>
+    group ? [{ bdf: name, group: group.id }] : [],
+  );

@@ -21,13 +21,14 @@ import {
   type Topology,
 } from '@vfiolab/pci';
 import { DriverTable, isPciePort, matches, PCIEPORT, VFIO_PCI } from './drivers.js';
-import type { Device, Host, IommuGroup } from './host.js';
+import { type Device, type Host, type IommuGroup, lowestFreeGroup } from './host.js';
 import { IOMMU_KINDS, type IommuKindTraits } from './iommu-kinds.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import type { Vm } from './kvm/vm.js';
 import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
 import { takeAtBoot } from './ownership.js';
+import type { Vdpa } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
 
 const PROFILES: readonly KernelProfile[] = ['6.12', '7.2', '7.3'];
@@ -40,24 +41,42 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
   try {
     const { topology, partition } = readDescription(text, profile, iommu);
-    const parts = iommu.endpoints ? partitionableEndpoints(topology, iommu.endpoints) : partition;
+    const unit = iommu.zpci ? 'function' : iommu.endpoints;
+    const parts = unit ? partitionableEndpoints(topology, unit) : partition;
     const groups = iommu.translates ? groupsOf(parts) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
     const fixed = { setup, profile, iommu, topology, memoryMap: topology.memoryMaps.get(profile) };
     const drivers = new DriverTable(topology.functions);
     const parameters = new ModuleParameters(setup);
     const vfioGroups = new Map<number, VfioGroup>();
-    const empty = { mdevs: new Map<string, Mdev>(), lingering: new Set<string>(), modes: new Map<string, number>() };
-    const vms = new Map<number, Vm>();
-    const none = { vms, vfioGroups, tainted: false, rescan: new Lock(), removed: new Map() };
-    const rest = { ...none, drivers, parameters };
+    const empty = {
+      mdevs: new Map<string, Mdev>(),
+      vdpas: new Map<string, Vdpa>(),
+      vms: new Map<number, Vm>(),
+      lingering: new Set<string>(),
+      modes: new Map<string, number>(),
+      removed: new Map(),
+    };
     const bootGroups = new Map(
       [...groups.values()].flatMap(({ id, members }) => members.map((bdf) => [bdf, id] as const)),
     );
-    return { ...fixed, ...empty, ...rest, bootGroups, devices, groups };
+    const rest = { drivers, parameters, vfioGroups, tainted: false, rescan: new Lock(), bootGroups };
+    const host = { ...fixed, ...empty, ...rest, devices, groups };
+    addVdpas(host);
+    return host;
   } catch (e) {
     if (e instanceof TopologyError) return `${setup.machine}: ${e.message}`;
     throw e;
+  }
+}
+
+/** Devices of the second bus have groups too, behind those of the functions. Without an IOMMU nobody can be given such a device. */
+function addVdpas(host: Host): void {
+  if (!host.iommu.translates) return;
+  for (const [index, name] of host.topology.vdpaDevices.entries()) {
+    const group = newGroup(lowestFreeGroup(host), [name]);
+    host.groups.set(group.id, group);
+    host.vdpas.set(name, { name, index, group, vfio: undefined, cdevClaims: 0 });
   }
 }
 
@@ -140,6 +159,7 @@ export const newDevice = (facts: PciFunction, group: IommuGroup | undefined): De
   driver: undefined,
   removing: false,
   override: undefined,
+  resetMethods: undefined,
   vfio: undefined,
   cdevClaims: 0,
   vfs: facts.sriov ? { count: facts.sriov.numVfs, made: false, autoprobe: true } : undefined,
@@ -165,7 +185,11 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, minor: number): FunctionFacts {
+export function factsOf(
+  { setup, iommu, topology }: Host,
+  { facts: f, group, resetMethods }: Device,
+  minor: number,
+): FunctionFacts {
   return {
     bdf: f.bdf,
     minor,
@@ -190,6 +214,10 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     messages: iommu.messages ?? 'number',
     powerFixed: iommu.fixesPower === true && f.bus === 1,
     vf: f.isVf,
+    noiommu: group?.noiommu,
+    resetMethods: resetMethods && [...resetMethods],
+    zpci: iommu.zpci,
+    freezes: iommu.freezes,
   };
 }
 

@@ -11,6 +11,7 @@ import type { KernelProfile, PciFunction, Topology } from '@vfiolab/pci';
 import type { DriverTable } from './drivers.js';
 import type { Vm } from './kvm/vm.js';
 import type { Mdev } from './mdev.js';
+import type { Vdpa } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
 import type { ModuleParameters } from './module-parameters.js';
 import type { IommuKindTraits } from './iommu-kinds.js';
@@ -63,9 +64,9 @@ export interface VirtualFunctions {
   autoprobe: boolean;
 }
 
-/** What vfio gives out: a PCI function, or a mediated device. */
+/** What programs are given: a PCI function, a mediated device, or a device of the vDPA bus. */
 export interface Passable {
-  /** A function's BDF, a mediated device's UUID. */
+  /** A function's BDF, a mediated device's UUID, or a name. */
   readonly name: string;
   /** Absent: outside IOMMU scope. Without an IOMMU it has one while a vfio driver is bound to it. */
   group: IommuGroup | undefined;
@@ -81,6 +82,8 @@ export interface Device extends Passable {
   /** A remove is under way: the driver still holds the device, but its links in sysfs are gone already. */
   removing: boolean;
   override: string | undefined;
+  /** Ways to reset it that somebody chose; undefined: all that it has. */
+  resetMethods: readonly string[] | undefined;
   /** Undefined: the function is no PF. */
   readonly vfs: VirtualFunctions | undefined;
   readonly lock: Lock;
@@ -96,6 +99,8 @@ export interface Host {
   devices: ReadonlyMap<string, Device>;
   /** By UUID, in the order in which they were made. */
   readonly mdevs: Map<string, Mdev>;
+  /** By name, in the order of the description. */
+  readonly vdpas: Map<string, Vdpa>;
   /** Names of devices without a driver that have made files which are still open. */
   readonly lingering: Set<string>;
   /** By number. */
@@ -129,14 +134,15 @@ export const isHere = ({ devices }: Host, device: Device): boolean => devices.ge
 /** The driver that sysfs links to. */
 export const linkedDriver = (device: Device): string | undefined => (device.removing ? undefined : device.driver);
 
-/** Everything that a vfio driver may be bound to. */
-export function* passables({ devices, mdevs }: Host): Generator<Passable> {
+/** Everything that is given out to programs. */
+export function* passables({ devices, mdevs, vdpas }: Host): Generator<Passable> {
   yield* devices.values();
   yield* mdevs.values();
+  yield* vdpas.values();
 }
 
-export const passableNamed = ({ devices, mdevs }: Host, name: string): Passable | undefined =>
-  devices.get(name) ?? mdevs.get(name);
+export const passableNamed = ({ devices, mdevs, vdpas }: Host, name: string): Passable | undefined =>
+  devices.get(name) ?? mdevs.get(name) ?? vdpas.get(name);
 
 /** Is there an IOMMU between the group's devices and memory? */
 export const hasIommu = ({ noiommu, emulated }: IommuGroup): boolean => !noiommu && !emulated;

@@ -6,6 +6,7 @@
 import { type Device, type DmaOwner, hasIommu, type Host, type IommuGroup, passables } from './host.js';
 import { VFIO_PCI } from './drivers.js';
 import { type Mdev, portsLeft } from './mdev.js';
+import type { Vdpa } from './vdpa.js';
 import { devicesOf, type VfioGroup } from './vfio-group.js';
 import { pfOf } from './virtual-functions.js';
 
@@ -131,13 +132,19 @@ export function describeHost(host: Host): string[] {
     lines.push(`group ${group.id}: owner ${ownerText(group.owner)} (${group.count})`);
     for (const name of group.members) {
       const device = host.devices.get(name);
-      lines.push(`  ${device ? describeDevice(device) : describeMdev(host.mdevs.get(name)!)}`);
+      const mdev = host.mdevs.get(name);
+      lines.push(
+        `  ${device ? describeDevice(device) : mdev ? describeMdev(mdev) : describeVdpa(host.vdpas.get(name)!)}`,
+      );
     }
   }
   if (host.removed.size > 0) lines.push(`removed: ${[...host.removed.keys()].join(', ')}`);
   for (const device of host.devices.values()) if (!device.group) lines.push(`no group: ${describeDevice(device)}`);
   return lines;
 }
+
+const describeVdpa = ({ name, cdevClaims }: Vdpa): string =>
+  [`vdpa ${name}`, ...(cdevClaims > 0 ? [`${cdevClaims} bound`] : [])].join(', ');
 
 const describeMdev = ({ name, type, vfio, cdevClaims }: Mdev): string =>
   [`mdev ${name}`, type.name, `vfio${vfio?.minor}`, ...(cdevClaims > 0 ? [`${cdevClaims} bound cdev`] : [])].join(', ');

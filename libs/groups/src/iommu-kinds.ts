@@ -3,7 +3,7 @@
  *
  * Rule: a difference between kinds is a row here, never a comparison of names.
  */
-import type { MessageForm } from '@vfiolab/core';
+import { type MessageForm, ZPCI } from '@vfiolab/core';
 import type { EndpointUnit } from '@vfiolab/pci';
 import type { KvmArch } from './kvm/arch.js';
 
@@ -34,6 +34,10 @@ export interface IommuKindTraits {
   readonly endpoints?: EndpointUnit;
   /** The processors of its machines; `x86` when left out. */
   readonly kvm?: KvmArch;
+  /** Functions of s390: each is a group, and says more of itself than PCI has (A1.10). */
+  readonly zpci?: boolean;
+  /** A partitionable endpoint that has an error is frozen (semantics C10.5). */
+  readonly freezes?: boolean;
   /** The model behind functions; `dma-engine` when left out. */
   readonly model?: string;
   /**
@@ -83,6 +87,17 @@ const ARM: IommuKindTraits = {
   msiAddress: ITS_DOORBELL,
 };
 
+/** Every interrupt goes through the function's own adapter. Bridges are not seen. */
+const S390: IommuKindTraits = {
+  translates: true,
+  isolatesMsi: true,
+  defaultDomain: 'DMA-FQ',
+  msixGrows: false,
+  exportsBars: true,
+  msiAddress: ZPCI.msiAddress,
+  zpci: true,
+};
+
 /** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
 const POWER: IommuKindTraits = {
   kvm: 'power',
@@ -111,7 +126,9 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-cmdqv', ARM],
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...PLAIN_APIC, namedByFirmware: true }],
+  ['s390', S390],
   ['ppc64-pnv', { ...POWER, endpoints: 'bus', fixesPower: true }],
+  ['ppc64-pnv-full', { ...POWER, endpoints: 'bus', fixesPower: true, freezes: true }],
   ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
   ['none', { ...PLAIN_APIC, translates: false, defaultDomain: '', unit: SELFTEST }],
 ]);

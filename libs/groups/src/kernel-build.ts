@@ -17,6 +17,8 @@ export interface KernelBuild {
   readonly probesInBackground: boolean;
   /** Where firmware names IOMMUs, groups are made when a driver first meets a function, and not as it comes (c009). */
   readonly groupsAtProbe: boolean;
+  /** Devices without an IOMMU have cdevs too (semantics A4.3). */
+  readonly noiommuCdevs: boolean;
 }
 
 /** In every kernel, behind those with a number of their own. */
@@ -40,6 +42,7 @@ const BUILD_6_12: KernelBuild = {
   classes: CLASSES_6_12,
   probesInBackground: false,
   groupsAtProbe: true,
+  noiommuCdevs: false,
 };
 
 const BUILD_7_2: KernelBuild = {
@@ -47,10 +50,11 @@ const BUILD_7_2: KernelBuild = {
   classes: [...CLASSES_6_12, 'dma', 'platform-profile', 'power_supply'],
   probesInBackground: true,
   groupsAtProbe: false,
+  noiommuCdevs: false,
 };
 
 export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {
   '6.12': BUILD_6_12,
   '7.2': BUILD_7_2,
-  '7.3': BUILD_7_2,
+  '7.3': { ...BUILD_7_2, noiommuCdevs: true },
 };

@@ -6,6 +6,7 @@
  */
 import { type Address, call, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import { cdevNameOf } from './cdev-names.js';
 import type { Host, Passable } from './host.js';
 import { type DeviceNode, type Node, walk } from './nodes.js';
 import type { VfioGroup } from './vfio-group.js';
@@ -46,8 +47,8 @@ export function* isRoot(client: Address): Op<boolean> {
 }
 
 /** The device's cdev node is gone. */
-export function forgetCdev(host: Host, { vfio }: Passable): void {
-  if (vfio) host.modes.delete(`/dev/vfio/devices/vfio${vfio.minor}`);
+export function forgetCdev(host: Host, device: Passable): void {
+  if (device.vfio) host.modes.delete(`/dev/vfio/devices/${cdevNameOf(host, device)}`);
 }
 
 /** The group's node is gone. */

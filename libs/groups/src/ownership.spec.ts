@@ -59,7 +59,8 @@ describe('DMA ownership', () => {
     const other = bench.ask(IOMMUFD, groupsApi.claimDma, { bdf: '0000:00:04.1', context: 2 });
     expect([claim.done, other.done]).toEqual([false, false]);
     bench.answer('iommu.attach', { ok: true });
-    expect(claim.value).toEqual({ ok: true, value: { group: 2, members: ['0000:00:04.0', '0000:00:04.1'] } });
+    const pair = ['0000:00:04.0', '0000:00:04.1'];
+    expect(claim.value).toEqual({ ok: true, value: { group: 2, members: pair, noiommu: false } });
     expect(other.value).toEqual(fail('EPERM'));
     const released = bench.ask(IOMMUFD, groupsApi.releaseDma, { bdf: '0000:00:04.0', context: 1 });
     const next = bench.ask(IOMMUFD, groupsApi.claimDma, { bdf: '0000:00:04.1', context: 2 });

@@ -1,5 +1,5 @@
 import { pciFunction, type PciFunctionInit } from '../../pci/src/pci-function.js';
-import { resetMethodText, resourceText } from './pci-attributes.js';
+import { defaultResetMethods, resourceText } from './pci-attributes.js';
 
 const hex = (value: string): string => `0x${value.padStart(16, '0')}`;
 const line = (...values: string[]): string => values.map(hex).join(' ');
@@ -66,10 +66,10 @@ test('the windows of a bridge are those of its registers; one that forwards noth
 });
 
 test('reset_method is not there when there is no method; a function of unknown config space is made with FLR', () => {
-  expect(resetMethodText(f, false)).toBeUndefined();
-  expect(resetMethodText(f, true)).toBe('bus');
-  expect(resetMethodText({ ...f, config: null, pcieType: 'endpoint' }, true)).toBe('flr bus');
-  expect(resetMethodText({ ...f, config: null }, false)).toBeUndefined();
+  expect(defaultResetMethods(f, false)).toEqual([]);
+  expect(defaultResetMethods(f, true)).toEqual(['bus']);
+  expect(defaultResetMethods({ ...f, config: null, pcieType: 'endpoint' }, true)).toEqual(['flr', 'bus']);
+  expect(defaultResetMethods({ ...f, config: null }, false)).toEqual([]);
 });
 
 test('memory behind a host bridge is where the processor has it; ports and what lies outside are where they are (trace d044)', () => {

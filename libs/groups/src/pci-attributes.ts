@@ -102,10 +102,8 @@ function bridgeWindows(config: Uint8Array): Window[] {
 const windowLine = ({ start, last, flags }: Window): string =>
   (start === 0n || last < start ? [0n, 0n, 0n] : [start, last, BigInt(flags)]).map(hex16).join(' ');
 
-/** `reset_method`; undefined: there is none, and no file (trace b060). A function of unknown config space is made with FLR. */
-export function resetMethodText({ config, pcieType }: PciFunction, alone: boolean): string | undefined {
-  const known = config && config.length >= 256;
-  const made = [...(pcieType === null ? [] : ['flr']), ...(alone ? ['bus'] : [])];
-  const methods = known ? resetMethods(config, alone) : made;
-  return methods.length > 0 ? methods.join(' ') : undefined;
+/** How the function can be reset (trace b060). One of unknown config space is made with FLR. */
+export function defaultResetMethods({ config, pcieType }: PciFunction, alone: boolean): string[] {
+  if (config && config.length >= 256) return resetMethods(config, alone);
+  return [...(pcieType === null ? [] : ['flr']), ...(alone ? ['bus'] : [])];
 }

@@ -50,6 +50,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
   }
+  for (const { cdevClaims } of host.vdpas.values()) w.num(cdevClaims);
   w.list(host.lingering, (name) => w.str(name));
   writeModes(w, host);
   for (const group of host.groups.values()) {
@@ -87,6 +88,7 @@ export function decodeHost(r: ByteReader, host: Host): void {
     readBinding(r, host, device);
     device.cdevClaims = r.num();
   }
+  for (const vdpa of host.vdpas.values()) vdpa.cdevClaims = r.num();
   r.list(() => host.lingering.add(r.str()));
   r.list(() => host.modes.set(r.str(), r.u32()));
   for (const group of host.groups.values()) readOwner(r, group);
@@ -193,15 +195,21 @@ const byPath = ([a]: [string, number], [b]: [string, number]): number => (a < b 
 const writeModes = (w: ByteWriter, { modes }: Host): void =>
   w.list([...modes].sort(byPath), ([path, mode]) => (w.str(path), w.u32(mode)));
 
-function writeBinding(w: ByteWriter, { driver, override, vfio }: Device): void {
+function writeBinding(w: ByteWriter, { driver, override, vfio, resetMethods }: Device): void {
   w.str(driver ?? '');
   w.str(override ?? '');
+  w.str(resetMethods === undefined ? ALL_METHODS : resetMethods.join(' '));
   w.num(vfio ? vfio.minor + 1 : 0);
 }
+
+/** No list of methods looks like this. */
+const ALL_METHODS = '*';
 
 function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void {
   device.driver = r.str() || undefined;
   device.override = r.str() || undefined;
+  const methods = r.str();
+  device.resetMethods = methods === ALL_METHODS ? undefined : methods.split(' ').filter((name) => name !== '');
   const node = r.num();
   const group = vfioGroups.get(r.num());
   const inUse = r.bool();

@@ -6,19 +6,19 @@
  */
 import { endpointNumber } from '@vfiolab/pci';
 import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
+import { cdevNamed, cdevNameOf, cdevNames } from './cdev-names.js';
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
 import { classTree } from './class-dirs.js';
 import { type Branch, branchOf, deviceBranches } from './device-branches.js';
 import { machineDir, nearFiles } from './processors.js';
 import { toolFiles } from './tool-files.js';
-import { devicePath, isAloneOnBus } from './host-topology.js';
+import { canBeReset, resetFunction, setResetMethods, showResetMethods } from './function-reset.js';
+import { devicePath } from './host-topology.js';
 import {
-  deviceOfMinor,
   hasIommu,
   linkedDriver,
   passableNamed,
-  passables,
   type Device,
   type Host,
   type IommuGroup,
@@ -29,14 +29,20 @@ import { removeFunction, rescan } from './hotplug.js';
 import { kvmDebugDir } from './kvm/debugfs.js';
 import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
-import { resetMethodText, resourceText } from './pci-attributes.js';
+import { resourceText } from './pci-attributes.js';
 import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
+import { vdpaBus, vdpaDir, vdpaPath } from './vdpa.js';
 import { vfsOf } from './virtual-functions.js';
 import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
   fixedDir({
-    bus: () => fixedDir({ mdev: () => mdevBus(host, links(host)), pci: () => pciBus(host) }),
+    bus: () =>
+      fixedDir({
+        mdev: () => mdevBus(host, links(host)),
+        pci: () => pciBus(host),
+        vdpa: () => vdpaBus(host, (group) => groupDir(host, group)),
+      }),
     class: () => {
       const mtty = () => mttyClass(host, links(host));
       return classTree(host, { mdev_bus: mtty, mtty, 'vfio-dev': () => vfioClass(host) });
@@ -109,10 +115,16 @@ function deviceDir(host: Host, device: Device): DirNode {
     numa_node: () => text(() => String(facts.numaNode ?? -1)),
     remove: () => ({ kind: 'attribute', store: (data) => removeFunction(host, device, data) }),
     rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data, device) }),
-    reset_method: () => {
-      const methods = resetMethodText(facts, isAloneOnBus(host.topology, facts));
-      return methods === undefined ? undefined : text(() => methods);
-    },
+    reset: () =>
+      canBeReset(host, device) ? { kind: 'attribute', store: (data) => resetFunction(host, device, data) } : undefined,
+    reset_method: () =>
+      canBeReset(host, device)
+        ? {
+            kind: 'attribute',
+            show: () => showResetMethods(host, device),
+            store: (data) => setResetMethods(host, device, data),
+          }
+        : undefined,
     resource: () => text(() => resourceText(facts, host.topology.bridgeWindows.get(facts.domain))),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
     ...(device.vfs ? sriovFiles(host, device, device.vfs) : {}),
@@ -161,7 +173,7 @@ function driverLink(host: Host, device: Device, up: string): LinkNode | undefine
 /** Exists while the cdev node does. */
 function vfioDevDir(host: Host, device: Passable): DirNode | undefined {
   if (!device.vfio?.visible) return undefined;
-  return fixedDir({ [`vfio${device.vfio.minor}`]: () => vfioNodeDir(host, device) });
+  return fixedDir({ [cdevNameOf(host, device)]: () => vfioNodeDir(host, device) });
 }
 
 const vfioNodeDir = (host: Host, device: Passable): DirNode =>
@@ -169,13 +181,18 @@ const vfioNodeDir = (host: Host, device: Passable): DirNode =>
 
 function directoryOf(host: Host, { name }: Passable): DirNode {
   const device = host.devices.get(name);
-  return device ? deviceDir(host, device) : mdevDir(host, host.mdevs.get(name)!, links(host));
+  if (device) return deviceDir(host, device);
+  const vdpa = host.vdpas.get(name);
+  return vdpa
+    ? vdpaDir(host, vdpa, (group) => groupDir(host, group))
+    : mdevDir(host, host.mdevs.get(name)!, links(host));
 }
 
 /** Path of a device's own directory below /sys. */
 function pathOf(host: Host, { name }: Passable): string {
   const device = host.devices.get(name);
-  return device ? devicePath(host.topology, device.facts) : mdevPath(name);
+  if (device) return devicePath(host.topology, device.facts);
+  return host.vdpas.has(name) ? vdpaPath(name) : mdevPath(name);
 }
 
 /** Directories that those of mediated devices lead to. */
@@ -183,17 +200,6 @@ const links = (host: Host) => ({
   group: (group: IommuGroup) => groupDir(host, group),
   vfioDev: (device: Passable) => vfioDevDir(host, device),
 });
-
-/** Names of the cdev nodes that exist. */
-export function cdevNames(host: Host): string[] {
-  return [...passables(host)].flatMap(({ vfio }) => (vfio?.visible ? [`vfio${vfio.minor}`] : []));
-}
-
-/** The device behind a cdev name such as `vfio3`. */
-export function cdevNamed(host: Host, name: string): Passable | undefined {
-  const match = /^vfio(0|[1-9][0-9]{0,6})$/.exec(name);
-  return match ? deviceOfMinor(host, Number(match[1])) : undefined;
-}
 
 const vfioClass = (host: Host): DirNode =>
   listDir(

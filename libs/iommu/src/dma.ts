@@ -18,6 +18,7 @@ import {
   type Op,
   PAGES,
   pagesApi,
+  PE_DMA,
   type ReplyOf,
   Signal,
   wait,
@@ -25,6 +26,7 @@ import {
 } from '@vfiolab/core';
 import type { Domain, Domains } from './domain.js';
 import { ringsDoorbell } from './doorbell.js';
+import { freeze, FROZEN } from './endpoint-errors.js';
 import { GRANULE_BITS } from './formats.js';
 import { type IommuFunction, makesRequests } from './function.js';
 import { guestPages } from './guest-dma.js';
@@ -107,7 +109,8 @@ export class Dma {
     const own = pasid === undefined ? undefined : device.pasids.get(pasid);
     const asks = makesRequests(device, this.unit.driver);
     if (own) return { device, domain: this.domains.get(own.domain)!, faults: own.faults && asks };
-    const { attached, faults } = device.group;
+    const { attached, faults, frozen } = device.group;
+    if (frozen & PE_DMA) return FROZEN;
     const domain = this.domains.get(attached);
     // A guest that has contexts of its own keeps its PASIDs itself.
     if (pasid !== undefined && !domain?.nested?.guest?.contextBits) return 'no such pasid';
@@ -163,6 +166,8 @@ export class Dma {
   private refuse({ bdf, write, pasid }: DmaArgs, iova: bigint, reason: string): DmaReply {
     const fault: FaultRecord = { bdf, iova, write, reason, pasid };
     this.unit.record(fault);
+    const group = this.unit.functions.get(bdf)?.group;
+    if (group) freeze(this.unit, group);
     return { data: NO_BYTES, fault, pending: undefined };
   }
 

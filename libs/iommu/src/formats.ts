@@ -14,7 +14,7 @@ export const GRANULE = 1 << GRANULE_BITS;
 
 export interface Format {
   readonly name: string;
-  /** log2 of the smallest leaf in bytes. */
+  /** log2 of the smallest leaf in bytes, as the lab writes it; a kernel may ask for none that is smaller than some of `pageSizes`. */
   readonly granule: number;
   /** First and last IOVA in bytes. */
   readonly first: bigint;
@@ -33,6 +33,7 @@ export interface Format {
 
 /** 4 KiB, 2 MiB and 1 GiB. */
 const SIZES_4K_2M_1G = 0x40201000n;
+const SIZES_64K_512M = 0x20010000n;
 const BITS_48 = 0xffffffffffffn;
 const ALL_64 = 0xffffffffffffffffn;
 
@@ -62,8 +63,17 @@ export const AMD_V2 = format('amd-v2', 0x7fffffffffffn, SIZES_4K_2M_1G, { writeI
 /** SMMUv3: stage 1 reads what may be written, stage 2 does not (SURPRISES 76). */
 export const SMMU_S1 = format('smmu-s1', BITS_48, SIZES_4K_2M_1G, { writeImpliesRead: true });
 export const SMMU_S2 = format('smmu-s2', 0xfffffffffffn, SIZES_4K_2M_1G);
+/** The same of a kernel with pages of 64 KiB, which chooses that granule: 64 KiB and 512 MiB (SURPRISES 72). */
+export const SMMU_S1_64K = format('smmu-s1-64k', BITS_48, SIZES_64K_512M, { writeImpliesRead: true });
+export const SMMU_S2_64K = format('smmu-s2-64k', 0xfffffffffffn, SIZES_64K_512M);
 /** virtio-iommu takes any multiple of its granule. */
 export const VIRTIO = format('virtio', ALL_64, 0xfffffffffffff000n);
+
+/** s390: pages of 4 KiB in three levels of tables; an entry can only be protected against writing (semantics C3). */
+export const S390 = format('s390', (1n << 42n) - 1n, 0x1000n, { writeImpliesRead: true });
+
+/** No hardware's: AMD's format, in which the kernel keeps the memory of devices without an IOMMU (semantics A4.3). */
+export const SOFTWARE = format('software', ALL_64, 0xfff7ffffff000n);
 
 /** POWER's TCE tables: they reach wherever the platform puts a window, at 0 and at 2^59. */
 const BITS_60 = (1n << 60n) - 1n;
@@ -73,6 +83,8 @@ export const TCE_PSERIES = format('tce-pseries', BITS_60, 0x1211000n);
 const known: readonly Format[] = [
   TCE_POWERNV,
   TCE_PSERIES,
+  S390,
+  SOFTWARE,
   VTD_48,
   VTD_39,
   VTD_48_WRITE_READS,
@@ -83,6 +95,8 @@ const known: readonly Format[] = [
   AMD_V2,
   SMMU_S1,
   SMMU_S2,
+  SMMU_S1_64K,
+  SMMU_S2_64K,
   VIRTIO,
   MOCK,
   MOCK_HUGE,

@@ -70,8 +70,11 @@ export function figuresOf(unit: Unit, domains: Domains): Record<string, number> 
 export function describeUnit(unit: Unit, domains: Domains): string[] {
   return [
     `iommu ${unit.kind || 'not set up'}: ${unit.functions.size} functions in ${unit.groups.size} groups`,
-    ...unit.sortedGroups().map((g) => `group ${g.id}: ${attachmentName(g.attached)}: ${g.members.join(' ')}`),
+    ...unit
+      .sortedGroups()
+      .map((g) => `group ${g.id}: ${attachmentName(g.attached)}${g.frozen ? ', frozen' : ''}: ${g.members.join(' ')}`),
     ...domains.sorted().map(describeDomain),
+    ...[...unit.unprotected].map(([bdf, count]) => `${bdf}: ${count} DMAs without an IOMMU, unprotected`),
     ...unit
       .sortedFunctions()
       .filter((f) => f.faults.length > 0)

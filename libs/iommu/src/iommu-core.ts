@@ -31,13 +31,15 @@ import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
 import { Dma } from './dma.js';
 import { refusalOf, tracksDirty } from './attachment.js';
 import { type Domain, Domains, MAX_DOMAINS } from './domain.js';
-import type { Format } from './formats.js';
+import { type Format, SOFTWARE } from './formats.js';
 import { carryDoorbell, deliverMessage, prepareMessages } from './doorbell.js';
+import { access, operate } from './endpoint-errors.js';
 import { tableFor } from './kinds.js';
 import { MOCK_HWPT_FLAGS, mockFormat, mockFormatFor } from './mock.js';
 import { FRAME_LIMIT, type PageTable } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
+import { dmaUnprotected } from './unprotected.js';
 import { moved, UserTables } from './user-tables.js';
 
 export interface IommuLimits {
@@ -58,6 +60,10 @@ export class IommuCore implements Core {
       remove: (_req, { bdf }) => this.unit.remove(bdf),
       domainAlloc: (_req, args) => this.domainAlloc(args),
       windowsAlloc: (_req, { bdf }) => this.windowsAlloc(bdf),
+      softwareAlloc: () => this.softwareAlloc(),
+      dmaUnprotected: (_req, args) => dmaUnprotected(this.unit, args),
+      endpointOp: (_req, args) => operate(this.unit, args),
+      endpointAccess: (_req, args) => access(this.unit, args),
       domainFree: (_req, { domain }) => this.domainFree(domain),
       attach: (_req, { bdfs, domain, faults }) => this.attach(bdfs, domain, faults ?? false),
       reservedRegions: (_req, { bdf }) => this.reservedRegions(bdf),
@@ -157,6 +163,14 @@ export class IommuCore implements Core {
     if (!domain) return fail('ENOSPC');
     const { granule, first, last, pageSizes } = format;
     return ok({ domain: domain.id, granule, first, last, pageSizes, coherent: false, unit });
+  }
+
+  private softwareAlloc(): Result<DomainInfo> {
+    const format = SOFTWARE;
+    const domain = this.domains.make(this.limits.domainIds ?? MAX_DOMAINS, { format, flags: 0 });
+    if (!domain) return fail('ENOSPC');
+    const { granule, first, last, pageSizes } = format;
+    return ok({ domain: domain.id, granule, first, last, pageSizes, coherent: false, unit: 0 });
   }
 
   /** Drivers of real IOMMUs take no data for a paging domain. */

@@ -4,10 +4,10 @@
  * Words: a *kind* names the IOMMU of a host, as an operator does; a *table* pairs a format with the flags of
  * IOMMU_HWPT_ALLOC under which the driver makes it; a *guest table* is one that a guest writes itself.
  * Rule: facts are those of recorded kernels (b091, c007, n001 to n012, d002, d019) and of semantics C3; kinds that nobody
- * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`) are the same drivers on hardware with every bit set, and
+ * recorded (`intel-vtd-scalable`, `amd-vi-hd`, `arm-smmu-v3-full`, `ppc64-pnv-full`) are the same drivers on hardware with every bit set, and
  * `arm-smmu-v3-cmdqv` is Tegra241's. What differs between releases is named in `profile-flags.ts`.
  */
-import { DOMAIN_DIRTY_TRACKING, DOMAIN_NEST_PARENT, DOMAIN_PASID, type ReservedRegion } from '@vfiolab/core';
+import { DOMAIN_DIRTY_TRACKING, DOMAIN_NEST_PARENT, DOMAIN_PASID, type ReservedRegion, ZPCI } from '@vfiolab/core';
 import * as formats from './formats.js';
 import type { Format } from './formats.js';
 import { amdInfo, cmdqvInfo, type Info, NO_INFO, smmuInfo, vtdInfo } from './hardware-info.js';
@@ -41,6 +41,8 @@ export interface Kind {
   readonly pasidBits: number;
   /** Page requests: `required`: a device without them cannot be attached to a HWPT with a fault queue; `stall`: every device has them. */
   readonly pageRequests: 'required' | 'optional' | 'stall';
+  /** An error freezes the group that it comes from (POWER). */
+  readonly freezes?: boolean;
   /** Entries have dirty bits. */
   readonly dirty: boolean;
   /** Can make every access cache-coherent, whatever the device asks for. */
@@ -88,8 +90,11 @@ const vtd = (name: string, tables: readonly Table[], info: Info, more: Partial<K
 });
 
 const smmu = (name: string, stages: { s1: boolean; s2: boolean }, f: DriverFlags, more: Partial<Kind> = {}): Kind => {
-  const s1 = { format: formats.SMMU_S1, takes: f.smmuMakesTables ? [0, PASID] : [0] };
-  const s2 = { format: formats.SMMU_S2, takes: stages.s1 ? [] : [0] };
+  const s1 = {
+    format: f.largePages ? formats.SMMU_S1_64K : formats.SMMU_S1,
+    takes: f.smmuMakesTables ? [0, PASID] : [0],
+  };
+  const s2 = { format: f.largePages ? formats.SMMU_S2_64K : formats.SMMU_S2, takes: stages.s1 ? [] : [0] };
   const nested = stages.s1 && stages.s2 && f.smmuMakesTables;
   const below = nested ? { ...s2, takes: [NEST] } : s2;
   return {
@@ -159,15 +164,23 @@ const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
   },
   'arm-smmu-v3-full': (f) => {
     const base = smmu('arm-smmu-v3-full', { s1: true, s2: true }, f);
+    const [first] = base.tables;
     const tables = base.tables.map((t) =>
-      t.format === formats.SMMU_S1 && f.smmuMakesTables ? { ...t, takes: [0, PASID, DIRTY, DIRTY | PASID] } : t,
+      t === first && f.smmuMakesTables ? { ...t, takes: [0, PASID, DIRTY, DIRTY | PASID] } : t,
     );
     const info = f.smmuTellsRegisters ? smmuInfo({ s1: true, s2: true, full: true }) : NO_INFO;
     const hardware = { dirty: f.smmuMakesTables, pasidBits: 20, pageRequests: 'stall', snoopControl: true } as const;
     return { ...base, ...arm(f), tables, info, ...hardware };
   },
   'ppc64-pnv': () => power('ppc64-pnv', formats.TCE_POWERNV),
+  'ppc64-pnv-full': () => ({ ...power('ppc64-pnv-full', formats.TCE_POWERNV), freezes: true }),
   'ppc64-pseries': () => power('ppc64-pseries', formats.TCE_PSERIES),
+  s390: () => ({
+    ...PLAIN,
+    name: 's390',
+    tables: [{ format: formats.S390, takes: [0] }],
+    reserved: [region(0n, ZPCI.startDma - 1n, 'reserved'), region(ZPCI.endDma + 1n, formats.S390.last, 'reserved')],
+  }),
   'virtio-iommu': () => ({
     ...PLAIN,
     name: 'virtio-iommu',

@@ -5,6 +5,8 @@
  */
 
 export interface DriverFlags {
+  /** The kernel has pages of 64 KiB, a choice of its build, and asks IOMMUs for none that are smaller. */
+  readonly largePages: boolean;
   /** VT-d: an entry that may be written may be read (DIFF 18). */
   readonly vtdWriteReads: boolean;
   /** AMD-Vi: apertures end at 2^48 (DIFF 18b). */
@@ -19,7 +21,7 @@ export interface DriverFlags {
   readonly everyDriverNestsOnHwpt: boolean;
 }
 
-const BEFORE: DriverFlags = {
+const BEFORE: Omit<DriverFlags, 'largePages'> = {
   vtdWriteReads: true,
   amdKnows48Bits: false,
   amdTellsRegisters: false,
@@ -29,7 +31,7 @@ const BEFORE: DriverFlags = {
   everyDriverNestsOnHwpt: true,
 };
 
-const SINCE_7_2: DriverFlags = {
+const SINCE_7_2: Omit<DriverFlags, 'largePages'> = {
   vtdWriteReads: false,
   amdKnows48Bits: true,
   amdTellsRegisters: true,
@@ -39,4 +41,7 @@ const SINCE_7_2: DriverFlags = {
   everyDriverNestsOnHwpt: false,
 };
 
-export const driverFlagsOf = (profile: string): DriverFlags => (profile === '6.12' ? BEFORE : SINCE_7_2);
+export const driverFlagsOf = (profile: string, pageShift = 12): DriverFlags => ({
+  ...(profile === '6.12' ? BEFORE : SINCE_7_2),
+  largePages: pageShift > 12,
+});

@@ -19,11 +19,12 @@ import {
 } from '@vfiolab/core';
 import { dirtyRuns } from './dirty.js';
 import type { Domain, Domains } from './domain.js';
+import { TRAPS } from './endpoint-errors.js';
 import { formatNamed } from './formats.js';
 import { decodeGuest, encodeGuest } from './guest-codec.js';
 import { decodeTable, encodePermissions, encodeTable } from './runs.js';
 import type { MockDevice } from './mock.js';
-import { type IommuFunction, MAX_FAULTS, type Unit } from './unit.js';
+import { type Group, type IommuFunction, MAX_FAULTS, type Unit } from './unit.js';
 
 /** What a domain is called: its number, or its place among those in use. */
 type Label = (domain: number) => number;
@@ -81,13 +82,13 @@ function encodeFunction(w: ByteWriter, device: IommuFunction, label: Label, view
 export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): void {
   iommuApi.configure.args.write(w, configurationOf(unit));
   w.str(unit.kind);
-  w.list(unit.sortedGroups(), ({ id, attached, faults, doorbell }) => {
-    u32.write(w, id);
-    i32.write(w, attached);
-    w.bool(faults);
-    w.bool(doorbell);
+  w.list(unit.sortedGroups(), (group) => {
+    u32.write(w, group.id);
+    i32.write(w, group.attached);
+    encodeGroup(w, group);
   });
   w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => id, 'snapshot'));
+  encodeUnprotected(w, unit);
   w.list(domains.sorted(), (domain) => {
     w.u32(domain.id);
     encodeKind(w, domain);
@@ -95,9 +96,28 @@ export function encodeSnapshot(w: ByteWriter, unit: Unit, domains: Domains): voi
   });
 }
 
-function configurationOf({ profile, units, endpoints }: Unit): ArgsOf<typeof iommuApi.configure> {
+function encodeGroup(w: ByteWriter, { faults, doorbell, frozen, trap }: Group): void {
+  w.bool(faults);
+  w.bool(doorbell);
+  w.u8(frozen);
+  w.u8(TRAPS.indexOf(trap));
+}
+
+const decodeGroup = (r: ByteReader): Partial<Group> => ({
+  faults: r.bool(),
+  doorbell: r.bool(),
+  frozen: r.u8(),
+  trap: TRAPS[r.u8()]!,
+});
+
+function encodeUnprotected(w: ByteWriter, { unprotected }: Unit): void {
+  const sorted = [...unprotected].sort(([a], [b]) => (a < b ? -1 : 1));
+  w.list(sorted, ([bdf, count]) => (w.str(bdf), w.num(count)));
+}
+
+function configurationOf({ profile, units, endpoints, pageShift }: Unit): ArgsOf<typeof iommuApi.configure> {
   const sorted = [...endpoints.values()].sort((a, b) => (a.bdf < b.bdf ? -1 : 1));
-  return { profile, units, endpoints: sorted };
+  return { profile, pageShift, units, endpoints: sorted };
 }
 
 function encodeKind(w: ByteWriter, { format, flags, tracking, nested, unit, coherent, doorbell }: Domain): void {
@@ -135,11 +155,11 @@ function decodeDomain(r: ByteReader, domains: Domains): Domain {
 export function decodeState(r: ByteReader, unit: Unit, domains: Domains): void {
   unit.configure(iommuApi.configure.args.read(r));
   unit.become(r.str());
-  const attachments = r.list(() => [r.u32(), i32.read(r), r.bool(), r.bool()] as const);
+  const attachments = r.list(() => [r.u32(), i32.read(r), decodeGroup(r)] as const);
   for (const [id] of attachments) unit.group(id);
   r.list(() => decodeFunction(r, unit));
-  for (const [id, attached, faults, doorbell] of attachments)
-    Object.assign(unit.group(id), { attached, faults, doorbell });
+  r.list(() => unit.unprotected.set(r.str(), r.num()));
+  for (const [id, attached, rest] of attachments) Object.assign(unit.group(id), { attached, ...rest });
   r.list(() => decodeTable(r, decodeDomain(r, domains).table));
   for (const { attached } of unit.groups.values()) {
     const domain = domains.get(attached);
@@ -166,14 +186,15 @@ export function encodeMeaning(w: ByteWriter, unit: Unit, domains: Domains): void
   const used = attachedDomains(unit, domains);
   const labels = new Map(used.map((d, i) => [d.id, i + 1]));
   w.str(unit.kind);
-  w.list(unit.sortedGroups(), ({ id, members, attached, faults, doorbell }) => {
+  w.list(unit.sortedGroups(), (group) => {
+    const { id, members, attached } = group;
     w.u32(id);
     w.list(members, (bdf) => w.str(bdf));
     i32.write(w, labels.get(attached) ?? attached);
-    w.bool(faults);
-    w.bool(doorbell);
+    encodeGroup(w, group);
   });
   w.list(unit.sortedFunctions(), (f) => encodeFunction(w, f, (id) => labels.get(id) ?? 0, 'meaning'));
+  encodeUnprotected(w, unit);
   w.list(used, (domain) => encodeWhatUsersSee(w, domain));
   const idle = domains.sorted().filter((d) => !labels.has(d.id));
   w.list(idle.map(seenBytes).sort(byBytes), (bytes) => w.raw(bytes));

@@ -7,6 +7,7 @@
  * function that appears later joins its group where the group is. A PASID belongs to its function.
  */
 import { type ArgsOf, BLOCKING, type FaultRecord, type iommuApi, type IommuUnit, KERNEL } from '@vfiolab/core';
+import type { Trap } from './endpoint-errors.js';
 import { type Endpoint, NO_ENDPOINT, newFunction, type IommuFunction } from './function.js';
 import { type Kind, kindOf } from './kinds.js';
 import { MAX_MOCKS, MOCK_GROUPS, mockDevice, mockName } from './mock.js';
@@ -29,6 +30,9 @@ export interface Group {
   faults: boolean;
   /** A member has allocated vectors: the doorbell goes where the group goes. */
   doorbell: boolean;
+  /** Of a PE: PE_*, and the injected error that waits; see endpoint-errors.ts. */
+  frozen: number;
+  trap: Trap;
 }
 
 type Functions = ArgsOf<typeof iommuApi.setup>['functions'];
@@ -38,18 +42,23 @@ export class Unit {
   /** The IOMMU's kind; empty before the first setup. */
   kind = '';
   profile = '6.12';
+  /** log2 of the kernel's page in bytes. */
+  pageShift = 12;
   driver: Kind | undefined;
   units: IommuUnit[] = [];
   msi: readonly MsiWindow[] = [];
   readonly functions = new Map<string, IommuFunction>();
   readonly groups = new Map<number, Group>();
+  /** DMAs of functions that have no IOMMU, by function: nobody looked at where they went (semantics A4.4). */
+  readonly unprotected = new Map<string, number>();
   /** Functions that bring something, or are behind another unit than the first. */
   readonly endpoints = new Map<string, Endpoint>();
 
   /** Once, before `setup`; later only functions that appear then (SR-IOV). */
-  configure({ profile, units, endpoints }: Configuration): void {
+  configure({ profile, units, endpoints, pageShift }: Configuration): void {
     if (this.kind === '') {
       this.profile = profile;
+      this.pageShift = pageShift ?? 12;
       this.units = units;
     }
     for (const each of endpoints.slice(0, MAX_FUNCTIONS - this.endpoints.size)) this.endpoints.set(each.bdf, each);
@@ -63,7 +72,7 @@ export class Unit {
   }
 
   get flags(): DriverFlags {
-    return driverFlagsOf(this.profile);
+    return driverFlagsOf(this.profile, this.pageShift);
   }
 
   become(kind: string): void {
@@ -134,6 +143,12 @@ export class Unit {
     return members.map((bdf) => this.functions.get(bdf)!);
   }
 
+  countUnprotected(bdf: string): void {
+    const count = this.unprotected.get(bdf);
+    if (count === undefined && this.unprotected.size >= MAX_FUNCTIONS) return;
+    this.unprotected.set(bdf, (count ?? 0) + 1);
+  }
+
   record(fault: FaultRecord): void {
     const faults = this.functions.get(fault.bdf)?.faults;
     if (!faults) return;
@@ -144,7 +159,7 @@ export class Unit {
   /** The group, made in the kernel's domain when it is new. */
   group(id: number): Group {
     let group = this.groups.get(id);
-    if (!group) this.groups.set(id, (group = { id, members: [], attached: KERNEL, faults: false, doorbell: false }));
+    if (!group) this.groups.set(id, (group = newGroup(id)));
     return group;
   }
 
@@ -189,6 +204,16 @@ export class Unit {
     if (group.members.length === 0) this.groups.delete(group.id);
   }
 }
+
+const newGroup = (id: number): Group => ({
+  id,
+  members: [],
+  attached: KERNEL,
+  faults: false,
+  doorbell: false,
+  frozen: 0,
+  trap: 'none',
+});
 
 /** An attachment in words. */
 export const attachmentName = (attached: number): string =>

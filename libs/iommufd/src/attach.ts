@@ -100,7 +100,7 @@ function* attachLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Resu
   const reserved = yield* enforceReserved(ioas, device.bdf);
   if (!reserved.ok) return reserved;
   if (igroup.attached.length === 0) {
-    const moved = yield* moveGroup(igroup, hwpt.domainId, hwpt.fault !== undefined);
+    const moved = yield* moveGroup(device, hwpt.domainId, hwpt.fault !== undefined);
     if (!moved.ok) {
       ioas.unreserve(device.bdf);
       return moved;
@@ -131,7 +131,7 @@ function* replaceLocked(device: BoundDevice, igroup: Igroup, hwpt: Hwpt): Op<Res
   const [from, to] = [old.paging.ioas, hwpt.paging.ioas];
   const reserved = from !== to ? yield* reserveGroup(igroup, to) : ok(undefined);
   if (!reserved.ok) return reserved;
-  const moved = yield* moveGroup(igroup, hwpt.domainId, hwpt.fault !== undefined);
+  const moved = yield* moveGroup(device, hwpt.domainId, hwpt.fault !== undefined);
   if (!moved.ok) {
     if (from !== to) unreserveGroup(igroup, to);
     return moved;
@@ -162,7 +162,7 @@ function* leave(device: BoundDevice): Op<void> {
   igroup.attached.splice(igroup.attached.indexOf(device), 1);
   device.route = undefined;
   if (igroup.attached.length === 0) {
-    yield* moveGroup(igroup, BLOCKING);
+    yield* moveGroup(device, BLOCKING);
     igroup.hwpt = undefined;
     hwpt.fault?.drop(device, hwpt);
   }
@@ -172,9 +172,10 @@ function* leave(device: BoundDevice): Op<void> {
 
 /**
  * EINVAL: the group has PASIDs attached, and the HWPT was not made for that (semantics C7). ENOENT: the HWPT belongs to a
- * vIOMMU in which the device has no id (C6.2).
+ * vIOMMU in which the device has no id (C6.2). EINVAL: the HWPT is for devices with an IOMMU and this has none, or the reverse.
  */
 function refusal(device: BoundDevice, hwpt: Hwpt): Errno | undefined {
+  if (device.noiommu !== hwpt.paging.noiommu) return 'EINVAL';
   if (hasPasids(device.igroup) && !isCompatible(hwpt)) return 'EINVAL';
   return hwpt.type === 'nested' && hwpt.needsId && device.vdevice?.viommu !== hwpt.viommu ? 'ENOENT' : undefined;
 }
@@ -185,7 +186,9 @@ const routeOf = ({ vdevice }: BoundDevice, hwpt: Hwpt): BoundDevice['route'] =>
     ? { viommu: hwpt.viommu, virtId: vdevice.virtId }
     : undefined;
 
-function* moveGroup(igroup: Igroup, domain: number, faults = false): Op<Result<void>> {
+/** A device without an IOMMU goes nowhere. */
+function* moveGroup({ igroup, noiommu }: BoundDevice, domain: number, faults = false): Op<Result<void>> {
+  if (noiommu) return ok(undefined);
   return yield* call(IOMMU, iommuApi.attach, { bdfs: [...igroup.members], domain, faults });
 }
 

@@ -11,12 +11,12 @@ import { BoundDevice, type Context, isDevice } from './context.js';
 import { detachAllPasids } from './pasid.js';
 import { buryVdevice } from './viommu.js';
 
-/** EPERM, EBUSY, EINVAL as DMA ownership has it; ENOMEM: too many objects. */
+/** EPERM, EBUSY, EINVAL as DMA ownership has it, which a device without an IOMMU needs none of; ENOMEM: too many objects. */
 export function* bindDevice(context: Context, bdf: string): Op<Result<BoundDevice>> {
   const claimed = yield* call(GROUPS, groupsApi.claimDma, { bdf, context: context.id });
   if (!claimed.ok) return claimed;
-  const { group, members } = claimed.value;
-  const bound = addDevice(context, new BoundDevice(bdf, context.igroup(group, members)));
+  const { group, members, noiommu } = claimed.value;
+  const bound = addDevice(context, new BoundDevice(bdf, context.igroup(group, members), false, noiommu));
   if (!bound.ok) yield* call(GROUPS, groupsApi.releaseDma, { bdf, context: context.id });
   return bound;
 }

@@ -4,10 +4,8 @@
  * Rule: every sentence is found by looking at the areas, domains and devices anew; nothing here asks what it judges.
  */
 import { type BoundDevice, type Context, isDevice } from './context.js';
-import { type Area, areaLength, type Ioas, pageOffset } from './ioas.js';
+import { type Area, areaLength, type Ioas, smallestPage } from './ioas.js';
 import { type IovaSpan, overlaps, U64_MAX } from './spans.js';
-
-const PAGE = 4096n;
 
 export function checkIoas(c: Context, ioas: Ioas): string[] {
   const areas = [...ioas.areas];
@@ -35,7 +33,7 @@ function checkArea(ioas: Ioas, a: Area, before: Area | undefined, slices: number
   const where = at(ioas, a.start);
   if (a.last < a.start || (before && a.start <= before.last)) broken.push(`I28: ${where} is mapped twice`);
   if (ioas.reserved.some((r) => overlaps(r, a))) broken.push(`I28: ${where} is mapped and reserved`);
-  if ((a.start | areaLength(a) | pageOffset(a)) & (ioas.alignment - 1n)) broken.push(`I30: ${where} is misaligned`);
+  if ((a.start | areaLength(a) | a.source) & (ioas.alignment - 1n)) broken.push(`I30: ${where} is misaligned`);
   for (const { id, domain } of ioas.hwpts)
     if (a.start < domain.first || a.last > domain.last) broken.push(`I32: ${where} is outside of HWPT ${id}`);
   if (a.accesses !== slices) broken.push(`I20: ${where} counts ${a.accesses} slices of accesses, they have ${slices}`);
@@ -64,12 +62,12 @@ const isOn = (ioas: Ioas, { attached, igroup }: BoundDevice): boolean => attache
 function checkAlignment(ioas: Ioas): string[] {
   const wanted = [
     1n,
-    ...ioas.hwpts.map(({ domain }) => 1n << BigInt(domain.granule)),
-    ...ioas.accesses.map(({ alignment }) => alignment),
-    ...(ioas.hugePages ? [] : [PAGE]),
+    ...ioas.hwpts.map(smallestPage),
+    ...ioas.accesses.map(({ alignment }) => (alignment > 1n ? ioas.page : 1n)),
+    ...(ioas.hugePages ? [] : [ioas.page]),
   ].reduce((a, b) => (a > b ? a : b));
   if (ioas.alignment !== wanted) return [`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}, not ${wanted}`];
-  return ioas.alignment > PAGE ? [`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}, over a page`] : [];
+  return ioas.alignment > ioas.page ? [`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}, over a page`] : [];
 }
 
 /** I31: what the user is told to be free, and what MAP refuses because it is reserved, are all there is, and apart. */

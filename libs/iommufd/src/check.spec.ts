@@ -12,6 +12,7 @@ const area = (start: bigint): Area => ({
   start,
   last: start + 4095n,
   store: { id: 1, client: 'c', va: 0n, writable: true, areas: 1, unpinning: 0, dmabuf: undefined, revoked: false },
+  source: 0n,
   startByte: 0n,
   prot: 3,
   state: 'live',
@@ -142,7 +143,7 @@ it.each([
   [
     'an area that is not on pages',
     ({ ioas }: Sound) => {
-      ioas.areas.insert({ ...area(0x5000n), startByte: 100n });
+      ioas.areas.insert({ ...area(0x5000n), source: 100n, startByte: 100n });
       ioas.hugePages = false;
       ioas.alignment = 4096n;
     },

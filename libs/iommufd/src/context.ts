@@ -54,6 +54,8 @@ export class BoundDevice implements IommufdObject {
     readonly bdf: string,
     readonly igroup: Igroup,
     readonly mock = false,
+    /** There is no IOMMU: its HWPTs are tables to look addresses up in, and it is attached to nothing (semantics A4.3). */
+    readonly noiommu = false,
   ) {}
 
   get attached(): boolean {
@@ -77,7 +79,11 @@ export class Context {
   /** It is the container of groups without an IOMMU, for good. */
   noiommu = false;
 
-  constructor(readonly id: number) {}
+  /** `page`: the kernel's, in bytes. */
+  constructor(
+    readonly id: number,
+    readonly page = 4096n,
+  ) {}
 
   /** Nobody can reach the context any more. */
   get abandoned(): boolean {

@@ -17,12 +17,12 @@ export function cutAt(ioas: Ioas, last: bigint): Result<void> {
   if (area.store!.dmabuf) return fail('EOPNOTSUPP');
   const next = last + 1n;
   const startByte = area.startByte + (next - area.start);
-  if ((next | startByte) & (ioas.alignment - 1n) || area.accesses > 0) return fail('EINVAL');
+  if ((next | (area.source + (next - area.start))) & (ioas.alignment - 1n) || area.accesses > 0) return fail('EINVAL');
   // Covers are counted in whole slots: with large pages off every cut is on a page.
   if (startByte % BigInt(PAGE_SIZE) !== 0n) return fail('EINVAL');
   const halves: Area[] = [
     { ...area, last },
-    { ...area, start: next, startByte },
+    { ...area, start: next, source: area.source + (next - area.start), startByte },
   ];
   ioas.areas.delete(area);
   for (const half of halves) ioas.areas.insert(half);

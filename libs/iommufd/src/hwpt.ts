@@ -30,6 +30,8 @@ export class PagingHwpt implements IommufdObject {
     readonly flags = 0,
     /** Over a mock domain of the self-test. */
     readonly mock = false,
+    /** A table that no IOMMU walks, of devices that have none. */
+    readonly noiommu = false,
   ) {}
 
   /** Number at the iommu service. */
@@ -64,9 +66,9 @@ export function* makeHwpt(
   first?: FirstAttach,
   data?: UserData,
 ): Op<Result<PagingHwpt>> {
-  const domain = yield* call(IOMMU, iommuApi.domainAlloc, { bdf: device.bdf, flags, data });
+  const domain = yield* allocDomain(device, flags, data);
   if (!domain.ok) return domain;
-  const hwpt = new PagingHwpt(ioas, domain.value, flags, device.mock);
+  const hwpt = new PagingHwpt(ioas, domain.value, flags, device.mock, device.noiommu);
   const id = context.objects.reserve(hwpt);
   if (!id.ok) return yield* giveUp(hwpt, id);
   ioas.users++;
@@ -75,6 +77,12 @@ export function* makeHwpt(
   ioas.users--;
   context.objects.abort(hwpt);
   return yield* giveUp(hwpt, ready);
+}
+
+/** EOPNOTSUPP: the IOMMU's driver, or the lack of one, knows no such flags or data. */
+function* allocDomain({ bdf, noiommu }: BoundDevice, flags: number, data?: UserData): Op<Result<DomainInfo>> {
+  if (!noiommu) return yield* call(IOMMU, iommuApi.domainAlloc, { bdf, flags, data });
+  return flags || data ? fail('EOPNOTSUPP') : yield* call(IOMMU, iommuApi.softwareAlloc, undefined);
 }
 
 function* fillNew(ioas: Ioas, hwpt: PagingHwpt, first?: FirstAttach): Op<Result<unknown>> {
@@ -101,7 +109,7 @@ function* addDomain(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
 
 function* addDomainLocked(ioas: Ioas, hwpt: PagingHwpt): Op<Result<void>> {
   const alignment = ioas.wantedAlignment(hwpt);
-  if (alignment > 4096n) return fail('EINVAL');
+  if (alignment > ioas.page) return fail('EINVAL');
   const conforms = ioas.checkAlignment(alignment);
   if (!conforms.ok) return conforms;
   const fits = reserveAperture(ioas, hwpt);

@@ -3,7 +3,7 @@ import { newArea } from './map.js';
 import { U64_MAX } from './spans.js';
 
 const put = (ioas: Ioas, start: bigint, length: bigint, startByte = 0n): Area => {
-  const area = newArea(start, length, startByte, 3);
+  const area = newArea(start, length, startByte, startByte, 3);
   const placed = ioas.insert(area);
   if (!placed.ok) throw new Error(placed.errno);
   return area;

@@ -16,8 +16,8 @@ import type { Dmabuf } from './selftest/dmabuf.js';
 import { holes, type IovaSpan, overlaps, SpanSet, U64_MAX } from './spans.js';
 
 const PAGE = BigInt(PAGE_SIZE);
-/** x86 transparent huge page: automatic placement keeps a source's alignment up to here. */
-const HUGE_PAGE = 2n * 1024n * 1024n;
+/** Transparent huge pages by the kernel's page: automatic placement keeps a source's alignment up to here. */
+const hugePageOf = (page: bigint): bigint => (page === PAGE ? 2n * 1024n * 1024n : 512n * 1024n * 1024n);
 
 /** What one MAP put into the pages service, or took of a dma-buf; shared by COPY. */
 export interface Store {
@@ -41,6 +41,8 @@ export type AreaState = 'building' | 'live' | 'unmapping';
 export interface Area extends IovaSpan {
   /** Set when the area is live; an area that is being built has none yet. */
   store: Store | undefined;
+  /** Address of its first byte where the memory comes from: user memory, or a file. */
+  readonly source: bigint;
   /** Offset of the first byte in the store. */
   readonly startByte: bigint;
   readonly prot: number;
@@ -61,6 +63,8 @@ export interface Reserved extends IovaSpan {
 }
 
 export const areaLength = (a: IovaSpan): bigint => a.last - a.start + 1n;
+/** Where byte `startByte` of a store comes from. */
+export const sourceOf = ({ va }: Store, startByte: bigint): bigint => va - (va % PAGE) + startByte;
 export const pageOffset = (a: Area): bigint => a.startByte % PAGE;
 
 export class Ioas implements IommufdObject {
@@ -80,6 +84,9 @@ export class Ioas implements IommufdObject {
   alignment = 1n;
   hugePages = true;
 
+  /** `page`: the kernel's, in bytes. */
+  constructor(readonly page = PAGE) {}
+
   /** Checks a fixed place. EINVAL, EOVERFLOW, EEXIST in the kernel's order. */
   private checkIova(start: bigint, length: bigint): Errno | undefined {
     if (start & (this.alignment - 1n)) return 'EINVAL';
@@ -95,12 +102,12 @@ export class Ioas implements IommufdObject {
     if (length === 0n || length >= U64_MAX / 2n) return fail('EOVERFLOW');
     let alignment = roundUpPow2(length);
     if (source !== 0n) alignment = min(alignment, source & -source);
-    alignment = min(alignment, HUGE_PAGE);
+    alignment = min(alignment, hugePageOf(this.page));
     if (alignment < this.alignment) return fail('EINVAL');
-    const allowed = this.allowed.length > 0 ? this.allowed : [{ start: PAGE, last: U64_MAX - PAGE }];
+    const allowed = this.allowed.length > 0 ? this.allowed : [{ start: this.page, last: U64_MAX - this.page }];
     for (const window of [...allowed].sort(byStart)) {
-      const within = { start: max(window.start, PAGE), last: min(window.last, U64_MAX - PAGE) };
-      const start = this.firstFit(within, length, alignment, source % PAGE);
+      const within = { start: max(window.start, this.page), last: min(window.last, U64_MAX - this.page) };
+      const start = this.firstFit(within, length, alignment, source % this.page);
       if (start !== undefined) return ok(start);
     }
     return fail('ENOSPC');
@@ -129,7 +136,7 @@ export class Ioas implements IommufdObject {
 
   /** Puts an area in, not yet visible to unmap. EINVAL: its offset in the page does not fit the alignment. */
   insert(area: Area): Result<Area> {
-    if (pageOffset(area) & (this.alignment - 1n)) return fail('EINVAL');
+    if (area.source & (this.alignment - 1n)) return fail('EINVAL');
     this.areas.insert(area);
     return ok(area);
   }
@@ -160,18 +167,21 @@ export class Ioas implements IommufdObject {
   /** Alignment as the domains, accesses and options want it now. */
   wantedAlignment(extra?: PagingHwpt): bigint {
     const hwpts = extra ? [...this.hwpts, extra] : this.hwpts;
-    const byDomains = hwpts.reduce((a, h) => max(a, 1n << BigInt(h.domain.granule)), this.hugePages ? 1n : PAGE);
-    return this.accesses.reduce((a, access) => max(a, access.alignment), byDomains);
+    const byDomains = hwpts.reduce((a, h) => max(a, smallestPage(h)), this.hugePages ? 1n : this.page);
+    return this.accesses.some(({ alignment }) => alignment > 1n) ? max(byDomains, this.page) : byDomains;
   }
 
   /** EADDRINUSE when an area is not a multiple of the new, larger alignment. */
   checkAlignment(alignment: bigint): Result<void> {
     if (alignment <= this.alignment) return ok(undefined);
     const mask = alignment - 1n;
-    for (const a of this.areas) if ((a.start | areaLength(a) | pageOffset(a)) & mask) return fail('EADDRINUSE');
+    for (const a of this.areas) if ((a.start | areaLength(a) | a.source) & mask) return fail('EADDRINUSE');
     return ok(undefined);
   }
 }
+
+/** What a domain's kernel asks of IOVAs. */
+export const smallestPage = ({ domain: { pageSizes } }: PagingHwpt): bigint => pageSizes & -pageSizes;
 
 export const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 export const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);

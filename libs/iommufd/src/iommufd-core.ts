@@ -81,6 +81,8 @@ export class IommufdCore implements Core {
   private readonly dmabufs = new Dmabufs();
   private readonly peers = new PeerStores();
   private nextContext = 1;
+  /** The kernel's page in bytes. */
+  private page = 4096n;
   private flags: ProfileFlags;
   private surroundings!: Surroundings;
 
@@ -103,7 +105,7 @@ export class IommufdCore implements Core {
         poll: (req, { token }) => onQueue(this.files.get(token, req.from), (queue) => ok(queue.poll())),
       }),
       implement(iommufdApi, {
-        setup: (_req, { profile: name }) => this.setup(name),
+        setup: (_req, { profile: name, pageShift }) => this.setup(name, pageShift ?? 12),
         bind: (_req, args) => this.bind(args),
         unbind: (_req, args) => this.unbind(args),
         attach: (_req, args) => this.attach(args, args.pt, args.replace),
@@ -129,16 +131,17 @@ export class IommufdCore implements Core {
     this.surroundings = surroundings;
   }
 
-  private setup(profile: string): Result<void> {
+  private setup(profile: string, pageShift: number): Result<void> {
     if (!isKernelProfile(profile)) return fail('EINVAL');
     this.flags = flagsOf(profile);
+    this.page = 1n << BigInt(pageShift);
     return ok(undefined);
   }
 
   private open(req: Request, path: string): Result<NewFile> {
     const rlimitMode = RLIMIT_MODES.get(path);
     if (rlimitMode === undefined) return fail('ENXIO');
-    const context = new Context(this.nextContext);
+    const context = new Context(this.nextContext, this.page);
     context.rlimitMode = rlimitMode;
     const opened = this.files.open(req, { kind: 'iommufd', context });
     if (opened.ok) this.contexts.set(this.nextContext++, context);
@@ -336,6 +339,7 @@ export class IommufdCore implements Core {
     w.list(contexts, (c) => encodeContext(w, c, view));
     if (view === 'meaning') return;
     w.str(this.flags.profile);
+    w.u64(this.page);
     w.num(this.nextContext);
     this.files.encode(w);
   }
@@ -346,6 +350,7 @@ export class IommufdCore implements Core {
     const stores = new KnownStores(this.dmabufs, this.peers);
     for (const c of r.list(() => decodeContext(r, stores))) this.contexts.set(c.id, c);
     this.flags = flagsOf(r.str() as KernelProfile);
+    this.page = r.u64();
     this.nextContext = r.num();
     this.files.decode(r, this.contexts, this.dmabufs);
   }

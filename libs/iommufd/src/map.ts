@@ -6,7 +6,7 @@
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { call, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { clear, fillArea, unpinArea } from './fill.js';
-import type { Area, Ioas, Store } from './ioas.js';
+import { type Area, type Ioas, sourceOf, type Store } from './ioas.js';
 import type { ProfileFlags } from './profile-flags.js';
 import { U64_MAX } from './spans.js';
 import { pagesStore, release } from './stores.js';
@@ -46,7 +46,7 @@ export function* mapUser(ioas: Ioas, range: UserRange, fixed: bigint | undefined
 function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined): Op<Result<bigint>> {
   const start = ioas.place(range.length, fixed, range.va);
   if (!start.ok) return start;
-  const area = newArea(start.value, range.length, range.va % 4096n, range.prot);
+  const area = newArea(start.value, range.length, range.va, range.va % 4096n, range.prot);
   const placed = ioas.insert(area);
   if (!placed.ok) return placed;
   const { client, va, length, writable, rlimitMode } = range;
@@ -70,10 +70,11 @@ function* mapUserLocked(ioas: Ioas, range: UserRange, fixed: bigint | undefined)
   return start;
 }
 
-export const newArea = (start: bigint, length: bigint, startByte: bigint, prot: number): Area => ({
+export const newArea = (start: bigint, length: bigint, source: bigint, startByte: bigint, prot: number): Area => ({
   start,
   last: start + length - 1n,
   store: undefined,
+  source,
   startByte,
   prot,
   state: 'building',
@@ -123,7 +124,7 @@ function* mapSlicesLocked(
 ): Op<Result<bigint>> {
   const length = slices.reduce((sum, s) => sum + s.length, 0n);
   const first = slices[0]!;
-  const start = ioas.place(length, fixed, first.store.va - (first.store.va % 4096n) + first.startByte);
+  const start = ioas.place(length, fixed, sourceOf(first.store, first.startByte));
   if (!start.ok) return start;
   const areas: Area[] = [];
   const inserted = insertSlices(ioas, slices, prot, writable, start.value, areas);
@@ -144,7 +145,7 @@ function insertSlices(
 ): Result<void> {
   let iova = start;
   for (const s of slices) {
-    const area = newArea(iova, s.length, s.startByte, prot);
+    const area = newArea(iova, s.length, sourceOf(s.store, s.startByte), s.startByte, prot);
     const placed = writable && !s.store.writable ? fail('EPERM') : ioas.insert(area);
     if (!placed.ok) {
       for (const a of areas) ioas.areas.delete(a);

@@ -24,7 +24,7 @@ import {
 import { FaultQueue } from './fault-queue.js';
 import { decodeFaults, encodeFaults } from './fault-state.js';
 import { PagingHwpt } from './hwpt.js';
-import { type Area, Ioas } from './ioas.js';
+import { type Area, Ioas, sourceOf } from './ioas.js';
 import { type Hwpt, NestedHwpt } from './nested-hwpt.js';
 import type { IommufdObject, ObjectType } from './objects.js';
 import { MockObject } from './selftest/mock-object.js';
@@ -61,6 +61,7 @@ const inTypeOrder = (objects: Objects): IommufdObject[] =>
 
 export function encodeContext(w: ByteWriter, c: Context, view: View): void {
   if (view === 'snapshot') w.num(c.id);
+  w.u64(c.page);
   w.u8(c.rlimitMode);
   w.bool(c.fileOpen);
   w.u32(c.groups);
@@ -112,10 +113,11 @@ function decodeAttached(r: ByteReader, c: Context): BoundDevice {
   return device;
 }
 
-function encodeDevice(w: ByteWriter, { bdf, igroup, mock }: BoundDevice): void {
+function encodeDevice(w: ByteWriter, { bdf, igroup, mock, noiommu }: BoundDevice): void {
   w.str(bdf);
   w.u32(igroup.id);
   w.bool(mock);
+  w.bool(noiommu);
 }
 
 function encodeIoas(w: ByteWriter, ioas: Ioas, view: View): void {
@@ -143,12 +145,13 @@ function encodeArea(w: ByteWriter, a: Area, view: View): void {
   if (view === 'snapshot') w.u32(a.covers);
 }
 
-function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock }: PagingHwpt, view: View): void {
+function encodeHwpt(w: ByteWriter, { ioas, auto, domain, flags, fault, mock, noiommu }: PagingHwpt, view: View): void {
   w.u32(ioas.id);
   w.bool(auto);
   w.u32(flags);
   w.u32(fault?.id ?? 0);
   w.bool(mock);
+  w.bool(noiommu);
   w.u8(domain.granule);
   w.u64(domain.first);
   w.u64(domain.last);
@@ -169,7 +172,7 @@ function encodeNested(w: ByteWriter, hwpt: NestedHwpt, view: View): void {
 }
 
 export function decodeContext(r: ByteReader, stores: KnownStores): Context {
-  const c = new Context(r.num());
+  const c = new Context(r.num(), r.u64());
   c.rlimitMode = r.u8();
   c.fileOpen = r.bool();
   c.groups = r.u32();
@@ -205,7 +208,7 @@ function decodeObject(r: ByteReader, c: Context, stores: KnownStores): IommufdOb
   const type = r.str();
   const id = r.u32();
   const users = r.u32();
-  const o = type === 'ioas' ? decodeIoas(r, stores) : decoders[type as Exclude<ObjectType, 'ioas'>](r, c);
+  const o = type === 'ioas' ? decodeIoas(r, c, stores) : decoders[type as Exclude<ObjectType, 'ioas'>](r, c);
   o.id = id;
   o.users = users;
   return o;
@@ -224,8 +227,8 @@ const decoders: Record<Exclude<ObjectType, 'ioas'>, (r: ByteReader, c: Context) 
   selftest: (r, c) => Object.assign(new MockObject(), { device: c.objects.get(r.u32()) as BoundDevice }),
 };
 
-function decodeIoas(r: ByteReader, stores: KnownStores): Ioas {
-  const ioas = new Ioas();
+function decodeIoas(r: ByteReader, { page }: Context, stores: KnownStores): Ioas {
+  const ioas = new Ioas(page);
   ioas.alignment = r.u64();
   ioas.hugePages = r.bool();
   r.list(() => ioas.areas.insert(decodeArea(r, stores)));
@@ -238,16 +241,26 @@ function decodeArea(r: ByteReader, stores: KnownStores): Area {
   const [start, last, startByte, prot, closedToAccesses] = [r.u64(), r.u64(), r.u64(), r.u8(), r.bool()];
   const store = stores.decode(r);
   const counts = { covers: r.u32(), accesses: 0, locks: 0 };
-  return { start, last, startByte, prot, store, state: 'live', ...counts, closedToAccesses };
+  return {
+    start,
+    last,
+    source: sourceOf(store, startByte),
+    startByte,
+    prot,
+    store,
+    state: 'live',
+    ...counts,
+    closedToAccesses,
+  };
 }
 
 function decodeHwpt(r: ByteReader, c: Context): PagingHwpt {
   const ioas = c.objects.get(r.u32()) as Ioas;
-  const [auto, flags, fault, mock] = [r.bool(), r.u32(), r.u32(), r.bool()];
+  const [auto, flags, fault, mock, noiommu] = [r.bool(), r.u32(), r.u32(), r.bool(), r.bool()];
   const [granule, first, last, pageSizes, coherent] = [r.u8(), r.u64(), r.u64(), r.u64(), r.bool()];
   const unit = r.u32();
   const info: DomainInfo = { domain: r.u32(), granule, first, last, pageSizes, coherent, unit };
-  const hwpt = new PagingHwpt(ioas, info, flags, mock);
+  const hwpt = new PagingHwpt(ioas, info, flags, mock, noiommu);
   hwpt.auto = auto;
   hwpt.fault = c.objects.get(fault) as FaultQueue | undefined;
   return hwpt;
@@ -266,5 +279,5 @@ function decodeDevice(r: ByteReader, c: Context): BoundDevice {
   const bdf = r.str();
   const igroup = c.igroups.get(r.u32())!;
   igroup.bound++;
-  return new BoundDevice(bdf, igroup, r.bool());
+  return new BoundDevice(bdf, igroup, r.bool(), r.bool());
 }

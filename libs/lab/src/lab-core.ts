@@ -101,12 +101,9 @@ export class LabCore implements Core {
       pageShift: plan.pageShift,
     });
     if (sealed.error === '') {
-      yield* call(PAGES, pagesApi.setup, {
-        frames: plan.frames,
-        pageShift: plan.pageShift,
-        hugetlb: plan.hugetlb,
-      });
-      yield* call(IOMMUFD, iommufdApi.setup, { profile });
+      const { frames, pageShift, hugetlb } = plan;
+      yield* call(PAGES, pagesApi.setup, { frames, pageShift, hugetlb, powerpc: sealed.powerpc });
+      yield* call(IOMMUFD, iommufdApi.setup, { profile, pageShift });
       const unsafe = allowUnsafeInterrupts !== 0;
       yield* call(CONTAINER, containerApi.setup, {
         profile,

@@ -81,6 +81,11 @@ export class Frames {
       }
   }
 
+  /** Does anybody map or pin the frame? */
+  hasOwner(frame: number): boolean {
+    return [this.mapped, this.pins].some((users) => users.zeros(frame, frame + 1).length === 0);
+  }
+
   /** Is every frame of the physical range pinned? Only then may a device touch it (I02, I04). */
   pinned(address: number, length: number): boolean {
     const end = Math.ceil((address + length) / PAGE);

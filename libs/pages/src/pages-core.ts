@@ -44,6 +44,7 @@ import { eventfdReady, fileMethods, otherMethods } from './file-methods.js';
 import { Frames } from './frames.js';
 import { forkMemory, mapMemory, mapShared, mlock, munlock } from './memory-calls.js';
 import { MemoryFiles } from './memory-files.js';
+import { readPhysical, writePhysical } from './physical.js';
 import { type Process, Processes } from './processes.js';
 import { SpecialFiles } from './special-files.js';
 import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
@@ -65,11 +66,13 @@ export class PagesCore implements Core {
   readonly processes = new Processes(this.frames);
   readonly stores = new Stores(this.frames, this.processes, this.accounting);
   readonly eventfds = new Eventfds((client, token) => this.surroundings?.emit(client, eventfdReady, { token }));
+  /** Programs of this host send the ioctl numbers of powerpc. */
+  private powerpc = false;
   private surroundings: Surroundings | undefined;
 
   readonly methods = methodTable(
     implement(served, {
-      setup: (_req, { frames, pageShift, hugetlb }) => this.frames.setup(frames, 2 ** (pageShift - 12), hugetlb),
+      setup: (_req, args) => this.setup(args),
       procStart: (req, args) => this.procStart(req, args),
       mmap: this.asProcess((process, args) => process.space.mmap(args)),
       mmapShared: this.asProcess((process, args) => mapShared(process, this.files, args)),
@@ -107,6 +110,8 @@ export class PagesCore implements Core {
       pin: (_req, { store, first, count }) => this.stores.pin(store, first, count),
       unpin: (_req, { store, ranges, release }) => this.stores.unpin(store, ranges, release),
       unpinMany: (_req, { stores }) => stores.forEach((s) => this.stores.unpin(s.store, s.ranges, s.release)),
+      physicalRead: (_req, { address, length }) => readPhysical(this.frames, address, length),
+      physicalWrite: (_req, { address, data }) => writePhysical(this.frames, address, data),
       dmaRead: (_req, { pieces }) => this.dmaRead(pieces),
       dmaWrite: (_req, { pieces, data }) => this.dmaWrite(pieces, data),
       pageFrames: (_req, args) => this.touch(args).map(({ frame, count }) => ({ frame, count })),
@@ -135,13 +140,18 @@ export class PagesCore implements Core {
     };
   }
 
+  private setup({ frames, pageShift, hugetlb, powerpc }: ArgsOf<typeof served.setup>): void {
+    this.frames.setup(frames, 2 ** (pageShift - 12), hugetlb);
+    this.powerpc = powerpc ?? false;
+  }
+
   private procStart(
     { from }: Request,
     { uid, caps, memlock }: ArgsOf<typeof served.procStart>,
-  ): Result<{ pid: number }> {
+  ): Result<{ pid: number; powerpc: boolean | undefined }> {
     if (!isClient(from)) return fail('EPERM');
     const started = this.processes.start(from, uid, caps, memlock);
-    return started.ok ? ok({ pid: started.value.pid }) : started;
+    return started.ok ? ok({ pid: started.value.pid, powerpc: this.powerpc || undefined }) : started;
   }
 
   /** Lines of /proc/PID/status, and the user's counter that only the kernel sees. */
@@ -304,6 +314,7 @@ export class PagesCore implements Core {
     w.num(this.frames.total);
     w.u32(this.frames.block);
     optionalHugetlb.write(w, this.frames.hugetlb);
+    w.bool(this.powerpc);
     if (view === 'snapshot') this.frames.windows.encode(w);
     this.files.encode(w, view);
     this.special.encode(w, view);
@@ -322,6 +333,7 @@ export class PagesCore implements Core {
     const total = r.num();
     this.frames.block = r.u32();
     this.frames.hugetlb = optionalHugetlb.read(r);
+    this.powerpc = r.bool();
     const fileOf = (id: number) => this.files.byId(id)!;
     this.frames.windows.decode(r);
     this.files.decode(r);

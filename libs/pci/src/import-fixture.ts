@@ -19,20 +19,9 @@ import type {
   VfTemplate,
 } from './pci-function.js';
 import { TopologyError } from './topology-error.js';
-import { Topology, type BridgeWindow, type IommuKind, type IommuUnitFacts } from './topology.js';
+import { MACHINE_IOMMUS, Topology, type BridgeWindow, type IommuUnitFacts } from './topology.js';
 
 const FORMAT = 'pci-topology-fixture/1';
-
-const IOMMU_KINDS: readonly IommuKind[] = [
-  'intel-vtd',
-  'amd-vi',
-  'arm-smmu-v3',
-  'ppc64-pnv',
-  'ppc64-pseries',
-  'none',
-  'off',
-  'unknown',
-];
 
 const PCIE_TYPES: readonly (PcieType | 'conventional')[] = [
   'endpoint',
@@ -58,7 +47,7 @@ export function importFixture(text: string): Topology {
   if (functions.absent) throw functions.wrong('the PCI functions of the machine');
   return new Topology({
     functions: functions.list(LIMITS.functions).map(readFunction),
-    iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(IOMMU_KINDS) ?? 'unknown'),
+    iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(MACHINE_IOMMUS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
     unitOrder: readUnitOrder(file.at('expect')),
     probeOrder: file
@@ -69,6 +58,7 @@ export function importFixture(text: string): Topology {
     bridgeWindows: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readBridgeWindow)),
     endpointCounts: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readEndpointCount)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
+    vdpaDevices: readVdpas(file.at('vdpa_devices')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
 }
@@ -96,6 +86,17 @@ const readUnit = (unit: JsonReader): IommuUnitFacts => ({
   domainIds: unit.at('domain_ids').numberOrNull(1, 65536) ?? 0,
   snoopControl: unit.at('snoop_control').flagOr(true),
 });
+const VDPA_NAME = /^vdpa(0|[1-9][0-9]{0,3})$/;
+
+function readVdpas(names: JsonReader): string[] {
+  const given = names.list(LIMITS.vdpaDevices).map((name) => {
+    if (!VDPA_NAME.test(name.text())) throw name.wrong('vdpa and a number');
+    return name.text();
+  });
+  if (new Set(given).size !== given.length) throw names.wrong('names that differ');
+  return given;
+}
+
 const SYSFS_PATH = /^[\w.:@-]+(\/[\w.:@-]+)*$/;
 
 const domainOf = (bridge: JsonReader): number => bridge.at('domain').number(0, 0xffff);

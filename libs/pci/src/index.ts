@@ -14,7 +14,14 @@ export {
   type VfTemplate,
   classOf,
 } from './pci-function.js';
-export { type BridgeWindow, type IommuKind, type IommuUnitFacts, type TopologyInit, Topology } from './topology.js';
+export {
+  type BridgeWindow,
+  type IommuKind,
+  type IommuUnitFacts,
+  MACHINE_IOMMUS,
+  type TopologyInit,
+  Topology,
+} from './topology.js';
 export { type TranslationCaps, translationCaps } from './translation-caps.js';
 export { type ConfigFacts, decodeConfig } from './config-space.js';
 export { configImage } from './config-image.js';

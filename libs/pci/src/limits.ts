@@ -16,6 +16,8 @@ export const LIMITS = {
   memoryMap: 4_096,
   /** IOMMUs of one machine. */
   iommuUnits: 64,
+  /** Devices of one machine on the vDPA bus. */
+  vdpaDevices: 64,
   /** Bytes of configuration space. */
   configBytes: 4_096,
 } as const;

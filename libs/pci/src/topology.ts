@@ -12,8 +12,30 @@ import { pciFunction, type PciFunction, type PciFunctionInit, type PcieType } fr
 import { TopologyError, type Origin } from './topology-error.js';
 
 /** The IOMMU of the machine, when the source names it. */
-export type IommuKind =
-  'intel-vtd' | 'amd-vi' | 'arm-smmu-v3' | 'ppc64-pnv' | 'ppc64-pseries' | 'none' | 'off' | 'unknown';
+export const MACHINE_IOMMUS = [
+  'intel-vtd',
+  'intel-vtd-39',
+  'intel-vtd-sm',
+  'intel-vtd-fs',
+  'intel-vtd-scalable',
+  'amd-vi',
+  'amd-vi-hd',
+  'arm-smmu-v3',
+  'arm-smmu-v3-s2',
+  'arm-smmu-v3-nested',
+  'arm-smmu-v3-canwbs',
+  'arm-smmu-v3-cmdqv',
+  'arm-smmu-v3-full',
+  'virtio-iommu',
+  's390',
+  'ppc64-pnv',
+  'ppc64-pnv-full',
+  'ppc64-pseries',
+  'none',
+  'off',
+  'unknown',
+] as const;
+export type IommuKind = (typeof MACHINE_IOMMUS)[number];
 
 /** One IOMMU of a machine that has several. */
 export interface IommuUnitFacts {
@@ -50,6 +72,8 @@ export interface TopologyInit {
   readonly memoryMaps?: ReadonlyMap<string, readonly string[]>;
   /** The first is that of all functions which no other names. */
   readonly iommuUnits?: readonly IommuUnitFacts[];
+  /** Names of devices on the vDPA bus. */
+  readonly vdpaDevices?: readonly string[];
   /** What the source did not show and what was assumed instead, for people. */
   readonly warnings?: readonly string[];
 }
@@ -69,6 +93,7 @@ export class Topology {
   readonly probeOrder: readonly string[];
   readonly memoryMaps: ReadonlyMap<string, readonly string[]>;
   readonly iommuUnits: readonly IommuUnitFacts[];
+  readonly vdpaDevices: readonly string[];
   readonly warnings: readonly string[];
   readonly hostBridges: ReadonlyMap<number, string>;
   readonly bridgeWindows: ReadonlyMap<number, BridgeWindow>;
@@ -100,6 +125,7 @@ export class Topology {
     this.probeOrder = init.probeOrder ?? [];
     this.memoryMaps = init.memoryMaps ?? new Map();
     this.iommuUnits = init.iommuUnits ?? [];
+    this.vdpaDevices = init.vdpaDevices ?? [];
     this.warnings = init.warnings ?? [];
     this.hostBridges = init.hostBridges ?? new Map();
     this.bridgeWindows = init.bridgeWindows ?? new Map();

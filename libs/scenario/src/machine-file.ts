@@ -9,14 +9,6 @@ import { fileURLToPath } from 'node:url';
 import { importTopology, TopologyError } from '@vfiolab/pci';
 
 const CATALOGUE = fileURLToPath(new URL('../../../test/machines/', import.meta.url));
-/** Kinds that a host can be made with, by what a description calls them. */
-const HOST_KINDS: Readonly<Record<string, string>> = {
-  'intel-vtd': 'intel-vtd',
-  'amd-vi': 'amd-vi',
-  'arm-smmu-v3': 'arm-smmu-v3',
-  none: 'none',
-  off: 'none',
-};
 
 export const machineNames = (): string[] =>
   existsSync(CATALOGUE)
@@ -45,7 +37,8 @@ export const readMachine = (file: string): string => readFileSync(file, 'utf8');
 /** The kind that the description names; undefined when it names none that a host can have. */
 export function iommuOf(text: string): string | undefined {
   try {
-    return HOST_KINDS[importTopology(text).iommu];
+    const { iommu } = importTopology(text);
+    return iommu === 'unknown' ? undefined : iommu === 'off' ? 'none' : iommu;
   } catch (error) {
     // What is wrong with the description is for the groups service to say, when the host is made.
     if (error instanceof TopologyError) return 'none';

@@ -48,7 +48,8 @@ export type {
   PlainIoctlDef,
   UserRange,
 } from './ioctl.js';
-export { findRow, indexTable, ioctl, plainIoctl, POWERPC_IOC_NONE } from './ioctl.js';
+export { findRow, indexTable, ioctl, plainIoctl } from './ioctl.js';
+export { fromPowerpc, toPowerpc } from './powerpc.js';
 export { bitmapBytes } from './metadata.js';
 export { shapeReader, shapeWriter } from './shape.js';
 export type { UserMemory } from './user-memory.js';

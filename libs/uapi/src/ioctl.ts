@@ -17,9 +17,6 @@ import { kernelProfiles } from './profile.js';
 export type FdKind =
   'iommufd' | 'container' | 'spapr' | 'group' | 'device' | 'migration' | 'udmabuf' | 'kvm' | 'kvm-vm' | 'kvm-device';
 
-/** powerpc gives "no data" ioctls a direction bit: there every number below is OR-ed with this. */
-export const POWERPC_IOC_NONE = 0x2000_0000;
-
 /**
  * Bytes the caller's struct leads to. `pin`: pages are referenced, not copied, so there is nothing to fetch.
  * `length` is what the struct claims, up to 2^64: whoever fetches must bound it.

@@ -90,6 +90,9 @@ export const vfio_device_feature_dma_buf = struct(
   flexible('dma_ranges', 16, vfio_region_dma_range),
 );
 
+/** Bytes of a record that `data` has room for: `ccdf_err_length` of the function's capability. */
+export const ZPCI_ERROR_BYTES = 32;
+
 export const vfio_device_feature_zpci_err = struct('vfio_device_feature_zpci_err', 8, {
   data: u64(0),
 });
@@ -119,6 +122,10 @@ function featureMemory(cmd: { argsz: number; flags: number }, { arg, tail }: Arg
     case VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT: {
       const { bitmap, length, page_size } = decode(vfio_device_feature_dma_logging_report, tail);
       return [payload, range('bitmap', bitmap, bitmapBytes(length, page_size), 'inout')];
+    }
+    case VFIO_DEVICE_FEATURE_ZPCI_ERROR: {
+      const { data } = decode(vfio_device_feature_zpci_err, tail);
+      return [payload, range('data', data, ZPCI_ERROR_BYTES, 'out')];
     }
     default:
       return [payload];

@@ -39,8 +39,11 @@ export interface DmaLogging {
 export interface CommonDevice {
   /** As `groups` names it: a BDF, or a UUID. */
   readonly name: string;
-  readonly minor: number;
+  /** Path of the node that it is opened by; undefined: there is none. */
+  readonly node: string | undefined;
   readonly emulated: boolean;
+  /** There is no IOMMU between the device and memory. */
+  readonly noiommu: boolean;
   readonly flags: ProfileFlags;
   /** Held by bind, attach, detach and the release of a bound file (the kernel's device set lock). */
   readonly set: Lock;

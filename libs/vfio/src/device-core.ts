@@ -13,6 +13,7 @@ import {
   type ByteReader,
   type ByteWriter,
   call,
+  CAP_SYS_RAWIO,
   type Core,
   deviceApi,
   deviceOf,
@@ -35,6 +36,8 @@ import {
   methodTable,
   type NewFile,
   type Op,
+  PAGES,
+  pagesApi,
   type Request,
   Signal,
   streamApi,
@@ -42,10 +45,12 @@ import {
   sysApi,
   time,
   unlock,
+  type VdpaFacts,
+  vdpaFacts,
   type View,
   waitUntil,
 } from '@vfiolab/core';
-import { fail, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
+import { fail, isKernelProfile, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
 import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { joinHotReset } from './hot-reset.js';
@@ -65,6 +70,7 @@ import { MemoryDriver } from './mdma/memory-driver.js';
 import { SerialCard } from './mtty/serial-card.js';
 import { SerialDriver } from './mtty/serial-driver.js';
 import { PciDriver } from './pci-driver.js';
+import { VdpaDevice, VdpaDriver } from './vdpa-device.js';
 import { type EndpointPhase, VfioDevice } from './vfio-device.js';
 
 type IoctlReply = ReturnType<typeof failed>;
@@ -73,9 +79,8 @@ const FILE_KIND = 'device';
 const NOTHING = new Uint8Array(0);
 /** A user who does not let go is asked again after so long. */
 const REQUEST_EVERY_MS = 10_000;
-const NODE = '/dev/vfio/devices/vfio';
 /** Kinds of drivers in a snapshot. */
-const [NO_DRIVER, VFIO_PCI, MDEV] = [0, 1, 2] as const;
+const [NO_DRIVER, VFIO_PCI, MDEV, VDPA] = [0, 1, 2, 3] as const;
 
 /** The driver of a mediated device: one without ports is a memory card. */
 const mdevDriver = (facts: MdevFacts): SerialDriver | MemoryDriver =>
@@ -103,12 +108,15 @@ export class DeviceCore implements Core {
       probe: (_req, facts) => this.probe(facts),
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
       probeMdev: (_req, facts) => this.probeMdev(facts),
+      probeVdpa: (_req, facts) => this.probeVdpa(facts),
       mapRegion: (req, args) => this.mapRegion(req, args),
       configSpace: () => this.pci?.config.registers ?? NOTHING,
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
       peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
       remove: () => this.remove(),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
+      resetMethods: (_req, { methods }) => this.resetMethods(methods),
+      functionReset: () => this.functionReset(),
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
@@ -160,6 +168,14 @@ export class DeviceCore implements Core {
     return ok(undefined);
   }
 
+  /** EBUSY: there is one already. EINVAL: no such kernel. */
+  private probeVdpa(facts: VdpaFacts): Result<void> {
+    if (this.driver) return fail('EBUSY');
+    if (!isKernelProfile(facts.profile)) return fail('EINVAL');
+    this.driver = new VdpaDriver(new VdpaDevice(facts));
+    return ok(undefined);
+  }
+
   private get device(): CommonDevice | undefined {
     return this.driver?.device;
   }
@@ -203,6 +219,17 @@ export class DeviceCore implements Core {
     return this.pci ? yield* joinHotReset(this.pci, rest) : fail('ENODEV');
   }
 
+  private resetMethods(methods: readonly string[]): void {
+    if (this.pci) this.pci.resets = [...methods];
+  }
+
+  private *functionReset(): Op<void> {
+    const device = this.pci;
+    if (!device) return;
+    yield* lockWrite(device.memory);
+    yield* device.resetFunction();
+  }
+
   private *endpointReset(phase: EndpointPhase | 'over'): Op<void> {
     const device = this.pci;
     if (!device) return;
@@ -241,15 +268,27 @@ export class DeviceCore implements Core {
     return file.open(start, length, this.pci?.lends ?? false);
   }
 
-  /** Any number of opens; exclusive is only the bind (semantics A3.2). */
-  private open(req: Request, path: string, flags: number): Result<NewFile> {
-    if (!this.device || this.removing || path !== `${NODE}${this.device.minor}`) return fail('ENODEV');
+  /**
+   * Any number of opens; exclusive is only the bind (semantics A3.2). EPERM: the device has no IOMMU, and the client not the
+   * right to go without (A4.1).
+   */
+  private *open(req: Request, path: string, flags: number): Op<Result<NewFile>> {
+    if (!this.hasNode(path)) return fail('ENODEV');
+    if (this.device!.noiommu) {
+      const caps = yield* call(PAGES, pagesApi.capabilities, { client: req.from });
+      if (!(caps & CAP_SYS_RAWIO)) return fail('EPERM');
+      if (!this.hasNode(path)) return fail('ENODEV');
+    }
     const file = new CdevFile(this.nextFile, flags & O_ACCMODE);
     const token = this.tokens.open(req.from, file, req.entropy);
     if (token === undefined) return fail('EMFILE');
     this.nextFile++;
     this.files.set(file.id, file);
     return ok({ token, kind: FILE_KIND });
+  }
+
+  private hasNode(path: string): boolean {
+    return !this.removing && this.device?.node === path;
   }
 
   /** Only groups may ask. The file is there before anything waits: from then on the function cannot be unbound. */
@@ -410,10 +449,11 @@ export class DeviceCore implements Core {
 
   encode(w: ByteWriter, view: View): void {
     const { driver } = this;
-    w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : MDEV);
+    w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : driver instanceof VdpaDriver ? VDPA : MDEV);
     if (!driver) return this.encodeCounters(w, view);
     if (driver instanceof PciDriver) functionFacts.write(w, driver.device.facts);
     else if (driver instanceof SerialDriver || driver instanceof MemoryDriver) mdevFacts.write(w, driver.device.facts);
+    else if (driver instanceof VdpaDriver) vdpaFacts.write(w, driver.device.facts);
     encodeShared(w, driver.device, view);
     w.list(this.filesFor(view), (file) => encodeFile(w, file, view));
     driver.encode(w, view);
@@ -440,6 +480,7 @@ export class DeviceCore implements Core {
     const kind = r.u8();
     if (kind === VFIO_PCI) this.driver = new PciDriver(new VfioDevice(functionFacts.read(r), this.made));
     else if (kind === MDEV) this.driver = mdevDriver(mdevFacts.read(r));
+    else if (kind === VDPA) this.driver = new VdpaDriver(new VdpaDevice(vdpaFacts.read(r)));
     if (this.driver) {
       const { device } = this.driver;
       decodeShared(r, device);

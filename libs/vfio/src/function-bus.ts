@@ -3,22 +3,12 @@
  *
  * Rule (I01): the only way from a model to memory is the call below; without bus master it is not even asked.
  */
-import {
-  call,
-  type FunctionFacts,
-  IOMMU,
-  iommuApi,
-  lockRead,
-  MAX_DMA,
-  type Lock,
-  type Op,
-  sleep,
-  spawn,
-} from '@vfiolab/core';
+import { call, type FunctionFacts, IOMMU, iommuApi, type Lock, MAX_DMA, type Op, PE_DMA } from '@vfiolab/core';
 import { type ModelBus, PENDING } from '@vfiolab/devices';
 import type { ConfigSpace } from './config-space.js';
 import type { DmaLog } from './dma-log.js';
 import type { Interrupts } from './interrupts.js';
+import { PlannedWork } from './planned-work.js';
 
 const NO_DATA = new Uint8Array(0);
 
@@ -30,21 +20,24 @@ export interface FunctionPart {
   readonly log: DmaLog;
   readonly initiates: boolean;
   readonly memory: Lock;
+  dmaRefused(address: bigint, write: boolean): Op<void>;
 }
 
 export class FunctionBus implements ModelBus {
   /** DMA requests dropped because bus master was off, or migration had stopped the function, since the function was opened. */
   refused = 0;
-  /** Grows when the model begins anew: what it had planned before is dropped. */
-  private life = 0;
+  private readonly planned: PlannedWork;
 
   constructor(
     private readonly bdf: string,
     private readonly owner: FunctionPart,
-  ) {}
+  ) {
+    this.planned = new PlannedWork(owner.memory);
+  }
 
   *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
     if (!this.mayStart(length)) return undefined;
+    if (this.owner.facts.noiommu) return yield* this.unprotected(iova, false, length, NO_DATA);
     const { data, fault, pending } = yield* call(IOMMU, iommuApi.dma, {
       bdf: this.bdf,
       iova,
@@ -54,6 +47,7 @@ export class FunctionBus implements ModelBus {
       pasid,
     });
     if (pending) return PENDING;
+    if (fault) yield* this.owner.dmaRefused(fault.iova, false);
     return fault ? undefined : data;
   }
 
@@ -61,26 +55,30 @@ export class FunctionBus implements ModelBus {
     if (!this.mayStart(data.length)) return false;
     const { bdf } = this;
     const { length } = data;
+    if (this.owner.facts.noiommu) {
+      yield* this.unprotected(iova, true, length, data);
+      this.owner.log.mark(iova, length);
+      return true;
+    }
     const reply = yield* call(IOMMU, iommuApi.dma, { bdf, iova, write: true, length, data, pasid });
     if (reply.pending) return PENDING;
-    if (!reply.fault) this.owner.log.mark(iova, length);
+    if (reply.fault) yield* this.owner.dmaRefused(reply.fault.iova, true);
+    else this.owner.log.mark(iova, length);
     return !reply.fault;
   }
 
   /** The function begins anew. */
   forget(): void {
-    this.life++;
+    this.planned.forget();
   }
 
-  /** Accesses go on meanwhile; a reset waits for the work once it has begun. */
-  *later(ms: number, work: () => Op<void>): Op<void> {
-    yield* spawn(this.after(ms, this.life, work));
+  later(ms: number, work: () => Op<void>): Op<void> {
+    return this.planned.later(ms, work);
   }
 
-  private *after(ms: number, life: number, work: () => Op<void>): Op<void> {
-    yield* sleep(ms);
-    yield* lockRead(this.owner.memory);
-    if (this.life === life) yield* work();
+  /** What the model takes for an IOVA is the address of memory itself. */
+  private unprotected(address: bigint, write: boolean, length: number, data: Uint8Array): Op<Uint8Array> {
+    return call(IOMMU, iommuApi.dmaUnprotected, { bdf: this.bdf, address, write, length, data });
   }
 
   private mayStart(length: number): boolean {
@@ -90,13 +88,18 @@ export class FunctionBus implements ModelBus {
     return false;
   }
 
-  /** A message that the IOMMU does not let through is lost. */
+  /** A message that the IOMMU does not let through is lost, and so is that of a frozen PE. */
   *raise(vector: number): Op<void> {
     const { config, facts, initiates, irqs } = this.owner;
     if (!initiates) return;
     const isMessage = (config.msiEnabled || config.msixEnabled) && config.busMaster;
     if (facts.msiTranslated && isMessage && !(yield* call(IOMMU, iommuApi.msi, { bdf: this.bdf }))) return;
+    if (facts.freezes && isMessage && (yield* this.frozen()) & PE_DMA) return;
     yield* irqs.raise(vector);
+  }
+
+  private frozen(): Op<number> {
+    return call(IOMMU, iommuApi.endpointOp, { bdf: this.bdf, op: 'state' });
   }
 
   lower(): void {

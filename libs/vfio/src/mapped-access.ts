@@ -7,6 +7,7 @@
 import { lockRead, MAX_DMA, type Op } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_PCI_BAR5_REGION_INDEX } from '@vfiolab/uapi';
 import { readBar, writeBar } from './bar-access.js';
+import { getsThrough, ones } from './endpoint.js';
 import type { Bar } from './function-image.js';
 import { readTable } from './msix-table.js';
 import { placeOf } from './regions.js';
@@ -19,6 +20,7 @@ export function* load(device: VfioDevice, fileOffset: number, length: number): O
   yield* lockRead(device.memory);
   if (bar && length <= MAX_DMA && device.inReset === 'hot') return ok(new Uint8Array(length));
   if (!bar || length > MAX_DMA || !answers(device, bar, offset, length)) return fail('EIO');
+  if (!(yield* getsThrough(device, { config: false, write: false }))) return ok(ones(length));
   const read = readBar(device, bar, offset, length);
   if (read.ok) readTable(device, bar.index, offset, read.value);
   return read;
@@ -31,6 +33,7 @@ export function* store(device: VfioDevice, fileOffset: number, data: Uint8Array)
   yield* lockRead(device.memory);
   if (bar && device.inReset === 'hot') return ok(data.length);
   if (!bar || data.length > MAX_DMA || !answers(device, bar, offset, data.length)) return fail('EIO');
+  if (!(yield* getsThrough(device, { config: false, write: true }))) return ok(data.length);
   return yield* writeBar(device, bar, offset, data);
 }
 

@@ -17,6 +17,10 @@ export interface ProfileFlags {
   readonly wideIoeventfds: boolean;
   /** Functions without PCI Express have the ERR index too. */
   readonly errForAll: boolean;
+  /** A device without an IOMMU has a cdev too (semantics A4.3). */
+  readonly noiommuCdevs: boolean;
+  /** Functions of s390 hand out the records of their errors (feature ZPCI_ERROR). */
+  readonly zpciErrors: boolean;
   /** ATTACH and DETACH know the PASID flag. */
   readonly knowsPasid: boolean;
 }
@@ -28,6 +32,8 @@ const V6_12: ProfileFlags = {
   hasPrecopyInfo2: false,
   wideIoeventfds: true,
   errForAll: false,
+  noiommuCdevs: false,
+  zpciErrors: false,
   knowsPasid: false,
 };
 const V7_2: ProfileFlags = {
@@ -37,9 +43,11 @@ const V7_2: ProfileFlags = {
   hasPrecopyInfo2: true,
   wideIoeventfds: false,
   errForAll: false,
+  noiommuCdevs: false,
+  zpciErrors: false,
   knowsPasid: true,
 };
-const V7_3: ProfileFlags = { ...V7_2, profile: '7.3', errForAll: true };
+const V7_3: ProfileFlags = { ...V7_2, profile: '7.3', errForAll: true, noiommuCdevs: true, zpciErrors: true };
 
 const all: Readonly<Record<KernelProfile, ProfileFlags>> = { '6.12': V6_12, '7.2': V7_2, '7.3': V7_3 };
 

@@ -14,6 +14,7 @@ import {
   VFIO_PCI_ROM_REGION_INDEX,
 } from '@vfiolab/uapi';
 import { insideBar, readBar, writeBar } from './bar-access.js';
+import { frozenBar, getsThrough, ones } from './endpoint.js';
 import { tellMemory } from './map-region.js';
 import { placeOf, type RegionPlace } from './regions.js';
 import { readRom } from './rom.js';
@@ -28,18 +29,25 @@ const isBar = ({ index }: RegionPlace): boolean => index <= VFIO_PCI_BAR5_REGION
 export function* readRegion(device: VfioDevice, fileOffset: number, length: number): Op<Result<Uint8Array>> {
   if (length === 0) return ok(new Uint8Array(0));
   const place = placeOf(fileOffset);
-  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) {
-    const read = device.config.read(place.offset, length);
-    // A function in reset does not answer; what is virtual does not ask it (traces p061 to p063).
-    return read.ok && device.inReset && !device.config.isVirtual(place.offset, length) ? fail('ENODEV') : read;
-  }
+  if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return yield* readConfig(device, place.offset, length);
   if (place.index === VFIO_PCI_ROM_REGION_INDEX) return yield* readRomRegion(device, place.offset, length);
   if (!isBar(place)) return fail('EINVAL');
   const bar = device.bar(place.index);
   const inside = insideBar(bar, place.offset, length);
   if (!inside.ok) return inside;
   yield* lockRead(device.memory);
-  return readBar(device, bar!, place.offset, Math.min(inside.value, MAX_ACCESS));
+  const wanted = Math.min(inside.value, MAX_ACCESS);
+  const through = yield* getsThrough(device, { config: false, write: false });
+  return through ? readBar(device, bar!, place.offset, wanted) : frozenBar(device, bar!, ones(wanted));
+}
+
+/** ENODEV: the PE is in a reset. */
+function* readConfig(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
+  const read = device.config.read(offset, length);
+  // A function in reset does not answer; what is virtual does not ask it (traces p061 to p063).
+  if (read.ok && device.inReset && !device.config.isVirtual(offset, length)) return fail('ENODEV');
+  if (!read.ok || (yield* getsThrough(device, { config: true, write: false }))) return read;
+  return ok(ones(read.value.length));
 }
 
 function* readRomRegion(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
@@ -59,7 +67,9 @@ export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8
   const inside = insideBar(bar, place.offset, data.length);
   if (!inside.ok) return inside;
   yield* lockRead(device.memory);
-  return yield* writeBar(device, bar!, place.offset, data.subarray(0, Math.min(inside.value, MAX_ACCESS)));
+  const wanted = data.subarray(0, Math.min(inside.value, MAX_ACCESS));
+  const through = yield* getsThrough(device, { config: false, write: true });
+  return through ? yield* writeBar(device, bar!, place.offset, wanted) : frozenBar(device, bar!, wanted.length);
 }
 
 /**
@@ -69,6 +79,7 @@ export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8
 function* writeConfig(device: VfioDevice, offset: number, data: Uint8Array): Op<Result<number>> {
   const { config } = device;
   if (!config.contains(offset, data.length)) return fail('EFAULT');
+  if (!(yield* getsThrough(device, { config: true, write: true }))) return ok(data.length);
   for (let done = 0; done < data.length;) {
     const at = offset + done;
     const length = config.chunkLength(at, data.length - done);

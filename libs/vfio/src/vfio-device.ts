@@ -11,6 +11,8 @@ import {
   type ByteWriter,
   call,
   type FunctionFacts,
+  IOMMU,
+  iommuApi,
   IOMMUFD,
   iommufdApi,
   Lock,
@@ -49,6 +51,7 @@ import { initiates, responds } from './migration/arcs.js';
 import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
+import { ZpciErrors } from './zpci.js';
 
 /** A reset of the function's PE that has begun and is not over. */
 export type EndpointPhase = 'hot' | 'fundamental';
@@ -62,11 +65,15 @@ export class VfioDevice implements CommonDevice {
   readonly memory = new Lock();
   readonly flags: ProfileFlags;
   readonly layout: ConfigLayout;
-  readonly resets: readonly string[];
+  /** Ways to reset it that are allowed now, and whether one worked when it was opened. */
+  resets: readonly string[];
+  resetWorks: boolean;
   readonly bus: FunctionBus;
   readonly model: DeviceModel;
   config: ConfigSpace;
   irqs: Interrupts;
+  /** Of a function of s390. */
+  readonly zpciErrors = new ZpciErrors();
   readonly power = new LowPower();
   readonly ioeventfds = new Ioeventfds();
   /** BARs of which dma-bufs were exported: the first of the frames that stand for each. */
@@ -92,7 +99,8 @@ export class VfioDevice implements CommonDevice {
   ) {
     this.flags = flagsOf(facts.profile as KernelProfile);
     this.layout = configLayout(facts);
-    this.resets = resetMethods(this.layout.hardware, facts.busReset);
+    this.resets = facts.resetMethods ?? resetMethods(this.layout.hardware, facts.busReset);
+    this.resetWorks = this.resets.length > 0;
     this.config = new ConfigSpace(this.layout);
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
@@ -105,8 +113,13 @@ export class VfioDevice implements CommonDevice {
     return this.facts.bdf;
   }
 
-  get minor(): number {
-    return this.facts.minor;
+  get node(): string | undefined {
+    if (this.noiommu && !this.flags.noiommuCdevs) return undefined;
+    return `/dev/vfio/devices/${this.noiommu ? 'noiommu-' : ''}vfio${this.facts.minor}`;
+  }
+
+  get noiommu(): boolean {
+    return this.facts.noiommu === true;
   }
 
   get takesToken(): boolean {
@@ -129,6 +142,8 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.restartModel();
     this.bus.refused = 0;
+    this.resetWorks = this.resets.length > 0;
+    this.zpciErrors.clear();
     this.inReset = undefined;
   }
 
@@ -144,6 +159,7 @@ export class VfioDevice implements CommonDevice {
     this.log.stop();
     this.migration?.close();
     this.restartModel();
+    if (this.facts.freezes) yield* call(IOMMU, iommuApi.endpointOp, { bdf: this.name, op: 'thaw' });
     yield* unlock(this.memory);
     yield* lockWrite(this.irqs.gate);
     yield* this.irqs.shutDown();
@@ -214,6 +230,13 @@ export class VfioDevice implements CommonDevice {
     return this.migration === undefined || responds(this.migration.state);
   }
 
+  /** The IOMMU has refused a DMA: on s390 the function's user is told, when the kernel does (capability 103). */
+  *dmaRefused(address: bigint, write: boolean): Op<void> {
+    if (!this.facts.zpci || !this.flags.zpciErrors) return;
+    this.zpciErrors.push(this.name, address, write);
+    yield* this.irqs.signalSingle('err');
+  }
+
   private resetModel(): void {
     this.migration?.restart();
     this.restartModel();
@@ -227,7 +250,7 @@ export class VfioDevice implements CommonDevice {
       if (effect === 'intx-disable') this.irqs.maskIntx();
       else if (effect === 'intx-enable') yield* this.irqs.unmaskIntx();
       else if (effect === 'soft-reset') this.resetModel();
-      else yield* this.resetFunction();
+      else if (this.resets.length > 0) yield* this.resetFunction();
     }
   }
 
@@ -297,6 +320,9 @@ export class VfioDevice implements CommonDevice {
     this.ioeventfds.encode(w, view);
     this.migration?.encode(w);
     this.log.encode(w);
+    this.zpciErrors.encode(w);
+    w.list(this.resets, (name) => w.str(name));
+    w.bool(this.resetWorks);
     w.u8(PHASES.indexOf(this.inReset));
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
@@ -313,6 +339,9 @@ export class VfioDevice implements CommonDevice {
     this.ioeventfds.decode(r);
     this.migration?.decode(r);
     this.log.decode(r);
+    this.zpciErrors.decode(r);
+    this.resets = r.list(() => r.str());
+    this.resetWorks = r.bool();
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();

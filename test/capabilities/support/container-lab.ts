@@ -13,6 +13,7 @@ import {
   parseChain,
   type PlainIoctlDef,
   type Result,
+  toPowerpc,
   VFIO_CHECK_EXTENSION,
   VFIO_GROUP_GET_DEVICE_FD,
   VFIO_GROUP_SET_CONTAINER,
@@ -46,6 +47,8 @@ export interface ContainerLabOptions {
   readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39' | 'P-powernv9' | 'P-powernv9-unsafe' | 'P-pseries';
   /** Another machine than the recorded one, behind its IOMMU. */
   readonly description?: string;
+  /** Another IOMMU than the recorded one. */
+  readonly iommu?: string;
   readonly profile?: string;
   readonly kvm?: KvmHolds;
   readonly memoryCards?: boolean;
@@ -64,13 +67,15 @@ export class ContainerLab {
   static async boot({
     machine: name = 'B-type1',
     description,
+    iommu,
     profile = '7.2',
     kvm,
     memoryCards,
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
-    const { topology, ...machine } = machineNamed(name);
+    const { topology, ...recorded } = machineNamed(name);
+    const machine = { ...recorded, ...(iommu !== undefined && { iommu }) };
     const host = await TestHost.boot({
       ...machine,
       machine: description ?? topology,
@@ -174,16 +179,23 @@ export class VfioProgram {
     await this.must(this.process.close(fd));
   }
 
+  /** As a program of this machine sends it. */
+  private number({ nr }: PlainIoctlDef): number {
+    return this.process.powerpc ? toPowerpc(nr) : nr;
+  }
+
   /** An ioctl whose argument is in memory and no struct; its result, or the errno. */
   private async withBytes(fd: number, def: PlainIoctlDef, bytes: Uint8Array): Promise<number | Errno> {
     // A text is read up to the end of its page.
     const va = ARGUMENT + PAGE - bytes.length;
-    const { ret, errno } = await this.run(this.process.ioctlAt(fd, def.nr, va, [{ va, writable: true, bytes }]));
+    const { ret, errno } = await this.run(
+      this.process.ioctlAt(fd, this.number(def), va, [{ va, writable: true, bytes }]),
+    );
     return errno ?? ret;
   }
 
   async plain(fd: number, def: PlainIoctlDef, arg = 0): Promise<number | Errno> {
-    const { ret, errno } = await this.run(this.process.ioctlAt(fd, def.nr, arg, []));
+    const { ret, errno } = await this.run(this.process.ioctlAt(fd, this.number(def), arg, []));
     return errno ?? ret;
   }
 

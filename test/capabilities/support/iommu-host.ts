@@ -47,7 +47,7 @@ const CAPS: readonly (readonly [at: number, id: number, register: number])[] = [
   [0x180, 0x1b, (20 << 8) | 6],
 ];
 
-/** Config space of a DMA engine: BAR 0 of 1 MiB, PCI Express, one MSI; a rich one has the capabilities above. */
+/** Config space of a DMA engine: BAR 0 of 1 MiB, PCI Express with function level reset, one MSI; a rich one has the capabilities above. */
 function configSpace(rich: boolean): string {
   const config = new Uint8Array(4096);
   const view = new DataView(config.buffer);
@@ -56,6 +56,7 @@ function configSpace(rich: boolean): string {
   view.setUint32(8, 0x00ff0010, true);
   config[0x34] = 0x40;
   view.setUint32(0x40, 0x00928010, true);
+  view.setUint32(0x44, 1 << 28, true);
   view.setUint32(0x80, 0x00800005, true);
   if (rich)
     CAPS.forEach(([at, id, register], i) => {
@@ -85,6 +86,11 @@ export interface MachineOptions {
   readonly iommu: string;
   readonly profile?: string;
   readonly options?: SimOptions;
+  readonly allowUnsafeInterrupts?: boolean;
+  /** log2 of the kernel's page in bytes. */
+  readonly pageShift?: number;
+  /** Devices on the vDPA bus. */
+  readonly vdpa?: readonly string[];
   /** As `iommu_units` of a machine's description. */
   readonly units?: readonly object[];
 }
@@ -102,10 +108,27 @@ export class Passthrough {
     readonly fd: number,
   ) {}
 
-  static async boot({ iommu, profile = '7.2', units = [], options }: MachineOptions): Promise<Passthrough> {
+  static async boot({
+    iommu,
+    profile = '7.2',
+    units = [],
+    pageShift = 12,
+    vdpa = [],
+    options,
+    allowUnsafeInterrupts,
+  }: MachineOptions): Promise<Passthrough> {
     const functions = [functionAt(RICH, true), functionAt(OTHER_RICH, true), functionAt(PLAIN, false)];
-    const machine = JSON.stringify({ format: 'pci-topology-fixture/1', id: 'rich', functions, iommu_units: units });
-    const host = await TestHost.boot({ machine, iommu, profile, frames: 1 << 18, ...(options && { options }) });
+    const more = { iommu_units: units, vdpa_devices: vdpa };
+    const machine = JSON.stringify({ format: 'pci-topology-fixture/1', id: 'rich', functions, ...more });
+    const host = await TestHost.boot({
+      machine,
+      iommu,
+      profile,
+      frames: 1 << 18,
+      pageShift,
+      allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
+      ...(options && { options }),
+    });
     const p = await host.process('program');
     const fd = await host.run(p.open('/dev/iommu'));
     if (!fd.ok) throw new Error(`/dev/iommu: ${fd.errno}`);
@@ -147,6 +170,13 @@ export class Passthrough {
     const { out_devid: id } = await this.sure(VFIO_DEVICE_BIND_IOMMUFD, { argsz: 16, iommufd: this.fd }, fd);
     await this.must(this.p.pwrite(fd, CONFIG_REGION + COMMAND, Uint8Array.of(6, 0)));
     return { bdf, fd, id };
+  }
+
+  /** The same for a device on the vDPA bus, by its node's number. */
+  async vdpa(index: number): Promise<Device> {
+    const fd = await this.must(this.p.open(`/dev/vhost-vdpa-${index}`));
+    const { out_devid: id } = await this.sure(VFIO_DEVICE_BIND_IOMMUFD, { argsz: 16, iommufd: this.fd }, fd);
+    return { bdf: `vdpa${index}`, fd, id };
   }
 
   async ioas(): Promise<number> {

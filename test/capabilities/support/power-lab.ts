@@ -21,7 +21,7 @@ export const TCE = 0x1000n;
 
 export const powerLab = (
   machine: ContainerLabOptions['machine'] = 'P-powernv9',
-  more: Pick<ContainerLabOptions, 'kvm'> = {},
+  more: Pick<ContainerLabOptions, 'kvm' | 'iommu'> = {},
 ) => ContainerLab.boot({ machine, profile: '6.12', ...more });
 
 /** The start of a new window, or the errno. */

@@ -3,6 +3,7 @@
  *
  * Rule: the request goes to whatever file the fd is; nothing is decided here but the layout of its argument.
  */
+import { toPowerpc } from '@vfiolab/uapi';
 import { structNamed } from '../structs.js';
 import { requestNamed, type TraceField, type TraceRequest, type TraceStruct } from '../structs.js';
 import { type Argument, plainArgument, structArgument } from '../argument.js';
@@ -29,7 +30,8 @@ export async function runIoctl({ step, task }: StepContext): Promise<Outcome> {
   const argument = argumentOf(request, step, variables);
   const fd = variables.small(step['fd']);
   const segments = argument.buffers.map((buffer) => buffer.segment);
-  const { ret, errno } = await task.process.ioctlAt(fd, request.number, argument.arg, segments);
+  const number = task.process.powerpc ? toPowerpc(request.number) : request.number;
+  const { ret, errno } = await task.process.ioctlAt(fd, number, argument.arg, segments);
   const succeeded = errno === undefined;
   const bind = new Map(Object.entries((step['bind'] ?? {}) as Record<string, string>));
   const vars = succeeded ? bindVariables(bind, argument, variables) : undefined;

@@ -11,6 +11,7 @@ import {
   type IoctlDef,
   ok,
   type Result,
+  toPowerpc,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
   VFIO_SET_IOMMU,
@@ -126,7 +127,7 @@ export class Bench {
   }
 
   plain(fd: number, nr: number, arg = 0, p = this.p): Promise<{ ret: number; errno: Errno | undefined }> {
-    return this.run(p.ioctlAt(fd, nr, arg, []));
+    return this.run(p.ioctlAt(fd, p.powerpc ? toPowerpc(nr) : nr, arg, []));
   }
 
   ioctl<S extends AnyStruct>(

@@ -60,6 +60,14 @@ export const functionFacts = message({
   messages: messageForm,
   /** Firmware of the host lets nobody change the power state of the function (trace d046). */
   powerFixed: bool,
+  /** There is no IOMMU between the function and memory. */
+  noiommu: optional(bool),
+  /** Ways to reset the function that somebody chose; left out: all that it has. */
+  resetMethods: optional(list(str)),
+  /** A function of s390. */
+  zpci: optional(bool),
+  /** The host bridge freezes the function's PE when it has an error (POWER). */
+  freezes: optional(bool),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
@@ -67,11 +75,17 @@ export type FunctionFacts = ValueOf<typeof functionFacts>;
 export const mdevFacts = message({ uuid: str, minor: u32, ports: u8, profile: str });
 export type MdevFacts = ValueOf<typeof mdevFacts>;
 
+/** A device on the vDPA bus, which is no PCI function; `index`: of its node. */
+export const vdpaFacts = message({ name: str, index: u32, profile: str });
+export type VdpaFacts = ValueOf<typeof vdpaFacts>;
+
 export const deviceApi = api('device', {
   /** vfio-pci is bound: the cdev may be opened from now on. */
   probe: method(32, functionFacts, result(nothing)),
   /** A mediated device was made. EBUSY, EINVAL as `probe`. */
   probeMdev: method(55, mdevFacts, result(nothing)),
+  /** A vDPA device is there and has its driver. EBUSY, EINVAL as `probe`. */
+  probeVdpa: method(77, vdpaFacts, result(nothing)),
   /**
    * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
    * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has
@@ -106,6 +120,10 @@ export const deviceApi = api('device', {
    * go when this is answered.
    */
   dmaUnmap: method(80, message({ first: num, last: num }), nothing),
+  /** From groups: other ways to reset the function were chosen. */
+  resetMethods: method(81, message({ methods: list(str) }), nothing),
+  /** From groups: somebody resets the function by sysfs. Answers when it is over. */
+  functionReset: method(82, nothing, nothing),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
   /**

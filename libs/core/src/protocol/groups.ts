@@ -59,8 +59,8 @@ export type SysfsEntry = ValueOf<typeof sysfsEntry>;
 export const groupsApi = api('groups', {
   /** A piece of the machine's description (lspci text or fixture), in order. */
   load: method(32, message({ part: u32, text: str }), result(nothing)),
-  /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. */
-  seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32 })),
+  /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. `powerpc`: the machine is one. */
+  seal: method(33, hostSetup, message({ error: str, functions: u32, groups: u32, powerpc: optional(bool) })),
   /** Which actor answers for a path under /dev, opened with `flags` (O_*). ENOENT, ENXIO; EACCES: the node's mode. */
   resolve: method(34, message({ path: str, flags: u32 }), result(message({ owner: str })), { clients: true }),
   sysfsWrite: method(35, message({ path: str, data: str }), result(u32), { clients: true }),
@@ -90,8 +90,15 @@ export const groupsApi = api('groups', {
   vfTokenMatch: method(58, message({ bdf: str, token: optional(bytes) }), result(nothing)),
   /** From the actor of a PF: its user has set another token. */
   vfTokenSet: method(59, message({ bdf: str, token: bytes }), nothing),
-  /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
-  claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
+  /**
+   * DMA ownership of the device's group for an iommufd context (semantics A2.4); `noiommu`: there is no IOMMU, and nothing to
+   * own. EPERM.
+   */
+  claimDma: method(
+    42,
+    message({ bdf: str, context: num }),
+    result(message({ group: u32, members: list(str), noiommu: optional(bool) })),
+  ),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),
   /**
    * From a device: the functions that a reset of its slot or bus hits, in the order of the bus; `group`: undefined without an

@@ -95,6 +95,12 @@ export const deviceIommu = message({ unit: u32, viommus: list(u32) });
  * the stream ids of each, and of the commands that fit in one queue.
  */
 export const CMDQV = { version: 1, log2Vintfs: 6, log2Vcmdqs: 1, log2Vsids: 4, log2Commands: 19 } as const;
+/** What of a partitionable endpoint can be frozen: accesses of the processor, and DMA. */
+export const PE_IO = 1;
+export const PE_DMA = 2;
+
+/** Where functions of s390 may do DMA, in bytes, and where they write their messages to. */
+export const ZPCI = { startDma: 0x1_0000_0000n, endDma: 0x1ff_ffff_ffffn, msiAddress: 0xfe00_0000_0000_0000n } as const;
 /** The unit of the self-test's devices. */
 export const MOCK_UNIT = 0xffffffff;
 
@@ -114,6 +120,8 @@ export const iommuApi = api('iommu', {
    * the tables of its windows hold. ENODEV: no such device, or not such a host; ENOSPC.
    */
   windowsAlloc: method(69, message({ bdf: str }), result(domainInfo)),
+  /** A page table that no hardware walks, to look addresses up in: for devices without an IOMMU (semantics A4.3). ENOSPC. */
+  softwareAlloc: method(90, nothing, result(domainInfo)),
   /** EBUSY while a device is attached, EINVAL: no such domain. PTEs that are left go with it. */
   domainFree: method(34, message({ domain: u32 }), result(nothing)),
   /**
@@ -139,6 +147,11 @@ export const iommuApi = api('iommu', {
     message({ bdf: str, iova: u64, write: bool, length: u32, data: bytes, pasid: optional(u32) }),
     message({ data: bytes, fault: optional(faultRecord), pending: optional(bool) }),
   ),
+  /**
+   * One DMA of a device without an IOMMU: to the physical address that it names, whosever memory that is, and counted for it
+   * (semantics A4.4). Where nothing is, it reads ones and writes are lost.
+   */
+  dmaUnprotected: method(91, message({ bdf: str, address: u64, write: bool, length: u32, data: bytes }), bytes),
   /** The newest recorded faults of a device, oldest first. */
   faults: method(40, message({ bdf: str }), list(faultRecord), { clients: true }),
   /** `type`: the blob that is asked for, 0: the driver's own; the driver's own too when it has no such. */
@@ -197,8 +210,23 @@ export const iommuApi = api('iommu', {
     }),
     message({ done: u32, outcome: result(nothing) }),
   ),
-  /** Before `setup`: the kernel release, the units (none: one with everything), and what functions bring. */
-  configure: method(64, message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint) }), nothing),
+  /** Before `setup`: the kernel release and log2 of its page in bytes (12 when left out), the units (none: one with everything), and what functions bring. */
+  configure: method(
+    64,
+    message({ profile: str, units: list(iommuUnit), endpoints: list(endpoint), pageShift: optional(u32) }),
+    nothing,
+  ),
+  /**
+   * The partitionable endpoint (PE) of a function, on hosts whose bridge freezes one that has an error: what an operator does
+   * with it. Answers what is frozen then, PE_*. Traps: the next load or store of config space is an error.
+   */
+  endpointOp: method(
+    92,
+    message({ bdf: str, op: oneOf('state', 'freeze', 'thaw', 'thaw-io', 'thaw-dma', 'trap-load', 'trap-store') }),
+    u8,
+  ),
+  /** From a device on such a host: does an access to its registers, or to config space, get through? */
+  endpointAccess: method(93, message({ bdf: str, config: bool, write: bool }), bool),
   /** From groups: a function is gone (SR-IOV), after its driver has left it. */
   remove: method(79, message({ bdf: str }), nothing),
   /** Is every access of the function cache-coherent, once a domain asks for that? (IOMMU_CAP_ENFORCE_CACHE_COHERENCY) */

@@ -37,8 +37,8 @@ const pageRequest = message({
 export type PageRequestArgs = ValueOf<typeof pageRequest>;
 
 export const iommufdApi = api('iommufd', {
-  /** Which kernel release answers; asked before the first open, 6.12 until then. EINVAL: there is no such profile. */
-  setup: method(31, message({ profile: str }), result(nothing)),
+  /** Which kernel release answers; asked before the first open, 6.12 until then, and log2 of its page in bytes. EINVAL: there is no such profile. */
+  setup: method(31, message({ profile: str, pageShift: optional(u32) }), result(nothing)),
   /** A device claims its group for the context behind `client`'s token. EBADF, EBADFD, EPERM, EBUSY, EINVAL. */
   bind: method(32, message({ token, client: str, ...binding }), result(message(bound))),
   unbind: method(33, message(bound), nothing),

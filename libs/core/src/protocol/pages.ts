@@ -86,11 +86,20 @@ export type Unpinning = ValueOf<typeof unpinning>;
 
 export const pagesApi = api('pages', {
   /** The host's memory in frames, and log2 of the kernel's page in bytes: a page is one frame or more of them. */
-  setup: method(32, message({ frames: num, pageShift: u8, hugetlb: optional(hugetlb) }), nothing),
+  setup: method(
+    32,
+    message({ frames: num, pageShift: u8, hugetlb: optional(hugetlb), powerpc: optional(bool) }),
+    nothing,
+  ),
   /** The calling client becomes a process. EEXIST. `caps`: CAP_* above; `memlock`: RLIMIT_MEMLOCK in bytes. */
-  procStart: method(33, message({ uid: u32, caps: u32, memlock: num }), result(message({ pid: u32 })), {
-    clients: true,
-  }),
+  procStart: method(
+    33,
+    message({ uid: u32, caps: u32, memlock: num }),
+    result(message({ pid: u32, powerpc: optional(bool) })),
+    {
+      clients: true,
+    },
+  ),
   /**
    * Private anonymous memory. `pageShift` 12 (the kernel's own page), 21 or 30 (hugetlb). `va` 0: the kernel chooses. ENOMEM, EINVAL; for a fixed
    * `va` also EPERM (below 64 KiB) and EEXIST (in use). Here and below: ESRCH when the client is not a process.
@@ -215,6 +224,12 @@ export const pagesApi = api('pages', {
   /** From iommu, and from iommufd for queues that the hardware reads: bytes of pinned frames. */
   dmaRead: method(51, message({ pieces: list(dmaPiece) }), bytes),
   dmaWrite: method(52, message({ pieces: list(dmaPiece), data: bytes }), nothing),
+  /**
+   * From iommu, of a device without one: bytes at a physical address, whosever they are (semantics A4.4). Behind the end of
+   * memory it reads ones and writes are lost; a frame that nobody has keeps nothing.
+   */
+  physicalRead: method(108, message({ address: num, length: u32 }), bytes),
+  physicalWrite: method(109, message({ address: num, data: bytes }), nothing),
   /**
    * The frames behind consecutive pages of a process, brought in as a reading CPU does; stops at the first page that cannot
    * be read, and after MAX_RUNS pages.

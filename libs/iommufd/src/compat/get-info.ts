@@ -21,7 +21,6 @@ import { U64_MAX } from '../spans.js';
 import { holdCompatIoas } from './hold.js';
 
 const INFO = vfio_iommu_type1_info.size;
-const PAGE = 4096n;
 /** Mappings have no limit of their own here; the kernel says so with the largest number. */
 const UNLIMITED = 0xffffffff;
 /** Offset of `next` in a capability's header. */
@@ -52,8 +51,9 @@ export function* getInfo(
 
 /** What every domain has; sizes below a page count as a page, as type1 says it. */
 function pageSizes(ioas: Ioas): bigint {
+  const { page } = ioas;
   let sizes = ioas.hwpts.reduce((all, { domain }) => all & domain.pageSizes, U64_MAX);
-  if (sizes & (PAGE - 1n)) sizes = (sizes & ~(PAGE - 1n)) | PAGE;
+  if (sizes & (page - 1n)) sizes = (sizes & ~(page - 1n)) | page;
   return max(sizes, ioas.alignment);
 }
 

@@ -15,7 +15,7 @@ export function* holdCompatIoas({ objects, compatIoas }: Context): Op<Result<Ioa
 /** The one there is, or a new one, which the user may find, use and destroy like his own. ENOMEM. */
 export function ensureCompatIoas(context: Context): Result<Ioas> {
   if (context.compatIoas) return ok(context.compatIoas);
-  const ioas = new Ioas();
+  const ioas = new Ioas(context.page);
   const id = context.objects.reserve(ioas);
   if (!id.ok) return id;
   context.objects.finalize(ioas);

@@ -9,7 +9,7 @@ const INPUT_TYPE = 1;
 
 /**
  * A short buffer gets the beginning, a long one is filled up with zeros; data_len is the full length (a030).
- * EOPNOTSUPP: flags, reserved bytes, or a type that the driver does not have; ENOENT; EFAULT.
+ * EOPNOTSUPP: flags, reserved bytes, a type that the driver does not have, or no IOMMU at all; ENOENT; EFAULT.
  */
 export function* getHwInfo(call: Call<typeof iommu_hw_info>, cmd: StructOf<typeof iommu_hw_info>): Op<IoctlResult> {
   const { context, flags } = call.file;
@@ -17,6 +17,7 @@ export function* getHwInfo(call: Call<typeof iommu_hw_info>, cmd: StructOf<typeo
   if (cmd.flags & ~known || cmd.__reserved.some((byte) => byte !== 0)) return fail('EOPNOTSUPP');
   const device = yield* hold(context.objects, cmd.dev_id, isDevice);
   if (!device.ok) return device;
+  if (device.value.noiommu) return fail('EOPNOTSUPP');
   const asked = cmd.flags & INPUT_TYPE ? cmd.in_data_type : 0;
   const info = yield* ask(IOMMU, iommuApi.hardwareInfo, { bdf: device.value.bdf, type: asked });
   if (asked !== 0 && asked !== info.type) return fail('EOPNOTSUPP');

@@ -7,8 +7,8 @@ import type { Call } from './call.js';
 /** EOPNOTSUPP: flags. EFAULT: the id cannot be copied out, and nothing was made. */
 export function ioasAlloc(call: Call<typeof iommu_ioas_alloc>, cmd: StructOf<typeof iommu_ioas_alloc>): IoctlResult {
   if (cmd.flags) return fail('EOPNOTSUPP');
-  const { objects } = call.file.context;
-  const ioas = new Ioas();
+  const { objects, page } = call.file.context;
+  const ioas = new Ioas(page);
   const id = objects.reserve(ioas);
   if (!id.ok) return id;
   const told = call.respond({ out_ioas_id: id.value });

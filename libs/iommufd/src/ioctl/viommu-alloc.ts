@@ -30,13 +30,14 @@ const WINDOW_BYTES = 8192;
 
 /**
  * The order is the kernel's (c030): EOPNOTSUPP: flags, type 0; ENOENT: device; EOPNOTSUPP: a type that the device's IOMMU
- * does not have; ENOENT, EINVAL: the HWPT; then the driver's data: EINVAL, EFAULT; ENOSPC: no VINTF is left.
+ * does not have, or no IOMMU; ENOENT, EINVAL: the HWPT; then the driver's data: EINVAL, EFAULT; ENOSPC: no VINTF is left.
  */
 export function* viommuAlloc(call: AllocCall, cmd: Cmd): Op<IoctlResult> {
   const { context } = call.file;
   if (cmd.flags || cmd.type === 0) return fail('EOPNOTSUPP');
   const device = yield* hold(context.objects, cmd.dev_id, isDevice);
   if (!device.ok) return device;
+  if (device.value.noiommu) return fail('EOPNOTSUPP');
   const { unit, viommus } = yield* ask(IOMMU, iommuApi.deviceIommu, { bdf: device.value.bdf });
   if (!viommus.includes(cmd.type)) return fail('EOPNOTSUPP');
   const hwpt = yield* hold(context.objects, cmd.hwpt_id, isHwpt);

@@ -13,6 +13,7 @@ import type { Feature } from './feature.js';
 import { lowPowerEntry, lowPowerEntryWithWakeup, lowPowerExit } from './low-power.js';
 import { migrationDataSize, migrationFeatures, migrationPrecopyInfo2, migrationState } from './migration.js';
 import { vfToken } from './vf-token.js';
+import { zpciError } from './zpci-error.js';
 
 /** The features of its own that a driver has. */
 export type OwnFeatures<D> = (device: D, number: number) => Feature<D> | undefined;
@@ -36,6 +37,8 @@ export function pciFeature(device: VfioDevice, number: number): Feature<VfioDevi
       return lowPowerEntryWithWakeup;
     case uapi.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
       return lowPowerExit;
+    case uapi.VFIO_DEVICE_FEATURE_ZPCI_ERROR:
+      return device.flags.zpciErrors && device.facts.zpci ? zpciError : undefined;
     case uapi.VFIO_DEVICE_FEATURE_DMA_BUF:
       return device.flags.exportsDmabufs && device.facts.exportsBars ? dmaBuf : undefined;
     default:

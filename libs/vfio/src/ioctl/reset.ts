@@ -1,10 +1,14 @@
-/** VFIO_DEVICE_RESET: EINVAL when no reset method worked at open (trace b060). Waits until accesses to BARs have ended. */
+/**
+ * VFIO_DEVICE_RESET: EINVAL when no reset method worked at open (trace b060); ENOTTY when none is allowed any more (sysfs:
+ * reset_method). Waits until accesses to BARs have ended.
+ */
 import { DONE, type IoctlResult, lockWrite, type Op } from '@vfiolab/core';
 import { fail } from '@vfiolab/uapi';
 import type { VfioDevice } from '../vfio-device.js';
 
 export function* reset(device: VfioDevice): Op<IoctlResult> {
-  if (device.resets.length === 0) return fail('EINVAL');
+  if (!device.resetWorks) return fail('EINVAL');
+  if (device.resets.length === 0) return fail('ENOTTY');
   yield* lockWrite(device.memory);
   yield* device.resetFunction();
   return DONE;

@@ -43,6 +43,7 @@ const minus = (errno: Parameters<typeof errnoNumber>[0]): bigint => BigInt.asUin
 
 export class MemoryCard implements CommonDevice {
   readonly emulated = true;
+  readonly noiommu = false;
   readonly takesToken = false;
   readonly set = new Lock();
   readonly memory = new Lock();
@@ -64,6 +65,10 @@ export class MemoryCard implements CommonDevice {
 
   get name(): string {
     return this.facts.uuid;
+  }
+
+  get node(): string {
+    return `/dev/vfio/devices/vfio${this.facts.minor}`;
   }
 
   get minor(): number {

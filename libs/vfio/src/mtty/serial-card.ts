@@ -36,6 +36,7 @@ interface Interrupt {
 
 export class SerialCard implements CommonDevice {
   readonly emulated = true;
+  readonly noiommu = false;
   readonly takesToken = false;
   readonly set = new Lock();
   readonly memory = new Lock();
@@ -63,8 +64,8 @@ export class SerialCard implements CommonDevice {
     return this.facts.uuid;
   }
 
-  get minor(): number {
-    return this.facts.minor;
+  get node(): string {
+    return `/dev/vfio/devices/vfio${this.facts.minor}`;
   }
 
   get isOpen(): boolean {
