@@ -18,6 +18,9 @@ const CONTAINER_MINOR = 196;
 /** Majors that a kernel hands out at boot: ours are the first two that it tries. */
 const GROUP_MAJOR = 254;
 const CDEV_MAJOR = 253;
+/** Never handed out: Linux has no such nodes. */
+const UIO_MAJOR = 252;
+const UIOMMU_MINOR = 254;
 const ROOT_ONLY = 0o600;
 
 const IOMMU_NODE: DeviceNode = {
@@ -28,18 +31,38 @@ const IOMMU_NODE: DeviceNode = {
   minor: IOMMU_MINOR,
 };
 
+/** A designer's choice of that time: whoever has a device may make domains. */
+const UIOMMU_NODE: DeviceNode = { ...IOMMU_NODE, owner: CONTAINER, mode: 0o666, minor: UIOMMU_MINOR };
+
 const MEM_MAJOR = 1;
 const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
 const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
 
-export const devTree = (host: Host): DirNode =>
-  fixedDir({
+export const devTree = (host: Host): DirNode => {
+  const fixed = {
     iommu: () => IOMMU_NODE,
     null: () => NULL_NODE,
     udmabuf: () => udmabufNode(host),
     vfio: () => vfioDir(host),
     zero: () => ZERO_NODE,
-  });
+  };
+  if (host.setup.teaching === undefined) return fixedDir(fixed);
+  const nodes = functionNodes(host);
+  const all = fixedDir({ ...fixed, uiommu: () => UIOMMU_NODE });
+  return listDir(
+    () => [...all.names(), ...nodes.keys()],
+    (name) => all.child(name) ?? nodes.get(name),
+  );
+};
+
+/** /dev/vfioN, as drivers of 2010 had it: one for each function, with the number that its cdev has. */
+const functionNodes = (host: Host): ReadonlyMap<string, DeviceNode> =>
+  new Map(
+    [...host.devices.values()].flatMap((device) => {
+      const node = device.vfio?.visible && !device.vfio.group.iommuGroup.noiommu ? cdevNode(device) : undefined;
+      return node ? [[`vfio${node.minor}`, { ...node, major: UIO_MAJOR }]] : [];
+    }),
+  );
 
 const containerNode = ({ setup }: Host): DeviceNode => ({
   kind: 'device',

@@ -89,13 +89,14 @@ export class LabCore implements Core {
     const error = this.creationError(from, plan);
     if (error !== '') return refused(error);
     this.creating = true;
-    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer } = plan;
+    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer, teaching } = plan;
     const sealed = yield* call(GROUPS, groupsApi.seal, {
       machine,
       profile,
       iommu,
       allowUnsafeInterrupts,
       vfioContainer,
+      teaching,
     });
     if (sealed.error === '') {
       yield* call(PAGES, pagesApi.setup, { frames: plan.frames, pageShift: plan.pageShift });
@@ -107,6 +108,7 @@ export class LabCore implements Core {
         allowUnsafeInterrupts: unsafe,
         pageShift: plan.pageShift,
         frames: plan.frames,
+        teaching,
       });
       this.host = plan;
     }

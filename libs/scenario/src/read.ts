@@ -5,7 +5,7 @@
  * those of the schema, then names that nobody knows.
  */
 import { readFileSync } from 'node:fs';
-import { CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE, type VfioContainer } from '@vfiolab/core';
+import { CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE, type Teaching, type VfioContainer } from '@vfiolab/core';
 import { ROOT } from '@vfiolab/client';
 import { addressOf } from './actions/inspection.js';
 import { isActionName } from './actions/index.js';
@@ -43,6 +43,7 @@ interface RawScenario {
     readonly iommu?: string;
     readonly allowUnsafeInterrupts?: boolean;
     readonly vfioContainer?: VfioContainer;
+    readonly teaching?: Teaching;
     readonly pageSize?: Num;
   };
   readonly processes?: Readonly<Record<string, RawProcess>>;
@@ -141,6 +142,7 @@ function hostOf(
     iommu,
     allowUnsafeInterrupts,
     vfioContainer = 'vfio',
+    teaching,
     pageSize = DEFAULT_PAGE,
   }: RawScenario['host'],
   file: string,
@@ -153,6 +155,7 @@ function hostOf(
     iommu,
     allowUnsafeInterrupts: allowUnsafeInterrupts ?? false,
     vfioContainer,
+    teaching,
     pageShift: Math.log2(plain(pageSize)),
   };
 }

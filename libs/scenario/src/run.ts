@@ -103,6 +103,7 @@ class Run {
       profile,
       allowUnsafeInterrupts,
       vfioContainer,
+      teaching,
       pageShift,
       iommu: chosen,
     } = this.scenario.host;
@@ -124,6 +125,7 @@ class Run {
       frames: memory / PAGE,
       allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
       vfioContainer,
+      teaching,
       pageShift,
     };
     const { error, functions, groups } = await link.call(LAB, labApi.createHost, plan);

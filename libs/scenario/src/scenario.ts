@@ -7,7 +7,7 @@
  */
 import type { CrashPlan } from './environment.js';
 import type { Credentials } from '@vfiolab/client';
-import type { VfioContainer } from '@vfiolab/core';
+import type { Teaching, VfioContainer } from '@vfiolab/core';
 
 /** A number as the file may have it. */
 export type Num = number | string;
@@ -119,6 +119,8 @@ export interface HostSpec {
   readonly allowUnsafeInterrupts: boolean;
   /** Who serves /dev/vfio/vfio. */
   readonly vfioContainer: VfioContainer;
+  /** Designs that Linux never merged, beside its own. */
+  readonly teaching: Teaching | undefined;
   /** log2 of the kernel's page in bytes. */
   readonly pageShift: number;
 }

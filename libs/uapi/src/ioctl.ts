@@ -12,9 +12,10 @@ import { kernelProfiles } from './profile.js';
 
 /**
  * Which open file takes the ioctl. Numbers are unique only within one kind. `spapr` is a container fd whose backend is
- * SPAPR TCE: it reuses type1's numbers. `migration` is the data fd a migration state change returns.
+ * SPAPR TCE: it reuses type1's numbers. `migration` is the data fd a migration state change returns, `uiommu` an open of
+ * /dev/uiommu.
  */
-export type FdKind = 'iommufd' | 'container' | 'spapr' | 'group' | 'device' | 'migration' | 'udmabuf';
+export type FdKind = 'iommufd' | 'container' | 'spapr' | 'group' | 'device' | 'migration' | 'udmabuf' | 'uiommu';
 
 /** powerpc gives "no data" ioctls a direction bit: there every number below is OR-ed with this. */
 export const POWERPC_IOC_NONE = 0x2000_0000;

@@ -16,6 +16,7 @@ import * as spapr from './vfio-spapr.js';
 import * as test from './iommufd-test.js';
 import * as type1 from './vfio-type1.js';
 import * as udmabuf from './udmabuf.js';
+import * as uiommu from './uiommu.js';
 import * as viommu from './iommufd-viommu.js';
 
 /** The members of a module that are ioctl definitions. */
@@ -65,9 +66,12 @@ export const migrationIoctls = ioctlsIn(migration) satisfies IoctlSet;
 /** /dev/udmabuf. */
 export const udmabufIoctls = ioctlsIn(udmabuf) satisfies IoctlSet;
 
-/** Every ioctl of VFIO and iommufd by name: for tools that read names (traces, scenarios, command lines). */
+/** Of no kernel: the designs of 2010, on a /dev/uiommu and on the device nodes of that time. */
+export const uiommuIoctls = ioctlsIn(uiommu) satisfies IoctlSet;
+
+/** Every ioctl of VFIO, iommufd and the designs of 2010 by name: for tools that read names (traces, scenarios, command lines). */
 export const ioctlsByName: ReadonlyMap<string, AnyIoctlDef> = new Map<string, AnyIoctlDef>(
-  [iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls].flatMap(
+  [iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls, uiommuIoctls].flatMap(
     (set) => Object.entries<AnyIoctlDef>(set),
   ),
 );

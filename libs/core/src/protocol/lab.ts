@@ -1,6 +1,6 @@
 /** What the lab does for the people who run it. Every actor also registers with it (`boot`). */
-import { api, forClients, list, message, method, nothing, num, result, str, u32, u8 } from '../codec.js';
-import { vfioContainer } from './groups.js';
+import { api, forClients, list, message, method, nothing, num, optional, result, str, u32, u8 } from '../codec.js';
+import { teaching, vfioContainer } from './groups.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
 
@@ -23,6 +23,7 @@ export const labApi = api(
         allowUnsafeInterrupts: u32,
         vfioContainer,
         pageShift: u8,
+        teaching: optional(teaching),
       }),
       message({ error: str, functions: u32, groups: u32 }),
     ),
