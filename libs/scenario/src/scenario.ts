@@ -61,8 +61,19 @@ export interface ActionArgs {
     'hex' | 'text'
   >;
   pwrite: { readonly fd: Num; readonly region: Region; readonly at: Num } & Payload;
+  /** `from` and `to` are IOVAs. */
+  dma: {
+    readonly fd: Num;
+    readonly from: Num;
+    readonly to: Num;
+    readonly length: Num;
+    readonly bigEndian?: boolean;
+  };
   mmap: {
     readonly length: Num;
+    /** A device's region instead of memory. */
+    readonly fd?: Num;
+    readonly region?: Region;
     readonly pages?: '4KiB' | '2MiB' | '1GiB';
     readonly prot?: 'none' | 'r' | 'w' | 'rw';
     readonly at?: Num;
