@@ -70,7 +70,8 @@ export class Container {
       broken.push(`I15: a group is in container ${id} twice`);
     if (groups.some((g) => g.noiommu !== groups[0]!.noiommu))
       broken.push(`I19: container ${id} has groups with and without an IOMMU`);
-    if (backend && !backend.standing && groups.length === 0) broken.push(`I27: container ${id} has a backend and no group`);
+    if (backend && !backend.standing && groups.length === 0)
+      broken.push(`I27: container ${id} has a backend and no group`);
     return broken;
   }
 

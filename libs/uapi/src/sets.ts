@@ -71,7 +71,14 @@ export const uiommuIoctls = ioctlsIn(uiommu) satisfies IoctlSet;
 
 /** Every ioctl of VFIO, iommufd and the designs of 2010 by name: for tools that read names (traces, scenarios, command lines). */
 export const ioctlsByName: ReadonlyMap<string, AnyIoctlDef> = new Map<string, AnyIoctlDef>(
-  [iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls, uiommuIoctls].flatMap(
-    (set) => Object.entries<AnyIoctlDef>(set),
-  ),
+  [
+    iommufdIoctls,
+    containerIoctls,
+    type1Ioctls,
+    spaprIoctls,
+    groupIoctls,
+    deviceIoctls,
+    migrationIoctls,
+    uiommuIoctls,
+  ].flatMap((set) => Object.entries<AnyIoctlDef>(set)),
 );

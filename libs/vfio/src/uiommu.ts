@@ -64,11 +64,12 @@ const structs = frontDoor<OnNode>({
     const mapped = yield* call(CONTAINER, containerApi.domainMap, wanted);
     return mapped.ok ? ok(0) : mapped;
   }),
-  UIOMMU_UNMAP: row(UIOMMU_UNMAP, function* ({ file: { file }, respond }, { flags, iova, size }) {
-    if (file.domain === undefined) return fail('EINVAL');
-    const gone = yield* call(CONTAINER, containerApi.domainUnmap, { container: file.domain, flags, iova, size });
+  UIOMMU_UNMAP: row(UIOMMU_UNMAP, function* (onFile, { flags, iova, size }): Op<IoctlResult> {
+    const { domain } = onFile.file.file;
+    if (domain === undefined) return fail('EINVAL');
+    const gone = yield* call(CONTAINER, containerApi.domainUnmap, { container: domain, flags, iova, size });
     if (!gone.ok) return gone;
-    const answered = respond({ size: gone.value });
+    const answered = onFile.respond({ size: gone.value });
     return answered.ok ? ok(0) : answered;
   }),
 });
@@ -92,8 +93,7 @@ export function* answer2010(on: OnNode, req: Request, args: IoctlArgs): Op<Ioctl
 
 /**
  * EBADF: not an open /dev/uiommu; EBUSY: the file has a domain, somebody else has the function or its group; EINVAL: the
- * domain is in use by a device that this one does not go together with; ENOSPC: out of domains; EAGAIN: the function is
- * being reset.
+ * domain is in use by a device that this one does not go together with; ENOSPC: out of domains.
  */
 function* bind({ device, file }: OnNode, client: string, { owner, token }: FdArgument): Op<IoctlResult> {
   if (owner !== CONTAINER) return fail('EBADF');
@@ -133,7 +133,6 @@ interface Wanted {
 function* enter(device: CommonDevice, file: CdevFile, wanted: Wanted): Op<Result<{ domain: number }>> {
   const moves = file.domain !== undefined;
   if (!moves && device.isOpen) return fail('EBUSY');
-  if (!moves && !device.memory.idle) return fail('EAGAIN');
   const joined = yield* call(GROUPS, groupsApi.domainJoin, { bdf: device.name, ...wanted, moves });
   if (!joined.ok) return joined;
   file.domain = joined.value.domain;

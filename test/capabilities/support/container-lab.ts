@@ -25,7 +25,7 @@ import {
   vfio_iova_range,
   decode,
 } from '@vfiolab/uapi';
-import { CONTAINER, GROUPS, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
+import { CONTAINER, GROUPS, IOMMU, IOMMUFD, PAGES, type Teaching } from '@vfiolab/core';
 import { type Arguments, type Credentials, type IoctlAnswer, type IoctlOptions, Process, ROOT } from '@vfiolab/client';
 import { CALM, type SimOptions, TestHost } from '@vfiolab/sim';
 import { machineNamed } from '../../../libs/conformance/src/machines.js';
@@ -46,6 +46,9 @@ export interface ContainerLabOptions {
   readonly machine?: 'B-type1' | 'B-compat' | 'C-amd' | 'C-vtd39' | 'P-powernv9' | 'P-powernv9-unsafe' | 'P-pseries';
   /** Another machine than the recorded one, behind its IOMMU. */
   readonly description?: string;
+  /** Another IOMMU than the recorded machine has. */
+  readonly iommu?: string;
+  readonly teaching?: Teaching;
   readonly profile?: string;
   readonly seed?: number;
   /** What goes wrong on the way. */
@@ -62,12 +65,15 @@ export class ContainerLab {
   static async boot({
     machine: name = 'B-type1',
     description,
+    iommu,
+    teaching,
     profile = '7.2',
     seed = 0,
     options = CALM,
   }: ContainerLabOptions = {}) {
-    const { topology, ...machine } = machineNamed(name);
-    const host = await TestHost.boot({ ...machine, machine: description ?? topology, profile, seed, options });
+    const { topology, ...recorded } = machineNamed(name);
+    const machine = { ...recorded, machine: description ?? topology, iommu: iommu ?? recorded.iommu };
+    const host = await TestHost.boot({ ...machine, ...(teaching && { teaching }), profile, seed, options });
     return new ContainerLab(host, machine.iommu.startsWith('ppc64'));
   }
 
@@ -163,7 +169,7 @@ export class VfioProgram {
   }
 
   /** An ioctl whose argument is in memory and no struct; its result, or the errno. */
-  private async withBytes(fd: number, def: PlainIoctlDef, bytes: Uint8Array): Promise<number | Errno> {
+  async withBytes(fd: number, def: PlainIoctlDef, bytes: Uint8Array): Promise<number | Errno> {
     // A text is read up to the end of its page.
     const va = ARGUMENT + PAGE - bytes.length;
     const { ret, errno } = await this.run(this.process.ioctlAt(fd, def.nr, va, [{ va, writable: true, bytes }]));

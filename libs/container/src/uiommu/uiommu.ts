@@ -5,9 +5,26 @@
  * Rule: it never has a second domain: a device that does not fit the one there is, is refused. Mappings are the
  * program's: they stay when the last device leaves, and their memory is not pinned until the next one comes.
  */
-import { answerIoctl, failed, frontDoor, type IoctlArgs, type IoctlReply, type IoctlResult, type Op, row } from '@vfiolab/core';
+import {
+  answerIoctl,
+  failed,
+  frontDoor,
+  type IoctlArgs,
+  type IoctlReply,
+  type IoctlResult,
+  type Op,
+  row,
+} from '@vfiolab/core';
 import type { ByteReader, ByteWriter, Request, View } from '@vfiolab/core';
-import { ok, type Result, UIOMMU_BIND, UIOMMU_MAP, UIOMMU_SHARE, UIOMMU_UNMAP, VFIO_TYPE1v2_IOMMU } from '@vfiolab/uapi';
+import {
+  ok,
+  type Result,
+  UIOMMU_BIND,
+  UIOMMU_MAP,
+  UIOMMU_SHARE,
+  UIOMMU_UNMAP,
+  VFIO_TYPE1v2_IOMMU,
+} from '@vfiolab/uapi';
 import type { Backend, JoinedGroup } from '../backend.js';
 import type { Host } from '../host.js';
 import { checkType1, describeType1 } from '../type1/inspect.js';
@@ -18,9 +35,6 @@ import { joinDomain, leaveDomain } from './groups.js';
 import { map, unmap } from './memory.js';
 
 export const UIOMMU = 'uiommu';
-
-/** Mappings of one domain. */
-export const MAX_MAPPINGS = 65535;
 
 const table = frontDoor<Uiommu>({
   UIOMMU_MAP: row(UIOMMU_MAP, ({ file, client }, cmd) => map(file, client, cmd)),
@@ -37,8 +51,12 @@ export class Uiommu implements Backend {
   readonly standing = true;
   readonly memory: Type1;
 
-  constructor(readonly host: Host) {
-    this.memory = new Type1(host, VFIO_TYPE1v2_IOMMU, MAX_MAPPINGS);
+  constructor(
+    readonly host: Host,
+    /** Mappings that it may have. */
+    limit = host.get('dma_entry_limit'),
+  ) {
+    this.memory = new Type1(host, VFIO_TYPE1v2_IOMMU, limit);
   }
 
   get held(): number {
@@ -70,11 +88,12 @@ export class Uiommu implements Backend {
   }
 
   encode(w: ByteWriter, view: View): void {
+    w.u32(this.memory.limit);
     encodeType1(w, this.memory, view);
   }
 
   static decode(r: ByteReader, host: Host): Uiommu {
-    const uiommu = new Uiommu(host);
+    const uiommu = new Uiommu(host, r.u32());
     decodeType1(r, uiommu.memory);
     return uiommu;
   }

@@ -5,7 +5,22 @@
  * Rule: a container lives while a file or a group holds it. Whoever lets a group join has claimed the group's DMA before, and
  * gives it back after the group has left.
  */
-import { api, bool, list, message, method, nothing, num, optional, result, str, token, u32, u64, u8 } from '../codec.js';
+import {
+  api,
+  bool,
+  list,
+  message,
+  method,
+  nothing,
+  num,
+  optional,
+  result,
+  str,
+  token,
+  u32,
+  u64,
+  u8,
+} from '../codec.js';
 import { teaching } from './groups.js';
 
 /**
@@ -34,7 +49,11 @@ export const containerApi = api('container', {
    * From groups: holds the container behind `client`'s token. EBADF: no such file; EPERM: `noiommu` differs from its groups.
    * `uiommu`: it is an open of /dev/uiommu that is meant (EBADF: the other sort), and not one of /dev/vfio/vfio (EBADFD).
    */
-  hold: method(33, message({ token, client: str, noiommu: bool, uiommu: optional(bool) }), result(message({ container: num }))),
+  hold: method(
+    33,
+    message({ token, client: str, noiommu: bool, uiommu: optional(bool) }),
+    result(message({ container: num })),
+  ),
   drop: method(34, message({ container: num }), nothing),
   /**
    * From groups: a group joins a held container. With a backend it is attached at once and sees every mapping. EINVAL (the
