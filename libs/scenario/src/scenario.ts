@@ -61,6 +61,9 @@ export interface ActionArgs {
     'hex' | 'text'
   >;
   pwrite: { readonly fd: Num; readonly region: Region; readonly at: Num } & Payload;
+  recv: { readonly fd: Num; readonly length: Num };
+  /** From one stream into another, to the end. */
+  pipe: { readonly from: Num; readonly to: Num };
   /** `from` and `to` are IOVAs. */
   dma: {
     readonly fd: Num;

@@ -6,8 +6,16 @@ import { fileActions } from './files.js';
 import { inspectionActions } from './inspection.js';
 import { ioctlAction } from './ioctl.js';
 import { memoryActions } from './memory.js';
+import { streamActions } from './streams.js';
 
-const actions: Actions = { ...fileActions, ...memoryActions, ...inspectionActions, ioctl: ioctlAction, dma: dmaAction };
+const actions: Actions = {
+  ...fileActions,
+  ...streamActions,
+  ...memoryActions,
+  ...inspectionActions,
+  ioctl: ioctlAction,
+  dma: dmaAction,
+};
 
 export const actionNames = Object.keys(actions) as ActionName[];
 
