@@ -1,4 +1,5 @@
 /** Capability 60: the IOMMU and the device are files of their own, so each thing that can go wrong has an errno of its own. */
+import { deviceAddress, sysApi } from '@vfiolab/core';
 import { VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_GET_INFO } from '@vfiolab/uapi';
 import { NOTHING } from './support/container-lab.js';
 import { ALONE, NEXT_TO_NATIVE, OTHER, program2010 } from './support/designs-2010.js';
@@ -47,4 +48,17 @@ it('60: none of it is there when the host was not made for teaching', async () =
   expect(await t.open('/dev/vfio0')).toBe('ENOENT');
   const { p } = t;
   expect(await p.must(p.process.listdir('/dev'))).toEqual(['iommu', 'null', 'udmabuf', 'vfio', 'zero']);
+});
+
+it('60: nor by asking the device itself for such a file', async () => {
+  const t = await program2010('bench', { teaching: undefined as never });
+  const { process } = t.p;
+  const owner = deviceAddress(ALONE);
+  const { token, kind } = await t.p.must(process.link.call(owner, sysApi.open, { path: '/dev/vfio0', flags: 2 }));
+  const device = process.fds.install({ token, kind, owner, users: 1 });
+  const va = await t.p.memory(4096);
+  expect(await t.map(device, va)).toBe('EPERM');
+  expect(await t.share(device, device)).toBe(0);
+  expect((await t.p.ioctl(device, VFIO_DEVICE_GET_INFO, {})).errno).toBe('EINVAL');
+  expect(await t.lab.afterwards(t.p)).toEqual(NOTHING);
 });
