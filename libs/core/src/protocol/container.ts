@@ -63,18 +63,18 @@ export const containerApi = api('container', {
   /** Undoes join; the last group takes backend and mappings along. */
   leave: method(36, message({ container: num, group: u32 }), nothing),
   /** From groups: a domain as an open of /dev/uiommu makes one, held and without a file. ENODEV: this IOMMU has none. */
-  make: method(60, nothing, result(message({ container: num }))),
+  make: method(150, nothing, result(message({ container: num }))),
   /** From groups: holds a domain by its number. EBADF: it is gone. */
-  holdDomain: method(64, message({ container: num }), result(message({ container: num }))),
+  holdDomain: method(151, message({ container: num }), result(message({ container: num }))),
   /** From groups: a group goes from one domain to another without a moment between. On failure it is where it was. */
-  move: method(61, message({ from: num, to: num, ...group }), result(nothing)),
+  move: method(152, message({ from: num, to: num, ...group }), result(nothing)),
   /** From a device that a domain holds: UIOMMU_MAP and UIOMMU_UNMAP on its file. EBADF: the domain is gone; else as those. */
   domainMap: method(
-    62,
+    153,
     message({ container: num, client: str, flags: u32, vaddr: u64, iova: u64, size: u64 }),
     result(nothing),
   ),
-  domainUnmap: method(63, message({ container: num, flags: u32, iova: u64, size: u64 }), result(u64)),
+  domainUnmap: method(154, message({ container: num, flags: u32, iova: u64, size: u64 }), result(u64)),
   /** From groups: a device of a joined group is about to be opened. EINVAL: no backend yet. */
   ready: method(37, message({ container: num }), result(nothing)),
 });

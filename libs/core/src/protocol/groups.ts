@@ -88,11 +88,11 @@ export const groupsApi = api('groups', {
    * domain answers. Undone by `domainLeave`.
    */
   domainJoin: method(
-    90,
+    150,
     message({ bdf: str, client: str, token: optional(token), domain: optional(num), moves: bool }),
     result(message({ domain: num })),
   ),
-  domainLeave: method(91, message({ bdf: str }), nothing),
+  domainLeave: method(151, message({ bdf: str }), nothing),
   /** DMA ownership of the device's group for an iommufd context (semantics A2.4). EPERM. */
   claimDma: method(42, message({ bdf: str, context: num }), result(message({ group: u32, members: list(str) }))),
   releaseDma: method(43, message({ bdf: str, context: num }), nothing),
