@@ -141,6 +141,7 @@ export class StepChecker {
     if (action === 'ioctl') checkIoctl(args as ActionArgs['ioctl'], path, this.report);
     if (action === 'grant') this.receiver((args as ActionArgs['grant']).to, [...path, 'to']);
     if (action === 'pwrite') this.exactlyOne(args, ['hex', 'text', 'u8', 'u16', 'u32', 'u64'], path);
+    if (action === 'send') this.exactlyOne(args, ['hex', 'text', 'zero', 'u8', 'u16', 'u32', 's32', 'u64'], path);
     if (action === 'pread') this.exactlyOne(args, ['length', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'write') this.exactlyOne(args, ['hex', 'text', 'fill', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'mmap') this.mapping(args as ActionArgs['mmap'], path);

@@ -56,6 +56,7 @@ describe('a wrong step is reported at its line and field, with what would be rig
       'steps[0].mmap.pages',
       /a device has no pages to choose/,
     ],
+    ['nothing to send', 'send: { fd: 3 }', 'steps[0].send', /what to transfer is missing. Give exactly one of: hex/],
     ['odd hex digits', 'write: { at: 0, hex: abc }', 'steps[0].write.hex', /"abc" cannot stand here. Bytes as hex/],
     [
       'an unknown ioctl',

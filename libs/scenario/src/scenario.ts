@@ -62,6 +62,7 @@ export interface ActionArgs {
   >;
   pwrite: { readonly fd: Num; readonly region: Region; readonly at: Num } & Payload;
   recv: { readonly fd: Num; readonly length: Num };
+  send: { readonly fd: Num } & Buffer;
   /** From one stream into another, to the end. */
   pipe: { readonly from: Num; readonly to: Num };
   /** `from` and `to` are IOVAs. */

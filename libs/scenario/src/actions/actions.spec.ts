@@ -38,6 +38,12 @@ const rows: [string, string[], Script, string][] = [
     'read(3</dev/vfio/devices/vfio0>, 40) = 2 01 02',
   ],
   [
+    'send',
+    ['{ send: { fd: $fd, u32: [1, 0] }, expect: { ret: 8 } }'],
+    { 'stream.write': ok(8) },
+    'write(3</dev/vfio/devices/vfio0>, 01 00 00 00 00 00 00 00) = 8',
+  ],
+  [
     'pipe',
     ['{ pipe: { from: $fd, to: $fd }, expect: { ret: 3 } }'],
     { 'stream.read': stream(Uint8Array.of(1, 2), Uint8Array.of(3)), 'stream.write': ok(1) },

@@ -6,6 +6,7 @@
 import type { Process } from '@vfiolab/client';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { type Actions, answerOf, success } from './action.js';
+import { bufferBytes } from '../struct-values.js';
 import { bytesInWords } from '../words.js';
 
 const MAX_READ = 65536;
@@ -20,6 +21,16 @@ export const streamActions = {
     run: async (call, { fd, length }) =>
       answerOf(await call.process.readFile(call.fd(fd), call.int(length, MAX_READ)), (data) =>
         success(`${data.length} ${bytesInWords(data)}`, { ret: BigInt(data.length), data }),
+      ),
+  },
+  send: {
+    facts: ['ret'],
+    calls: true,
+    words: (call, { fd, ...data }) =>
+      `write(${call.file(fd)}, ${bytesInWords(bufferBytes(data, undefined, call.variables))})`,
+    run: async (call, { fd, ...data }) =>
+      answerOf(await call.process.writeFile(call.fd(fd), bufferBytes(data, undefined, call.variables)), (count) =>
+        success(String(count), { ret: BigInt(count) }),
       ),
   },
   pipe: {
