@@ -27,6 +27,7 @@ import {
   spaprIoctls,
   type1Ioctls,
   udmabufIoctls,
+  uiommuIoctls,
 } from '@vfiolab/uapi';
 import { MAX_FETCH } from './arguments.js';
 import type { Link } from './link.js';
@@ -41,7 +42,8 @@ const DEFINITIONS: Readonly<Record<string, ReadonlyMap<number, AnyIoctlDef>>> = 
   container: byNumber(containerIoctls, type1Ioctls),
   spapr: byNumber(containerIoctls, spaprIoctls),
   group: byNumber(groupIoctls),
-  device: byNumber(deviceIoctls),
+  device: byNumber(deviceIoctls, uiommuIoctls),
+  uiommu: byNumber(uiommuIoctls),
   migration: byNumber(migrationIoctls),
   udmabuf: byNumber(udmabufIoctls),
   kvm: byNumber(kvmIoctls),

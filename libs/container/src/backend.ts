@@ -20,6 +20,8 @@ export interface JoinedGroup {
 export interface Backend {
   /** The name of its driver. */
   readonly driver: string;
+  /** It was there before any group and stays when the last one leaves: the container is its domain. */
+  readonly standing?: boolean;
   /** The process whose memory it works on, where it is of one process. */
   readonly owner?: string | undefined;
   /** VFIO_CHECK_EXTENSION: 0 or more. */

@@ -46,9 +46,13 @@ import { checkExtension } from './ioctl/check-extension.js';
 import { setIommu } from './ioctl/set-iommu.js';
 import { replyOf } from './reply.js';
 import { forget } from './spapr/memory.js';
+import { move } from './uiommu/groups.js';
+import { map, type Range, unmap, type Wanted } from './uiommu/memory.js';
+import { Uiommu, UIOMMU } from './uiommu/uiommu.js';
 
 const PATH = '/dev/vfio/vfio';
 const KIND = 'container';
+const UIOMMU_PATH = '/dev/uiommu';
 
 export class ContainerCore implements Core {
   readonly service = 'container';
@@ -81,6 +85,11 @@ export class ContainerCore implements Core {
         extension: (_req, { container, extension }) => checkExtension(this.existing(container), this.host, extension),
         ...ofDrivers(this.containers),
         ...ofGuests(this.containers),
+        make: () => this.make(),
+        holdDomain: (_req, { container }) => this.holdDomain(container),
+        move: (_req, { from, to, ...group }) => move(this.existing(from), this.existing(to), group),
+        domainMap: (_req, { container, ...wanted }) => this.domainMap(container, wanted),
+        domainUnmap: (_req, { container, ...range }) => this.domainUnmap(container, range),
         ready: (_req, { container }) => (this.existing(container).backend ? ok(undefined) : fail('EINVAL')),
       }),
     );
@@ -91,9 +100,9 @@ export class ContainerCore implements Core {
   }
 
   private setup(args: ArgsOf<typeof containerApi.setup>): Result<void> {
-    const { profile, iommu, allowUnsafeInterrupts, pageShift, frames } = args;
+    const { profile, iommu, allowUnsafeInterrupts, pageShift, frames, teaching } = args;
     if (!isKernelProfile(profile)) return fail('EINVAL');
-    this.host.become(profile, iommu, pageShift, frames);
+    this.host.become(profile, iommu, pageShift, frames, teaching !== undefined);
     this.host.set('allow_unsafe_interrupts', allowUnsafeInterrupts ? 1 : 0);
     return ok(undefined);
   }
@@ -101,26 +110,39 @@ export class ContainerCore implements Core {
   // Files
 
   private open(req: Request, path: string): Result<NewFile> {
-    if (path !== PATH) return fail('ENXIO');
-    const container = new Container(this.nextId);
-    const token = this.files.open(req.from, container, req.entropy);
+    const made = path === UIOMMU_PATH && this.host.teaching ? this.newDomain() : this.newContainer(path);
+    if (!made.ok) return made;
+    const token = this.files.open(req.from, made.value, req.entropy);
     if (token === undefined) return fail('EMFILE');
-    this.containers.set(this.nextId++, container);
-    return ok({ token, kind: KIND });
+    this.containers.set(this.nextId++, made.value);
+    return ok({ token, kind: made.value.backend ? UIOMMU : KIND });
   }
 
-  private close(client: string, token: string): Result<void> {
+  private newContainer(path: string): Result<Container> {
+    return path === PATH ? ok(new Container(this.nextId)) : fail('ENXIO');
+  }
+
+  /** ENODEV: the host's IOMMU has no domains. */
+  private newDomain(): Result<Container> {
+    return this.host.hasDomains ? ok(new Container(this.nextId, new Uiommu(this.host))) : fail('ENODEV');
+  }
+
+  private *close(client: string, token: string): Op<Result<void>> {
     const closed = this.files.close(token, client);
     if (!closed) return fail('EBADF');
     if (closed.last) {
       closed.file.fileOpen = false;
-      this.forgetAbandoned(closed.file);
+      yield* this.forgetAbandoned(closed.file);
     }
     return ok(undefined);
   }
 
-  private forgetAbandoned(container: Container): void {
-    if (container.abandoned) this.containers.delete(container.id);
+  private *forgetAbandoned(container: Container): Op<void> {
+    if (!container.abandoned) return;
+    this.containers.delete(container.id);
+    if (!container.backend?.standing) return;
+    yield* lockWrite(container.lock);
+    yield* container.backend.release();
   }
 
   private grant(req: Request, token: string, to: string): Result<NewFile> {
@@ -138,7 +160,7 @@ export class ContainerCore implements Core {
 
   private *clientGone(from: string, client: string): Op<void> {
     if (from !== LAB) return;
-    for (const token of this.files.of(client)) this.close(client, token);
+    for (const token of this.files.of(client)) yield* this.close(client, token);
     this.surroundings.forget(client);
     this.host.ended.add(client);
     yield* this.forgetMemory(client);
@@ -156,6 +178,7 @@ export class ContainerCore implements Core {
   private ioctl(req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {
     const container = this.files.get(args.token, req.from);
     if (!container) return failed('EBADF');
+    if (container.backend?.standing) return this.onBackend(container, req, args);
     switch (args.cmd) {
       case VFIO_GET_API_VERSION.nr:
         return replyOf(ok(VFIO_API_VERSION));
@@ -189,18 +212,21 @@ export class ContainerCore implements Core {
 
   // Groups
 
-  private hold({ token, client, noiommu }: ArgsOf<typeof containerApi.hold>): Result<{ container: number }> {
+  private hold({ token, client, noiommu, uiommu = false }: ArgsOf<typeof containerApi.hold>): Result<{
+    container: number;
+  }> {
     const container = this.files.get(token, client);
     if (!container) return fail('EBADF');
+    if (uiommu !== (container.backend?.standing ?? false)) return fail(uiommu ? 'EBADF' : 'EBADFD');
     if (container.mixes(noiommu)) return fail('EPERM');
     container.holds++;
     return ok({ container: container.id });
   }
 
-  private drop(id: number): void {
+  private *drop(id: number): Op<void> {
     const container = this.existing(id);
     container.holds--;
-    this.forgetAbandoned(container);
+    yield* this.forgetAbandoned(container);
   }
 
   private *joinGroup(container: Container, group: Container['groups'][number]): Op<Result<void>> {
@@ -218,10 +244,43 @@ export class ContainerCore implements Core {
     if (!group) throw new Error(`group ${id} is not in container ${container.id}`);
     if (backend) yield* backend.leave(group);
     container.groups = groups.filter((g) => g !== group);
-    if (!backend || container.groups.length > 0) return;
+    if (!backend || backend.standing || container.groups.length > 0) return;
     yield* backend.release();
     container.backend = undefined;
     if (backend.owner !== undefined) yield* this.forgetMemory(backend.owner);
+  }
+
+  // Domains of 2010
+
+  private make(): Result<{ container: number }> {
+    const made = this.newDomain();
+    if (!made.ok) return made;
+    made.value.fileOpen = false;
+    made.value.holds = 1;
+    this.containers.set(this.nextId, made.value);
+    return ok({ container: this.nextId++ });
+  }
+
+  private holdDomain(id: number): Result<{ container: number }> {
+    const domain = this.containers.get(id);
+    if (!domain?.backend?.standing) return fail('EBADF');
+    domain.holds++;
+    return ok({ container: id });
+  }
+
+  private *domainMap(id: number, { client, ...wanted }: Wanted & { client: string }): Op<Result<void>> {
+    const domain = this.containers.get(id);
+    if (!(domain?.backend instanceof Uiommu)) return fail('EBADF');
+    yield* lockRead(domain.lock);
+    const mapped = yield* map(domain.backend, client, wanted);
+    return mapped.ok ? ok(undefined) : mapped;
+  }
+
+  private *domainUnmap(id: number, range: Range): Op<Result<bigint>> {
+    const domain = this.containers.get(id);
+    if (!(domain?.backend instanceof Uiommu)) return fail('EBADF');
+    yield* lockRead(domain.lock);
+    return yield* unmap(domain.backend, range);
   }
 
   /** A container that `groups` named: one that does not exist is a bug. */

@@ -1,11 +1,12 @@
 /**
- * One container: an open of /dev/vfio/vfio with its groups and, once they have chosen one, their backend.
+ * One container: an open of /dev/vfio/vfio with its groups and, once they have chosen one, their backend. An open of
+ * /dev/uiommu is one too: its backend stands from the start.
  *
  * Rule: it lives while its file is open or somebody holds it; it has a backend only while it has groups.
  */
 import { type ByteReader, type ByteWriter, Lock, type View } from '@vfiolab/core';
 import type { Backend, JoinedGroup } from './backend.js';
-import { driverNamed } from './drivers.js';
+import { decodeBackend } from './drivers.js';
 import type { Host } from './host.js';
 
 export class Container {
@@ -13,12 +14,14 @@ export class Container {
   readonly lock = new Lock();
   /** In the order in which they joined. */
   groups: JoinedGroup[] = [];
-  backend: Backend | undefined;
   fileOpen = true;
   /** Groups that hold it: those that have joined, are joining or leaving. */
   holds = 0;
 
-  constructor(readonly id: number) {}
+  constructor(
+    readonly id: number,
+    public backend: Backend | undefined = undefined,
+  ) {}
 
   get abandoned(): boolean {
     return !this.fileOpen && this.holds === 0;
@@ -54,7 +57,7 @@ export class Container {
       emulated: r.bool(),
     }));
     const driver = r.str();
-    if (driver !== '') container.backend = driverNamed(driver).decode(r, host);
+    if (driver !== '') container.backend = decodeBackend(driver, r, host);
     return container;
   }
 
@@ -67,7 +70,8 @@ export class Container {
       broken.push(`I15: a group is in container ${id} twice`);
     if (groups.some((g) => g.noiommu !== groups[0]!.noiommu))
       broken.push(`I19: container ${id} has groups with and without an IOMMU`);
-    if (backend && groups.length === 0) broken.push(`I27: container ${id} has a backend and no group`);
+    if (backend && !backend.standing && groups.length === 0)
+      broken.push(`I27: container ${id} has a backend and no group`);
     return broken;
   }
 

@@ -28,6 +28,8 @@ export class Host {
   private kind = '';
   /** log2 of the kernel's page in bytes. */
   pageShift = 12;
+  /** Is there a /dev/uiommu? */
+  teaching = false;
   /** Memory of the host in frames of 4 KiB. */
   frames = 0;
   /** Memory that processes have registered with containers of DMA windows. */
@@ -38,12 +40,18 @@ export class Host {
   readonly failedGroups = new Set<number>();
   private readonly parameters = { ...DEFAULTS };
 
-  become(profile: KernelProfile, kind: string, pageShift: number, frames: number): void {
+  become(profile: KernelProfile, kind: string, pageShift: number, frames: number, teaching: boolean): void {
     this.pageShift = pageShift;
+    this.teaching = teaching;
     this.frames = frames;
     this.flags = flagsOf(profile);
     this.kind = kind;
     this.iommu = traitsOf(kind);
+  }
+
+  /** Has the IOMMU domains that pages are mapped in? */
+  get hasDomains(): boolean {
+    return this.kind !== 'none' && this.iommu.tce === undefined;
   }
 
   get(name: Parameter): number {
@@ -62,16 +70,17 @@ export class Host {
     w.str(this.kind);
     w.u8(this.pageShift);
     w.num(this.frames);
+    w.bool(this.teaching);
     w.list([...this.ended], (client) => w.str(client));
     w.list([...this.failedGroups], (group) => w.u32(group));
     w.list(Object.values(this.parameters), (value) => w.num(value));
   }
 
   decode(r: ByteReader): void {
-    const [profile, kind, pageShift, frames] = [r.str(), r.str(), r.u8(), r.num()];
+    const [profile, kind, pageShift, frames, teaching] = [r.str(), r.str(), r.u8(), r.num(), r.bool()];
     for (const client of r.list(() => r.str())) this.ended.add(client);
     for (const group of r.list(() => r.u32())) this.failedGroups.add(group);
-    if (isKernelProfile(profile)) this.become(profile, kind, pageShift, frames);
+    if (isKernelProfile(profile)) this.become(profile, kind, pageShift, frames, teaching);
     const values = r.list(() => r.num());
     (Object.keys(DEFAULTS) as Parameter[]).forEach((name, i) => (this.parameters[name] = values[i]!));
   }

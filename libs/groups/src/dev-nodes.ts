@@ -20,6 +20,9 @@ const CONTAINER_MINOR = 196;
 const GROUP_MAJOR = 254;
 const CDEV_MAJOR = 253;
 const VDPA_MAJOR = 252;
+/** Never handed out: Linux has no such nodes. */
+const UIO_MAJOR = 252;
+const UIOMMU_MINOR = 254;
 const ROOT_ONLY = 0o600;
 
 const IOMMU_NODE: DeviceNode = {
@@ -38,6 +41,8 @@ const KVM_NODE: DeviceNode = {
   major: MISC_MAJOR,
   minor: KVM_MISC.minor,
 };
+/** A designer's choice of that time: whoever has a device may make domains. */
+const UIOMMU_NODE: DeviceNode = { ...IOMMU_NODE, owner: CONTAINER, mode: 0o666, minor: UIOMMU_MINOR };
 
 const MEM_MAJOR = 1;
 const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
@@ -45,11 +50,15 @@ const ZERO_NODE: DeviceNode = { ...NULL_NODE, minor: 5 };
 
 export function devTree(host: Host): DirNode {
   const fixed = fixedTree(host);
+  const nodes = host.setup.teaching === undefined ? NO_NODES : functionNodes(host);
+  const vdpas = [...host.vdpas.values()].map(({ index }) => `${VDPA_NODE}${index}`);
   return listDir(
-    () => [...fixed.names(), ...[...host.vdpas.values()].map(({ index }) => `${VDPA_NODE}${index}`)],
-    (name) => fixed.child(name) ?? vdpaNode(vdpaOfNode(host, name)),
+    () => [...fixed.names(), ...nodes.keys(), ...vdpas],
+    (name) => fixed.child(name) ?? nodes.get(name) ?? vdpaNode(vdpaOfNode(host, name)),
   );
 }
+
+const NO_NODES: ReadonlyMap<string, DeviceNode> = new Map();
 
 const fixedTree = (host: Host): DirNode =>
   fixedDir({
@@ -57,9 +66,19 @@ const fixedTree = (host: Host): DirNode =>
     kvm: () => (host.setup.kvm ? KVM_NODE : undefined),
     null: () => NULL_NODE,
     udmabuf: () => udmabufNode(host),
+    uiommu: () => (host.setup.teaching === undefined ? undefined : UIOMMU_NODE),
     vfio: () => vfioDir(host),
     zero: () => ZERO_NODE,
   });
+
+/** /dev/vfioN, as drivers of 2010 had it: one for each function, with the number that its cdev has. */
+const functionNodes = (host: Host): ReadonlyMap<string, DeviceNode> =>
+  new Map(
+    [...host.devices.values()].flatMap((device) => {
+      const node = device.vfio?.visible && !device.vfio.group.iommuGroup.noiommu ? cdevNode(device) : undefined;
+      return node ? [[`vfio${node.minor}`, { ...node, major: UIO_MAJOR }]] : [];
+    }),
+  );
 
 const containerNode = ({ setup }: Host): DeviceNode => ({
   kind: 'device',

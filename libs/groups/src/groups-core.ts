@@ -53,6 +53,7 @@ import { claimForContext, releaseFromContext } from './ownership.js';
 import { offer } from './probing.js';
 import { decodeHost, decodeSetup, encodeHost, encodeMeaning, encodeSetup } from './state.js';
 import { sysfsTree } from './sysfs.js';
+import { joinDomain, leaveDomain, type WantedDomain } from './uiommu.js';
 import { probeVdpas } from './vdpa.js';
 import { matchToken } from './vf-token.js';
 import { useGroup } from './vfio-group.js';
@@ -98,6 +99,8 @@ export class GroupsCore implements Core {
         groupUnuse: ({ from }, { bdf }) => this.groupUnuse(from, bdf),
         vfTokenMatch: ({ from }, { bdf, token }) => this.vfTokenMatch(from, bdf, token),
         vfTokenSet: ({ from }, { bdf, token }) => this.vfTokenSet(from, bdf, token),
+        domainJoin: (req, { bdf, ...wanted }) => this.domainJoin(req.from, bdf, wanted),
+        domainLeave: (req, { bdf }) => this.domainLeave(req.from, bdf),
         claimDma: (req, { bdf, context }) => this.claimDma(req, bdf, context),
         releaseDma: (req, { bdf, context }) => this.releaseDma(req, bdf, context),
         resetReach: ({ from }, { bdf }) => this.resetReach(from, bdf),
@@ -261,6 +264,17 @@ export class GroupsCore implements Core {
     if (!device || device.cdevClaims === 0) return;
     device.cdevClaims--;
     if (device.vfio) this.letVmGo(device.vfio);
+  }
+
+  /** EPERM: not the device's own actor, or not a PCI function of vfio-pci's; else see joinDomain. */
+  private *domainJoin(from: Address, bdf: string, wanted: WantedDomain): Op<Result<{ domain: number }>> {
+    const device = this.ofActor(from, bdf) && this.host!.devices.get(bdf);
+    return device ? yield* joinDomain(this.host!, device, wanted) : fail('EPERM');
+  }
+
+  private *domainLeave(from: Address, bdf: string): Op<void> {
+    const device = this.ofActor(from, bdf) && this.host!.devices.get(bdf);
+    if (device) yield* leaveDomain(device);
   }
 
   /** EPERM: not the device's own actor; else see matchToken. */

@@ -89,13 +89,14 @@ export class LabCore implements Core {
     const error = this.creationError(from, plan);
     if (error !== '') return refused(error);
     this.creating = true;
-    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer, kvm, memoryCards } = plan;
+    const { machine, profile, iommu, allowUnsafeInterrupts, vfioContainer, kvm, memoryCards, teaching } = plan;
     const sealed = yield* call(GROUPS, groupsApi.seal, {
       machine,
       profile,
       iommu,
       allowUnsafeInterrupts,
       vfioContainer,
+      teaching,
       kvm,
       memoryCards,
       pageShift: plan.pageShift,
@@ -111,6 +112,7 @@ export class LabCore implements Core {
         allowUnsafeInterrupts: unsafe,
         pageShift: plan.pageShift,
         frames: plan.frames,
+        teaching,
       });
       this.host = plan;
     }

@@ -34,7 +34,7 @@ export interface RawStep {
   readonly expect?: Expect;
 }
 
-const SERVICES = [api.GROUPS, api.PAGES, api.IOMMU, api.IOMMUFD, api.LAB];
+const SERVICES = [api.GROUPS, api.PAGES, api.IOMMU, api.IOMMUFD, api.CONTAINER, api.LAB];
 /** Messages by service and name, such as `pages.storeCreate`. */
 const METHODS: readonly string[] = Object.values(api).flatMap((value) => methodNames(value));
 
@@ -141,8 +141,10 @@ export class StepChecker {
     if (action === 'ioctl') checkIoctl(args as ActionArgs['ioctl'], path, this.report);
     if (action === 'grant') this.receiver((args as ActionArgs['grant']).to, [...path, 'to']);
     if (action === 'pwrite') this.exactlyOne(args, ['hex', 'text', 'u8', 'u16', 'u32', 'u64'], path);
+    if (action === 'send') this.exactlyOne(args, ['hex', 'text', 'zero', 'u8', 'u16', 'u32', 's32', 'u64'], path);
     if (action === 'pread') this.exactlyOne(args, ['length', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'write') this.exactlyOne(args, ['hex', 'text', 'fill', 'u8', 'u16', 'u32', 'u64'], path);
+    if (action === 'mmap') this.mapping(args as ActionArgs['mmap'], path);
     if (action === 'check') this.figures(args as ActionArgs['check'], path);
   }
 
@@ -159,6 +161,13 @@ export class StepChecker {
       found.length === 0 ? 'what to transfer is missing' : `${found.join(' and ')} exclude each other`,
       `Give exactly one of: ${keys.join(', ')}.`,
     );
+  }
+
+  private mapping({ fd, region, pages }: ActionArgs['mmap'], path: Path): void {
+    if ((fd === undefined) !== (region === undefined))
+      this.add(path, 'half of what is mapped is missing', 'Give both `fd` and `region`, or neither for memory.');
+    if (fd !== undefined && pages !== undefined)
+      this.add([...path, 'pages'], 'a device has no pages to choose', 'Leave `pages` out.');
   }
 
   private figures({ figures = {} }: ActionArgs['check'], path: Path): void {

@@ -44,6 +44,19 @@ describe('a wrong step is reported at its line and field, with what would be rig
       'steps[0].wait.within',
       /"5min" cannot stand here. Time/,
     ],
+    [
+      'a region of no device',
+      'mmap: { length: 4KiB, region: bar0 }',
+      'steps[0].mmap',
+      /half of what is mapped is missing. Give both `fd` and `region`/,
+    ],
+    [
+      'pages of a device',
+      'mmap: { length: 4KiB, fd: 3, region: bar0, pages: 2MiB }',
+      'steps[0].mmap.pages',
+      /a device has no pages to choose/,
+    ],
+    ['nothing to send', 'send: { fd: 3 }', 'steps[0].send', /what to transfer is missing. Give exactly one of: hex/],
     ['odd hex digits', 'write: { at: 0, hex: abc }', 'steps[0].write.hex', /"abc" cannot stand here. Bytes as hex/],
     [
       'an unknown ioctl',

@@ -5,7 +5,14 @@
  * those of the schema, then names that nobody knows.
  */
 import { readFileSync } from 'node:fs';
-import { CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE, type KvmHolds, type VfioContainer } from '@vfiolab/core';
+import {
+  CAP_IPC_LOCK,
+  CAP_SYS_RAWIO,
+  CAP_SYS_RESOURCE,
+  type KvmHolds,
+  type Teaching,
+  type VfioContainer,
+} from '@vfiolab/core';
 import { ROOT } from '@vfiolab/client';
 import { addressOf } from './actions/inspection.js';
 import { isActionName } from './actions/index.js';
@@ -45,6 +52,7 @@ interface RawScenario {
     readonly vfioContainer?: VfioContainer;
     readonly kvm?: KvmHolds;
     readonly memoryCards?: boolean;
+    readonly teaching?: Teaching;
     readonly pageSize?: Num;
   };
   readonly processes?: Readonly<Record<string, RawProcess>>;
@@ -145,6 +153,7 @@ function hostOf(
     vfioContainer = 'vfio',
     kvm,
     memoryCards,
+    teaching,
     pageSize = DEFAULT_PAGE,
   }: RawScenario['host'],
   file: string,
@@ -159,6 +168,7 @@ function hostOf(
     vfioContainer,
     kvm,
     memoryCards,
+    teaching,
     pageShift: Math.log2(plain(pageSize)),
   };
 }

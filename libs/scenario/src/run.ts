@@ -105,6 +105,7 @@ class Run {
       vfioContainer,
       kvm,
       memoryCards,
+      teaching,
       pageShift,
       iommu: chosen,
     } = this.scenario.host;
@@ -126,6 +127,7 @@ class Run {
       frames: memory / PAGE,
       allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
       vfioContainer,
+      teaching,
       pageShift,
       kvm,
       memoryCards,

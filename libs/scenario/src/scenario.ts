@@ -7,7 +7,7 @@
  */
 import type { CrashPlan } from './environment.js';
 import type { Credentials } from '@vfiolab/client';
-import type { KvmHolds, VfioContainer } from '@vfiolab/core';
+import type { KvmHolds, Teaching, VfioContainer } from '@vfiolab/core';
 
 /** A number as the file may have it. */
 export type Num = number | string;
@@ -61,8 +61,23 @@ export interface ActionArgs {
     'hex' | 'text'
   >;
   pwrite: { readonly fd: Num; readonly region: Region; readonly at: Num } & Payload;
+  recv: { readonly fd: Num; readonly length: Num };
+  send: { readonly fd: Num } & Buffer;
+  /** From one stream into another, to the end. */
+  pipe: { readonly from: Num; readonly to: Num };
+  /** `from` and `to` are IOVAs. */
+  dma: {
+    readonly fd: Num;
+    readonly from: Num;
+    readonly to: Num;
+    readonly length: Num;
+    readonly bigEndian?: boolean;
+  };
   mmap: {
     readonly length: Num;
+    /** A device's region instead of memory. */
+    readonly fd?: Num;
+    readonly region?: Region;
     readonly pages?: '4KiB' | '2MiB' | '1GiB';
     readonly prot?: 'none' | 'r' | 'w' | 'rw';
     readonly at?: Num;
@@ -123,6 +138,8 @@ export interface HostSpec {
   readonly kvm: KvmHolds | undefined;
   /** The parent of mediated devices makes memory cards too. */
   readonly memoryCards: boolean | undefined;
+  /** Designs that Linux never merged, beside its own. */
+  readonly teaching: Teaching | undefined;
   /** log2 of the kernel's page in bytes. */
   readonly pageShift: number;
 }

@@ -3,7 +3,16 @@
  *
  * Rule: a test awaits calls as a program does; virtual time moves while it waits.
  */
-import { type Address, type Hugetlb, LAB, labApi, type KvmHolds, type Method, type VfioContainer } from '@vfiolab/core';
+import {
+  type Address,
+  type Hugetlb,
+  type KvmHolds,
+  LAB,
+  labApi,
+  type Method,
+  type Teaching,
+  type VfioContainer,
+} from '@vfiolab/core';
 import { type Credentials, Process, ROOT } from '@vfiolab/client';
 import { SimEnvironment } from './environment.js';
 import { CALM, type SimOptions } from './options.js';
@@ -17,6 +26,7 @@ export interface TestHostOptions {
   readonly iommu?: string;
   readonly profile?: string;
   readonly vfioContainer?: VfioContainer;
+  readonly teaching?: Teaching;
   /** Host memory in 4 KiB frames. */
   readonly frames?: number;
   /** log2 of the kernel's page in bytes; 12 when left out. */
@@ -54,6 +64,7 @@ export class TestHost {
     iommu = 'intel-vtd',
     profile = '6.12',
     vfioContainer = 'vfio',
+    teaching,
     frames = 1 << 24,
     pageShift = 12,
     hugetlb,
@@ -73,6 +84,7 @@ export class TestHost {
       frames,
       allowUnsafeInterrupts,
       vfioContainer,
+      teaching,
       pageShift,
       hugetlb,
       kvm,

@@ -81,6 +81,7 @@ export {
   spaprIoctls,
   type1Ioctls,
   udmabufIoctls,
+  uiommuIoctls,
 } from './sets.js';
 
 export * from './iommufd.js';
@@ -90,6 +91,7 @@ export * from './iommufd-test.js';
 export * from './iommufd-viommu.js';
 export * from './kvm.js';
 export * from './udmabuf.js';
+export * from './uiommu.js';
 export * from './vfio.js';
 export * from './vfio-ccw.js';
 export * from './vfio-container.js';

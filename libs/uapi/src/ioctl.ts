@@ -12,10 +12,21 @@ import { kernelProfiles } from './profile.js';
 
 /**
  * Which open file takes the ioctl. Numbers are unique only within one kind. `spapr` is a container fd whose backend is
- * SPAPR TCE: it reuses type1's numbers. `migration` is the data fd a migration state change returns.
+ * SPAPR TCE: it reuses type1's numbers. `migration` is the data fd a migration state change returns, `uiommu` an open of
+ * /dev/uiommu.
  */
 export type FdKind =
-  'iommufd' | 'container' | 'spapr' | 'group' | 'device' | 'migration' | 'udmabuf' | 'kvm' | 'kvm-vm' | 'kvm-device';
+  | 'iommufd'
+  | 'container'
+  | 'spapr'
+  | 'group'
+  | 'device'
+  | 'migration'
+  | 'udmabuf'
+  | 'kvm'
+  | 'kvm-vm'
+  | 'kvm-device'
+  | 'uiommu';
 
 /**
  * Bytes the caller's struct leads to. `pin`: pages are referenced, not copied, so there is nothing to fetch.

@@ -17,6 +17,7 @@ import * as spapr from './vfio-spapr.js';
 import * as test from './iommufd-test.js';
 import * as type1 from './vfio-type1.js';
 import * as udmabuf from './udmabuf.js';
+import * as uiommu from './uiommu.js';
 import * as viommu from './iommufd-viommu.js';
 
 /** The members of a module that are ioctl definitions. */
@@ -89,10 +90,13 @@ export const kvmDeviceIoctls = {
 /** No kernel's: what a guest does that is not there. Made on a VM. */
 export const labIoctls = { VFIOLAB_H_PUT_TCE: kvm.VFIOLAB_H_PUT_TCE } satisfies IoctlSet;
 
-/** Every ioctl of VFIO and iommufd, KVM's for them, and the lab's own by name: for tools that read names (traces, scenarios, command lines). */
+/** Of no kernel: the designs of 2010, on a /dev/uiommu and on the device nodes of that time. */
+export const uiommuIoctls = ioctlsIn(uiommu) satisfies IoctlSet;
+
+/** Every ioctl of VFIO and iommufd, KVM's for them, the lab's own, and the designs of 2010, by name: for tools that read names. */
 export const ioctlsByName: ReadonlyMap<string, AnyIoctlDef> = new Map<string, AnyIoctlDef>(
   [
     ...[iommufdIoctls, containerIoctls, type1Ioctls, spaprIoctls, groupIoctls, deviceIoctls, migrationIoctls],
-    ...[kvmIoctls, kvmVmIoctls, kvmDeviceIoctls, labIoctls],
+    ...[kvmIoctls, kvmVmIoctls, kvmDeviceIoctls, labIoctls, uiommuIoctls],
   ].flatMap((set) => Object.entries<AnyIoctlDef>(set)),
 );

@@ -1,5 +1,5 @@
 /**
- * One open of a function: of /dev/vfio/devices/vfioN, or through its group.
+ * One open of a function: of /dev/vfio/devices/vfioN, through its group, or of a node of 2010 (see uiommu.ts).
  *
  * Rule (I16, I17): a file of the cdev gives access only while it is bound, and at most one of a function is. Files opened
  * through the group give access from the start, share what the first of them set up, and are never bound themselves.
@@ -30,6 +30,8 @@ export class CdevFile {
   vm = 0;
   /** No client has it any more. */
   closed = false;
+  /** Of a node of 2010: its domain, a number of the container service. */
+  domain: number | undefined;
   /** PASIDs that were attached as such, PASID 0 among them. */
   readonly pasids = new Set<number>();
 
@@ -37,10 +39,17 @@ export class CdevFile {
     readonly id: number,
     readonly accessMode: number,
     readonly viaGroup = false,
+    /** Opened by a node of 2010. */
+    readonly of2010 = false,
   ) {}
 
   get hasAccess(): boolean {
-    return this.viaGroup || this.binding !== undefined;
+    return this.viaGroup || this.isBound;
+  }
+
+  /** It is the one file that the function is enabled for. */
+  get isBound(): boolean {
+    return this.binding !== undefined || this.domain !== undefined;
   }
 
   get readable(): boolean {
@@ -62,6 +71,9 @@ export function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
     w.num(file.vm);
   }
   w.bool(file.viaGroup);
+  w.bool(file.of2010);
+  w.bool(file.domain !== undefined);
+  if (file.domain !== undefined && view === 'snapshot') w.num(file.domain);
   w.bool(file.binding !== undefined);
   if (file.binding) {
     if (view === 'snapshot') w.num(file.binding.context);
@@ -77,7 +89,8 @@ export function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
 
 export function decodeFile(r: ByteReader): CdevFile {
   const [id, accessMode, closed, holders, vm] = [r.num(), r.u8(), r.bool(), r.num(), r.num()];
-  const file = Object.assign(new CdevFile(id, accessMode, r.bool()), { closed, holders, vm });
+  const file = Object.assign(new CdevFile(id, accessMode, r.bool(), r.bool()), { closed, holders, vm });
+  if (r.bool()) file.domain = r.num();
   if (r.bool()) file.binding = { context: r.num(), device: r.u32() };
   if (r.bool()) file.attached = r.u32();
   r.list(() => file.pasids.add(r.u32()));

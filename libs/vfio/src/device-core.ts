@@ -51,7 +51,7 @@ import {
   waitUntil,
 } from '@vfiolab/core';
 import { fail, isKernelProfile, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
-import { CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
+import { type Binding, CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { joinHotReset } from './hot-reset.js';
 import type { CommonDevice, Driver } from './common-device.js';
@@ -70,6 +70,7 @@ import { MemoryDriver } from './mdma/memory-driver.js';
 import { SerialCard } from './mtty/serial-card.js';
 import { SerialDriver } from './mtty/serial-driver.js';
 import { PciDriver } from './pci-driver.js';
+import { answer2010, domainOf, knownIn2010, leaveDomain } from './uiommu.js';
 import { VdpaDevice, VdpaDriver } from './vdpa-device.js';
 import { type EndpointPhase, VfioDevice } from './vfio-device.js';
 
@@ -79,6 +80,7 @@ const FILE_KIND = 'device';
 const NOTHING = new Uint8Array(0);
 /** A user who does not let go is asked again after so long. */
 const REQUEST_EVERY_MS = 10_000;
+const NODE_2010 = '/dev/vfio';
 /** Kinds of drivers in a snapshot. */
 const [NO_DRIVER, VFIO_PCI, MDEV, VDPA] = [0, 1, 2, 3] as const;
 
@@ -109,6 +111,7 @@ export class DeviceCore implements Core {
       openInGroup: (req, { client, context }) => this.openInGroup(req, client, context),
       probeMdev: (_req, facts) => this.probeMdev(facts),
       probeVdpa: (_req, facts) => this.probeVdpa(facts),
+      domainOf: (req, { token, client }) => this.domainOf(req.from, token, client),
       mapRegion: (req, args) => this.mapRegion(req, args),
       configSpace: () => this.pci?.config.registers ?? NOTHING,
       peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
@@ -279,7 +282,7 @@ export class DeviceCore implements Core {
       if (!(caps & CAP_SYS_RAWIO)) return fail('EPERM');
       if (!this.hasNode(path)) return fail('ENODEV');
     }
-    const file = new CdevFile(this.nextFile, flags & O_ACCMODE);
+    const file = new CdevFile(this.nextFile, flags & O_ACCMODE, false, this.isNodeOf2010(path));
     const token = this.tokens.open(req.from, file, req.entropy);
     if (token === undefined) return fail('EMFILE');
     this.nextFile++;
@@ -288,7 +291,11 @@ export class DeviceCore implements Core {
   }
 
   private hasNode(path: string): boolean {
-    return !this.removing && this.device?.node === path;
+    return !this.removing && (this.device?.node === path || this.isNodeOf2010(path));
+  }
+
+  private isNodeOf2010(path: string): boolean {
+    return path === `${NODE_2010}${this.pci?.facts.minor}`;
   }
 
   /** Only groups may ask. The file is there before anything waits: from then on the function cannot be unbound. */
@@ -374,7 +381,7 @@ export class DeviceCore implements Core {
     if (!this.files.has(file.id)) return;
     const device = this.device!;
     if (file.viaGroup) yield* closeShared(device);
-    else if (file.binding) yield* this.unbind(device, file);
+    else if (file.isBound) yield* this.unbind(device, file);
     this.forget(file);
   }
 
@@ -386,7 +393,12 @@ export class DeviceCore implements Core {
   private *unbind(device: CommonDevice, file: CdevFile): Op<void> {
     yield* lockWrite(device.set);
     yield* device.disable();
-    const binding = file.binding!;
+    if (file.domain !== undefined) yield* leaveDomain(device, file);
+    else yield* this.leaveIommufd(device, file, file.binding!);
+    yield* unlock(device.set);
+  }
+
+  private *leaveIommufd(device: CommonDevice, file: CdevFile, binding: Binding): Op<void> {
     if (file.attached !== undefined) yield* call(IOMMUFD, iommufdApi.detach, binding);
     file.attached = undefined;
     file.pasids.clear();
@@ -394,7 +406,6 @@ export class DeviceCore implements Core {
     file.binding = undefined;
     device.bound = undefined;
     yield* call(GROUPS, groupsApi.cdevRelease, { bdf: device.name });
-    yield* unlock(device.set);
   }
 
   private *ioctl(req: Request, args: IoctlArgs): Op<IoctlReply> {
@@ -404,12 +415,30 @@ export class DeviceCore implements Core {
     if (!file) return failed(made ? 'ENOTTY' : 'EBADF');
     yield* lockRead(file.inUse);
     const driver = this.driver!;
+    const old = file.of2010 ? yield* this.ioctlOf2010(file, req, args) : undefined;
+    if (old) return old;
     if (file.hasAccess) yield* driver.wakeUp();
     else if (args.cmd !== VFIO_DEVICE_BIND_IOMMUFD.nr) return failed('EINVAL');
     if (args.cmd === VFIO_DEVICE_RESET.nr) return plainReply(yield* driver.reset());
     if (file.viaGroup && cdevOnly.has(args.cmd)) return failed('ENOTTY');
     const answer = driver.ioctl({ file, made: this.made }, req, args);
     return isOp(answer) ? yield* answer : answer;
+  }
+
+  /** Undefined: the call is one of today's too. */
+  private *ioctlOf2010(file: CdevFile, req: Request, args: IoctlArgs): Op<IoctlReply | undefined> {
+    const answer = yield* answer2010({ device: this.device!, file }, req, args);
+    if (answer) return answer;
+    if (!file.hasAccess) return failed('EINVAL');
+    return knownIn2010.has(args.cmd) ? undefined : failed('ENOTTY');
+  }
+
+  /** EBADF: no open node of 2010; else as for its own MAP. */
+  private *domainOf(from: Address, token: string, client: Address): Op<Result<{ domain: number }>> {
+    const file = deviceOf(from) === undefined ? undefined : this.tokens.get(token, client);
+    if (!file?.of2010) return fail('EBADF');
+    yield* lockRead(file.inUse);
+    return yield* domainOf(this.device!, file, client);
   }
 
   private *pread(req: Request, token: string, offset: number, length: number): Op<Result<Uint8Array>> {
@@ -496,7 +525,7 @@ export class DeviceCore implements Core {
 
   private restore(device: CommonDevice, file: CdevFile): void {
     this.files.set(file.id, file);
-    if (file.binding) device.bound = file;
+    if (file.isBound) device.bound = file;
     if (file.viaGroup && device.shared) device.shared.files++;
   }
 

@@ -34,7 +34,7 @@ export function checkDevice(device: VfioDevice): string[] {
 
 export function checkFiles(device: CommonDevice, files: readonly CdevFile[]): string[] {
   const broken: string[] = [];
-  const bound = files.filter((f) => f.binding);
+  const bound = files.filter((f) => f.isBound);
   const shared = files.filter((f) => f.viaGroup).length;
   const counted = device.shared?.files ?? 0;
   if (bound.length > 1) broken.push(`I16: ${bound.length} files of one function have access`);
@@ -57,6 +57,9 @@ export function describeDevice({ config, facts, power, resets, bus, irqs, model 
 }
 
 export function describeFile(f: CdevFile): string {
-  const state = f.viaGroup ? 'through the group' : f.binding ? `bound as device ${f.binding.device}` : 'not bound';
+  const state = f.viaGroup ? 'through the group' : f.isBound ? boundTo(f) : 'not bound';
   return `file ${f.id} ${state}${f.attached === undefined ? '' : ` attached to HWPT ${f.attached}`}`;
 }
+
+const boundTo = ({ binding, domain }: CdevFile): string =>
+  binding ? `bound as device ${binding.device}` : `in domain ${domain} of 2010`;

@@ -26,7 +26,7 @@ import {
   vfio_iova_range,
   decode,
 } from '@vfiolab/uapi';
-import { type KvmHolds, CONTAINER, GROUPS, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
+import { CONTAINER, GROUPS, IOMMU, IOMMUFD, type KvmHolds, PAGES, type Teaching } from '@vfiolab/core';
 import { type Arguments, type Credentials, type IoctlAnswer, type IoctlOptions, Process, ROOT } from '@vfiolab/client';
 import { CALM, type SimOptions, TestHost } from '@vfiolab/sim';
 import { machineNamed } from '../../../libs/conformance/src/machines.js';
@@ -49,6 +49,7 @@ export interface ContainerLabOptions {
   readonly description?: string;
   /** Another IOMMU than the recorded one. */
   readonly iommu?: string;
+  readonly teaching?: Teaching;
   readonly profile?: string;
   readonly kvm?: KvmHolds;
   readonly memoryCards?: boolean;
@@ -68,6 +69,7 @@ export class ContainerLab {
     machine: name = 'B-type1',
     description,
     iommu,
+    teaching,
     profile = '7.2',
     kvm,
     memoryCards,
@@ -79,6 +81,7 @@ export class ContainerLab {
     const host = await TestHost.boot({
       ...machine,
       machine: description ?? topology,
+      ...(teaching && { teaching }),
       profile,
       kvm,
       memoryCards,
@@ -185,7 +188,7 @@ export class VfioProgram {
   }
 
   /** An ioctl whose argument is in memory and no struct; its result, or the errno. */
-  private async withBytes(fd: number, def: PlainIoctlDef, bytes: Uint8Array): Promise<number | Errno> {
+  async withBytes(fd: number, def: PlainIoctlDef, bytes: Uint8Array): Promise<number | Errno> {
     // A text is read up to the end of its page.
     const va = ARGUMENT + PAGE - bytes.length;
     const { ret, errno } = await this.run(

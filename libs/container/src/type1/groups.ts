@@ -40,7 +40,7 @@ export function* joinGroup(type1: Type1, { group, members, emulated }: JoinedGro
 }
 
 /** Would everything that is mapped stay valid? And are the devices' interrupts safe? */
-function judge(type1: Type1, domain: DomainInfo, { reserved }: AttachedGroup): Result<void> {
+export function judge(type1: Type1, domain: DomainInfo, { reserved }: AttachedGroup): Result<void> {
   const { domains, host, mappings } = type1;
   const apertures = [...domains.map(({ info }) => info), domain];
   const all = [...domains.flatMap(({ groups }) => groups.flatMap((g) => g.reserved)), ...reserved];

@@ -93,6 +93,11 @@ export const deviceApi = api('device', {
    */
   openInGroup: method(34, message({ client: str, context: num }), result(newFile), { entropy: true }),
   /**
+   * From another device that wants to share: the domain of the device behind `client`'s token, on a host that teaches the
+   * designs of 2010. One that has none gets its own. EBADF: no open device of that time; else as `domainJoin` of groups.
+   */
+  domainOf: method(150, message({ token, client: str }), result(message({ domain: num }))),
+  /**
    * mmap(2) of the device's file, shared: `offset` is that of a region or of a page in it. EBADF; EINVAL: no access yet, or
    * nothing that can be mapped; else as the memory of a process.
    */

@@ -28,6 +28,9 @@ export type VfioContainer = ValueOf<typeof vfioContainer>;
  */
 export const kvmHolds = oneOf('files', 'groups');
 export type KvmHolds = ValueOf<typeof kvmHolds>;
+/** Designs that Linux never merged and that a host shows beside its kernel's own: /dev/uiommu and SHARE, of 2010. */
+export const teaching = oneOf('uiommu2010');
+export type Teaching = ValueOf<typeof teaching>;
 
 /** How a host is made. `iommu`: the kind of IOMMU, `machine`: a name for people. */
 export const hostSetup = message({
@@ -36,6 +39,7 @@ export const hostSetup = message({
   iommu: str,
   allowUnsafeInterrupts: u32,
   vfioContainer,
+  teaching: optional(teaching),
   /** Left out: there is no /dev/kvm. */
   kvm: optional(kvmHolds),
   /** The parent of mediated devices makes memory cards too. */
@@ -90,6 +94,18 @@ export const groupsApi = api('groups', {
   vfTokenMatch: method(58, message({ bdf: str, token: optional(bytes) }), result(nothing)),
   /** From the actor of a PF: its user has set another token. */
   vfTokenSet: method(59, message({ bdf: str, token: bytes }), nothing),
+  /**
+   * From a device, on a host that teaches the designs of 2010: its group goes to a domain: the one behind `client`'s `token`,
+   * that of number `domain`, or a new one of its own. `moves`: from the one that it is in. Answers the domain's number. EBADF:
+   * no such domain; EBUSY: the group is open, or belongs to somebody else, a native driver included; and what the
+   * domain answers. Undone by `domainLeave`.
+   */
+  domainJoin: method(
+    150,
+    message({ bdf: str, client: str, token: optional(token), domain: optional(num), moves: bool }),
+    result(message({ domain: num })),
+  ),
+  domainLeave: method(151, message({ bdf: str }), nothing),
   /**
    * DMA ownership of the device's group for an iommufd context (semantics A2.4); `noiommu`: there is no IOMMU, and nothing to
    * own. EPERM.

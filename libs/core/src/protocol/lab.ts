@@ -14,7 +14,7 @@ import {
   u32,
   u8,
 } from '../codec.js';
-import { kvmHolds, vfioContainer } from './groups.js';
+import { kvmHolds, teaching, vfioContainer } from './groups.js';
 import { hugetlb } from './pages.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
@@ -45,6 +45,7 @@ export const labApi = api(
         /** As in HostSetup. */
         kvm: optional(kvmHolds),
         memoryCards: optional(bool),
+        teaching: optional(teaching),
       }),
       message({ error: str, functions: u32, groups: u32 }),
     ),

@@ -20,7 +20,7 @@ const REGIONS: Readonly<Record<string, number>> = {
 
 const regionIndex = (region: string | number): number => (typeof region === 'number' ? region : REGIONS[region]!);
 /** Exact: 256 * 2^40 is below 2^53. */
-const fileOffset = (region: string | number, at: number): number => regionIndex(region) * REGION_BYTES + at;
+export const fileOffset = (region: string | number, at: number): number => regionIndex(region) * REGION_BYTES + at;
 
 const textOf = (text: string): Answer => {
   const line = text.replace(/\n$/, '');

@@ -1,12 +1,21 @@
 /** All actions by the key that names them in a file; one without a row does not compile. */
 import type { ActionName } from '../scenario.js';
 import type { Action, Actions } from './action.js';
+import { dmaAction } from './dma.js';
 import { fileActions } from './files.js';
 import { inspectionActions } from './inspection.js';
 import { ioctlAction } from './ioctl.js';
 import { memoryActions } from './memory.js';
+import { streamActions } from './streams.js';
 
-const actions: Actions = { ...fileActions, ...memoryActions, ...inspectionActions, ioctl: ioctlAction };
+const actions: Actions = {
+  ...fileActions,
+  ...streamActions,
+  ...memoryActions,
+  ...inspectionActions,
+  ioctl: ioctlAction,
+  dma: dmaAction,
+};
 
 export const actionNames = Object.keys(actions) as ActionName[];
 

@@ -2,6 +2,7 @@
 import { LAB, labApi, MAX_DMA } from '@vfiolab/core';
 import { OPERATOR } from '../operator.js';
 import { answerOf, type Actions, doneOf, success } from './action.js';
+import { fileOffset } from './files.js';
 import { milliseconds, payloadBytes } from '../values.js';
 import { bytesInWords, hex, size } from '../words.js';
 
@@ -19,9 +20,16 @@ export const memoryActions = {
     facts: ['ret'],
     named: true,
     calls: true,
-    words: (call, { length, pages = '4KiB', prot = 'rw', at }) =>
-      `mmap(${at === undefined ? 'NULL' : call.at(at)}, ${size(call.num(length))}, ${PROT_NAMES[prot]}, MAP_PRIVATE|MAP_ANONYMOUS${HUGE[pages]})`,
-    run: async (call, { length, pages = '4KiB', prot = 'rw', at = 0 }) => {
+    words: (call, { length, pages = '4KiB', prot = 'rw', at, fd, region }) =>
+      fd !== undefined
+        ? `mmap(NULL, ${size(call.num(length))}, ${PROT_NAMES[prot]}, MAP_SHARED, ${call.file(fd)}, ${region})`
+        : `mmap(${at === undefined ? 'NULL' : call.at(at)}, ${size(call.num(length))}, ${PROT_NAMES[prot]}, MAP_PRIVATE|MAP_ANONYMOUS${HUGE[pages]})`,
+    run: async (call, { length, pages = '4KiB', prot = 'rw', at = 0, fd, region }) => {
+      if (fd !== undefined) {
+        const window = { prot: PROTS[prot], va: call.int(at) };
+        const shown = await call.process.mapDevice(call.fd(fd), fileOffset(region!, 0), call.int(length), window);
+        return answerOf(shown, (va) => success(hex(BigInt(va)), { ret: BigInt(va) }, BigInt(va)));
+      }
       const where = { prot: PROTS[prot], pageShift: PAGE_SHIFTS[pages], va: call.int(at) };
       const mapped = await call.process.mmap(call.int(length), where);
       return answerOf(mapped, (va) => success(hex(BigInt(va)), { ret: BigInt(va) }, BigInt(va)));
