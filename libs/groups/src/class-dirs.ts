@@ -4,7 +4,7 @@
  * Rule: classes of devices that the lab does not model are there and empty.
  */
 import type { Host } from './host.js';
-import { KERNEL_BUILDS } from './kernel-build.js';
+import { classNames } from './kernel-build.js';
 import { type DirNode, fixedDir, link, listDir, type Node } from './nodes.js';
 
 const EMPTY = fixedDir({});
@@ -12,7 +12,7 @@ const EMPTY = fixedDir({});
 /** `modelled`: the classes with something in them. */
 export function classTree(host: Host, modelled: Readonly<Record<string, () => Node>>): DirNode {
   const known = fixedDir({ iommu: () => iommuClass(host), ...modelled });
-  const { classes } = KERNEL_BUILDS[host.profile];
+  const classes = classNames(host.profile, host.setup);
   return listDir(
     () => [...classes],
     (name) => (classes.includes(name) ? (known.child(name) ?? EMPTY) : undefined),

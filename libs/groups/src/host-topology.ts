@@ -21,6 +21,7 @@ import {
 import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
 import type { Device, Host, IommuGroup } from './host.js';
 import { IOMMU_KINDS } from './iommu-kinds.js';
+import { hasGroupNodes } from './kernel-build.js';
 import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
 import { takeAtBoot } from './ownership.js';
@@ -34,6 +35,8 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   if (!profile) return unknown('profile', setup.profile, PROFILES);
   const iommu = IOMMU_KINDS.get(setup.iommu);
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
+  if (iommu.endpoints && !hasGroupNodes(setup))
+    return `vfioContainer "none" does not go with iommu "${setup.iommu}": kernels of POWER are never built without groups.`;
   try {
     const { topology, partition } = readDescription(text, profile, iommu.separatesStreams === true);
     const parts = iommu.endpoints ? partitionableEndpoints(topology, iommu.endpoints) : partition;

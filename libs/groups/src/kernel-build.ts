@@ -3,6 +3,7 @@
  *
  * Rule: `misc` is in the order of /proc/misc, which is that of registration, the last one first.
  */
+import type { HostSetup } from '@vfiolab/core';
 import type { KernelProfile } from '@vfiolab/pci';
 
 export interface MiscDevice {
@@ -47,3 +48,18 @@ export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {
   '7.2': BUILD_7_2,
   '7.3': BUILD_7_2,
 };
+
+/** Without support for groups there is no group node, and nothing that is opened by them. */
+export const hasGroupNodes = ({ vfioContainer }: HostSetup): boolean => vfioContainer !== 'none';
+
+/** Majors that a kernel hands out at boot: the first that it tries for groups, and the next for cdevs. */
+export const GROUP_MAJOR = 254;
+export const cdevMajor = (setup: HostSetup): number => GROUP_MAJOR - (hasGroupNodes(setup) ? 1 : 0);
+
+/** The misc devices of a host. */
+export const miscDevices = (profile: KernelProfile, setup: HostSetup): readonly MiscDevice[] =>
+  KERNEL_BUILDS[profile].misc.filter((each) => each !== VFIO || hasGroupNodes(setup));
+
+/** The class of group devices comes with them. */
+export const classNames = (profile: KernelProfile, setup: HostSetup): readonly string[] =>
+  KERNEL_BUILDS[profile].classes.filter((name) => name !== 'vfio' || hasGroupNodes(setup));

@@ -4,7 +4,7 @@
  * Rule: iomem is there when the machine's description has a memory map for the running release: the lab invents none.
  */
 import type { Host } from './host.js';
-import { KERNEL_BUILDS } from './kernel-build.js';
+import { miscDevices } from './kernel-build.js';
 import { type DirNode, fixedDir, text } from './nodes.js';
 
 export const procTree = (host: Host): DirNode =>
@@ -12,6 +12,8 @@ export const procTree = (host: Host): DirNode =>
     iomem: () => (host.memoryMap ? { ...text(() => host.memoryMap!.join('\n')), rootOnly: true } : undefined),
     misc: () =>
       text(() =>
-        KERNEL_BUILDS[host.profile].misc.map(({ name, minor }) => `${String(minor).padStart(3)} ${name}`).join('\n'),
+        miscDevices(host.profile, host.setup)
+          .map(({ name, minor }) => `${String(minor).padStart(3)} ${name}`)
+          .join('\n'),
       ),
   });
