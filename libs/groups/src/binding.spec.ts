@@ -217,6 +217,9 @@ describe('binding drivers through sysfs', () => {
       exportsBars: true,
       msiAddress: 0xfee00000n,
       vf: false,
+      atomicOps: 0,
+      vga: false,
+      igd: undefined,
     });
   });
 });

@@ -5,6 +5,7 @@
  */
 import { Lock, type FunctionFacts, type HostSetup } from '@vfiolab/core';
 import {
+  atomicOps,
   computeGroups,
   diesOfBusReset,
   partitionableEndpoints,
@@ -19,6 +20,7 @@ import {
   type Topology,
 } from '@vfiolab/pci';
 import { DriverTable, isPciePort, PCIEPORT, VFIO_PCI } from './drivers.js';
+import { igdOf, isVga } from './graphics.js';
 import type { Device, Host, IommuGroup } from './host.js';
 import { IOMMU_KINDS } from './iommu-kinds.js';
 import { hasGroupNodes } from './kernel-build.js';
@@ -137,7 +139,8 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, minor: number): FunctionFacts {
+export function factsOf(host: Host, { facts: f }: Device, minor: number): FunctionFacts {
+  const { setup, iommu, topology } = host;
   return {
     bdf: f.bdf,
     minor,
@@ -160,6 +163,9 @@ export function factsOf({ setup, iommu, topology }: Host, { facts: f }: Device, 
     exportsBars: iommu.exportsBars,
     msiAddress: iommu.msiAddress,
     vf: f.isVf,
+    atomicOps: atomicOps(topology, f),
+    vga: isVga(host, f),
+    igd: igdOf(host, f),
   };
 }
 

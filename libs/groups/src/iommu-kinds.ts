@@ -6,6 +6,8 @@
 import type { EndpointUnit } from '@vfiolab/pci';
 
 export interface IommuKindTraits {
+  /** Its machines are PCs: vfio-pci knows of VGA and of Intel graphics there. */
+  readonly x86: boolean;
   /** False: no function is behind an IOMMU and no group exists. */
   readonly translates: boolean;
   /** MSI writes of a device reach only interrupts that were routed to it (interrupt remapping, ITS). (A2.8) */
@@ -40,6 +42,7 @@ const PHB_DOORBELL = 0xffff0000n;
 const ITS_DOORBELL = 0x8000040n;
 
 const X86: IommuKindTraits = {
+  x86: true,
   translates: true,
   isolatesMsi: true,
   defaultDomain: 'DMA-FQ',
@@ -51,6 +54,7 @@ const X86: IommuKindTraits = {
 const VTD: IommuKindTraits = { ...X86, unit: virtual('dmar') };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
+  x86: false,
   separatesStreams: true,
   translates: true,
   translatesMsi: true,
@@ -63,6 +67,7 @@ const ARM: IommuKindTraits = {
 
 /** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
 const POWER: IommuKindTraits = {
+  x86: false,
   translates: true,
   isolatesMsi: false,
   defaultDomain: 'unknown',

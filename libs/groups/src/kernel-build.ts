@@ -16,6 +16,8 @@ export interface KernelBuild {
   readonly classes: readonly string[];
   /** Drivers that ask for it probe functions that come later in the background (b093). */
   readonly probesInBackground: boolean;
+  /** Intel graphics are known by the class of any display, and not only by VGA's. */
+  readonly igdIsAnyDisplay: boolean;
 }
 
 /** In every kernel, behind those with a number of their own. */
@@ -35,12 +37,14 @@ const BUILD_6_12: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 258 }, VFIO, ...OLDEST],
   classes: CLASSES_6_12,
   probesInBackground: false,
+  igdIsAnyDisplay: false,
 };
 
 const BUILD_7_2: KernelBuild = {
   misc: [{ name: 'cpu_dma_latency', minor: 259 }, VFIO, { name: 'udmabuf', minor: 258 }, ...OLDEST],
   classes: [...CLASSES_6_12, 'dma', 'platform-profile', 'power_supply'],
   probesInBackground: true,
+  igdIsAnyDisplay: true,
 };
 
 export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {

@@ -134,6 +134,17 @@ export class Unit {
     return members.map((bdf) => this.functions.get(bdf)!);
   }
 
+  /** Is a member of the group being reset? */
+  isResetting(group: Group): boolean {
+    return this.membersOf(group).some(({ parked }) => parked);
+  }
+
+  /** A function's reset begins, or is over. */
+  park(bdf: string, over: boolean): void {
+    const found = this.functions.get(bdf);
+    if (found) found.parked = !over;
+  }
+
   record(fault: FaultRecord): void {
     const faults = this.functions.get(fault.bdf)?.faults;
     if (!faults) return;

@@ -18,4 +18,6 @@ export const LIMITS = {
   iommuUnits: 64,
   /** Bytes of configuration space. */
   configBytes: 4_096,
+  /** Bytes of an OpRegion of 8 KiB with its extended VBT. */
+  opregionBytes: 65_536,
 } as const;

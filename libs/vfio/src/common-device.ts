@@ -18,7 +18,7 @@ import type {
   Request,
   View,
 } from '@vfiolab/core';
-import type { Result } from '@vfiolab/uapi';
+import type { Errno, Result } from '@vfiolab/uapi';
 import type { Binding, CdevFile } from './cdev-file.js';
 import type { LoggedRange } from './dma-log.js';
 import type { MadeFiles } from './made-files.js';
@@ -55,6 +55,8 @@ export interface CommonDevice {
   /** The device is open through its group: by how many files, and bound to which iommufd, if to one. */
   shared: { files: number; readonly binding: Binding | undefined } | undefined;
   readonly isOpen: boolean;
+  /** What the first open fails with, when the driver does not find what it needs. */
+  readonly refusesOpen: Errno | undefined;
   /** First open. */
   enable(): void;
   /** Last close: it starts nothing any more. */

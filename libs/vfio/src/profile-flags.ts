@@ -17,6 +17,8 @@ export interface ProfileFlags {
   readonly wideIoeventfds: boolean;
   /** Functions without PCI Express have the ERR index too. */
   readonly errForAll: boolean;
+  /** While a function with ATS is reset its IOMMU translates none of its requests (semantics C1.5). */
+  readonly parksInReset: boolean;
   /** ATTACH and DETACH know the PASID flag. */
   readonly knowsPasid: boolean;
 }
@@ -28,6 +30,7 @@ const V6_12: ProfileFlags = {
   hasPrecopyInfo2: false,
   wideIoeventfds: true,
   errForAll: false,
+  parksInReset: false,
   knowsPasid: false,
 };
 const V7_2: ProfileFlags = {
@@ -37,6 +40,7 @@ const V7_2: ProfileFlags = {
   hasPrecopyInfo2: true,
   wideIoeventfds: false,
   errForAll: false,
+  parksInReset: true,
   knowsPasid: true,
 };
 const V7_3: ProfileFlags = { ...V7_2, profile: '7.3', errForAll: true };

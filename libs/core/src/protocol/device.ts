@@ -49,6 +49,15 @@ export const functionFacts = message({
   msiAddress: u64,
   /** The function is a VF: its registers for BARs and memory decoding are its PF's (semantics D3). */
   vf: bool,
+  /** AtomicOps that it may send to memory: bits as VFIO_PCI_ATOMIC_COMP* has them. */
+  atomicOps: u8,
+  /** It answers at the legacy VGA addresses. */
+  vga: bool,
+  /**
+   * Intel graphics with an OpRegion: regions that the host shows for them, and what the register at 0xfc reads as. `refused`:
+   * what the kernel finds is not what it looks for, so it does not open the function.
+   */
+  igd: optional(message({ regions: list(message({ subtype: u8, data: bytes })), address: u32, refused: bool })),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 

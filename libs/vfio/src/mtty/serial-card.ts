@@ -67,6 +67,8 @@ export class SerialCard implements CommonDevice {
     return this.facts.minor;
   }
 
+  readonly refusesOpen = undefined;
+
   get isOpen(): boolean {
     return this.bound !== undefined || this.shared !== undefined;
   }

@@ -55,6 +55,9 @@ export const EDU: FunctionFacts = {
   exportsBars: true,
   msiAddress: 0xfee00000n,
   vf: false,
+  atomicOps: 0,
+  vga: false,
+  igd: undefined,
 };
 
 export const E1000E: FunctionFacts = {
