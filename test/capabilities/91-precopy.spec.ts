@@ -7,7 +7,6 @@ const { VFIO_DEVICE_STATE_ERROR: ERROR, VFIO_DEVICE_STATE_STOP: STOP, VFIO_DEVIC
 const { VFIO_DEVICE_STATE_STOP_COPY: STOP_COPY, VFIO_DEVICE_STATE_RESUMING: RESUMING } = uapi;
 const { VFIO_DEVICE_STATE_RUNNING_P2P: RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY: PRE_COPY } = uapi;
 const { VFIO_DEVICE_STATE_PRE_COPY_P2P: PRE_COPY_P2P } = uapi;
-const PRECOPY_INFO2 = uapi.VFIO_DEVICE_FEATURE_SET | uapi.VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2;
 
 it('91: PRE_COPY gives what there is, ENOMSG at a temporary end, and the rest in STOP_COPY', async () => {
   const host = await Host.boot({ model: 'migratable-engine' });
@@ -61,16 +60,4 @@ it('91: in a P2P state registers take writes and no DMA starts', async () => {
   await d.store(0x10000n, 1);
   expect(await d.read(REG_LIVENESS)).toBe(0xfffffffdn);
   expect([...(await p.must(p.process.read(va, 1)))]).toEqual([9]);
-});
-
-it('92: a client that knows of it is told that the whole state comes anew', async () => {
-  const host = await Host.boot({ model: 'migratable-engine' });
-  const p = await host.program('vmm');
-  const d = await p.device();
-  expect((await d.feature(PRECOPY_INFO2)).errno).toBeUndefined();
-  const fd = (await moveTo(d, PRE_COPY)) as number;
-  const { length } = (await readAll(d, fd)).bytes;
-  await d.write(REG_LIVENESS, 5n);
-  expect(await precopyInfo(d, fd)).toEqual([uapi.VFIO_PRECOPY_INFO_REINIT, length, 0]);
-  expect(await precopyInfo(d, fd)).toEqual([0, length, 0]);
 });

@@ -5,7 +5,7 @@
  * know only this interface, so that their tests need no lab.
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { Hunt, Hunted, SimResult } from '@vfiolab/sim';
+import type { Costs, Hunt, Hunted, SimResult } from '@vfiolab/sim';
 import type {
   NatsLab,
   NatsLabOptions,
@@ -40,7 +40,9 @@ export interface Engine {
   exportSysfs(environment: Environment, out: string): Promise<{ update(): Promise<SysfsUpdate> }>;
   replayRun(dir: string, options?: { until?: number }): Promise<ReplayReport>;
   /** A scenario in virtual time. Seed 0 is calm; every other seed draws its own faults. */
-  simulate(scenario: Scenario, options: { seed: number }): Promise<SimResult>;
+  simulate(scenario: Scenario, options: { seed: number; costs?: Costs }): Promise<SimResult>;
+  /** What work costs in virtual time, from a parsed file; undefined: the default. Throws an Error for people. */
+  readCosts(given: unknown): Promise<Costs>;
   /** One seed of a hunt for mistakes. Throws when a service stops, or does not answer. */
   hunt(which: Hunt, seed: number): Promise<Hunted>;
 }
@@ -54,5 +56,6 @@ export const engine: Engine = {
   exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),
   replayRun: async (dir, options) => (await import('@vfiolab/testbed')).replayRun(dir, options),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
+  readCosts: async (given = {}) => (await import('@vfiolab/sim')).readCosts(given),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),
 };

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { simulate } from '@vfiolab/sim';
+import { readCosts, simulate } from '@vfiolab/sim';
 import { DEMO_FILE } from './commands/demo.js';
 import { commands, main } from './main.js';
 import { type FakeEngine, fakeEngine, replayReport } from './testing/fake-engine.js';
@@ -170,13 +170,41 @@ describe('replay', () => {
 });
 
 describe('with simulated hosts', () => {
-  const simulated = fakeEngine({ simulate });
+  const simulated = fakeEngine({ simulate, readCosts: async (given = {}) => readCosts(given) });
 
   test('run --seed tells every step and what went wrong on the way', async () => {
     const { code, out } = await run(['run', 'DIR/small.yaml', '--seed', '3'], simulated);
     expect(code).toBe(0);
     expect(out).toContain('open("/dev/iommu", O_RDWR) = 3</dev/iommu>');
     expect(out).toMatch(/Seed 3: .* s of virtual time, \d+ crashes; of \d+ messages/);
+  });
+
+  test('run --costs tells what work took, and its file may change what it costs', async () => {
+    writeFileSync(join(dir, 'costs.json'), '{ "flush": 7 }');
+    for (const costs of ['default', 'DIR/costs.json']) {
+      const { code, out } = await run(['run', 'DIR/small.yaml', '--seed', '0', '--costs', costs], simulated);
+      expect(code).toBe(0);
+      expect(out).toMatch(/Work took 0\.0 ms: 0 pages pinned, .* 0 flushes, faults on BARs: 0 of 1 GiB/);
+    }
+    const { out } = await run(['run', 'DIR/small.yaml', '--seed', '0', '--costs', 'default', '--json'], simulated);
+    expect(JSON.parse(out)).toMatchObject({ work: { flushes: 0, ns: 0 }, faults: { costs: { flush: 1500 } } });
+  });
+
+  test.each([
+    ['{', /--costs: .*JSON/],
+    ['[]', /Costs are an object/],
+    ['{ "flsh": 1 }', /There is no cost "flsh"\. Known are: pinPage,/],
+    ['{ "flush": -1 }', /flush: -1 is no number of ns/],
+    ['{ "faultOrder": 3 }', /faultOrder: 3 is none of 0, 9 and 18/],
+  ])('costs that cannot be used exit with 2: %s', async (text, message) => {
+    writeFileSync(join(dir, 'costs.json'), text);
+    const { code, err } = await run(['run', 'DIR/small.yaml', '--seed', '0', '--costs', 'DIR/costs.json'], simulated);
+    expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+  });
+
+  test('costs without a seed exit with 2', async () => {
+    const { code, err } = await run(['run', 'DIR/small.yaml', '--costs', 'default'], simulated);
+    expect([code, err]).toEqual([2, expect.stringMatching(/--costs needs --seed/)]);
   });
 
   test('an unexpected answer exits with 1 and says which', async () => {

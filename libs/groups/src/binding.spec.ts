@@ -220,6 +220,9 @@ describe('binding drivers through sysfs', () => {
       powerFixed: false,
       vf: false,
       noiommu: false,
+      atomicOps: 0,
+      vga: false,
+      igd: undefined,
     });
   });
 });

@@ -5,15 +5,15 @@
  */
 import type { Topology } from '@vfiolab/pci';
 import type { Host } from './host.js';
-import { KERNEL_BUILDS } from './kernel-build.js';
+import { classNames } from './kernel-build.js';
 import { type DirNode, fixedDir, link, listDir, type Node } from './nodes.js';
 
 const EMPTY = fixedDir({});
 
 /** `modelled`: the classes with something in them. */
 export function classTree(host: Host, modelled: Readonly<Record<string, () => Node>>): DirNode {
-  const known = fixedDir({ iommu: () => iommuClass(host), vfio: () => vfioClass(host), ...modelled });
-  const { classes } = KERNEL_BUILDS[host.profile];
+  const known = fixedDir({ iommu: () => iommuClass(host), ...modelled });
+  const classes = classNames(host.profile, host.setup);
   return listDir(
     () => [...classes],
     (name) => (classes.includes(name) ? (known.child(name) ?? EMPTY) : undefined),
@@ -34,12 +34,4 @@ function numbersOf(many: false | 'units' | 'domains', { unitOrder, functions }: 
   if (many === 'domains') return [...new Set(functions.map(({ domain }) => domain.toString(16).padStart(4, '0')))];
   const count = many === 'units' ? Math.max(1, unitOrder.length) : 1;
   return Array.from({ length: count }, (_, n) => String(n));
-}
-
-/** The groups that have nodes. Their own directories are not modelled. */
-function vfioClass({ vfioGroups }: Host): DirNode {
-  const names = (): string[] => [...vfioGroups.values()].flatMap(({ alive, name }) => (alive ? [name] : []));
-  return listDir(names, (name) =>
-    names().includes(name) ? link(`../../devices/virtual/vfio/${name}`, () => EMPTY) : undefined,
-  );
 }

@@ -2,23 +2,23 @@
  * Device nodes below /dev: which exist, and which actor opens each.
  *
  * Rule: a cdev node exists from the end of vfio-pci's probe to the beginning of its remove; a group node exists while a
- * member is bound to vfio-pci (A3.1). A device without an IOMMU has a cdev node in kernels since 7.3 (A4.3).
+ * member is bound to vfio-pci (A3.1), in kernels that have groups. A device without an IOMMU has a cdev node in kernels since
+ * 7.3 (A4.3).
  */
 import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
 import { cdevNamed, cdevNames } from './cdev-names.js';
 import type { Host, Passable } from './host.js';
-import { KERNEL_BUILDS, KVM_MISC } from './kernel-build.js';
+import { cdevMajor, GROUP_MAJOR, hasGroupNodes, KERNEL_BUILDS, KVM_MISC } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import { type Vdpa, VDPA_NODE, vdpaOfNode } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
+import { hasCdev } from './vfio-dirs.js';
 
 /** Numbers of the misc devices (trace a051). */
 const MISC_MAJOR = 10;
 const IOMMU_MINOR = 257;
 const CONTAINER_MINOR = 196;
-/** Majors that a kernel hands out at boot: ours are the first that it tries. */
-const GROUP_MAJOR = 254;
-const CDEV_MAJOR = 253;
+/** Handed out at boot behind those of vfio. */
 const VDPA_MAJOR = 252;
 /** Never handed out: Linux has no such nodes. */
 const UIO_MAJOR = 252;
@@ -75,7 +75,7 @@ const fixedTree = (host: Host): DirNode =>
 const functionNodes = (host: Host): ReadonlyMap<string, DeviceNode> =>
   new Map(
     [...host.devices.values()].flatMap((device) => {
-      const node = device.vfio?.visible && !device.vfio.group.iommuGroup.noiommu ? cdevNode(device) : undefined;
+      const node = device.vfio?.visible && !device.vfio.group.iommuGroup.noiommu ? cdevNode(host, device) : undefined;
       return node ? [[`vfio${node.minor}`, { ...node, major: UIO_MAJOR }]] : [];
     }),
   );
@@ -93,8 +93,11 @@ function udmabufNode(host: Host): DeviceNode | undefined {
   return found && { kind: 'device', owner: PAGES, mode: ROOT_ONLY, major: MISC_MAJOR, minor: found.minor };
 }
 
-function vfioDir(host: Host): DirNode {
-  const fixed = fixedDir({ devices: () => cdevDir(host), vfio: () => containerNode(host) });
+/** There is no empty directory: it comes and goes with its nodes. */
+function vfioDir(host: Host): DirNode | undefined {
+  const byGroup = hasGroupNodes(host.setup);
+  const fixed = fixedDir({ devices: () => cdevDir(host), vfio: () => (byGroup ? containerNode(host) : undefined) });
+  if (!byGroup) return fixed.names().length > 0 ? fixed : undefined;
   return listDir(
     () => [...fixed.names(), ...groupNodes(host).keys()],
     (name) => fixed.child(name) ?? groupNode(groupNodes(host).get(name)),
@@ -111,23 +114,19 @@ function groupNode(group: VfioGroup | undefined): DeviceNode | undefined {
   return { kind: 'device', owner: GROUPS, group, mode: ROOT_ONLY, major: GROUP_MAJOR, minor: group.minor };
 }
 
-/** There is no empty directory: it comes and goes with its nodes. */
 function cdevDir(host: Host): DirNode | undefined {
-  const { noiommuCdevs } = KERNEL_BUILDS[host.profile];
-  const names = cdevNames(host).filter(
-    (name) => noiommuCdevs || !cdevNamed(host, name)!.vfio!.group.iommuGroup.noiommu,
-  );
-  if (names.length === 0 || host.iommu.endpoints) return undefined;
+  const names = cdevNames(host).filter((name) => hasCdev(host, cdevNamed(host, name)!));
+  if (names.length === 0) return undefined;
   return listDir(
     () => names,
-    (name) => (names.includes(name) ? cdevNode(cdevNamed(host, name)) : undefined),
+    (name) => (names.includes(name) ? cdevNode(host, cdevNamed(host, name)) : undefined),
   );
 }
 
-function cdevNode(device: Passable | undefined): DeviceNode | undefined {
+function cdevNode({ setup }: Host, device: Passable | undefined): DeviceNode | undefined {
   if (!device?.vfio) return undefined;
   const { name, vfio } = device;
-  return { kind: 'device', owner: deviceAddress(name), mode: ROOT_ONLY, major: CDEV_MAJOR, minor: vfio.minor };
+  return { kind: 'device', owner: deviceAddress(name), mode: ROOT_ONLY, major: cdevMajor(setup), minor: vfio.minor };
 }
 
 /** By name. */

@@ -5,6 +5,7 @@
  */
 import { Lock, type FunctionFacts, type HostSetup } from '@vfiolab/core';
 import {
+  atomicOps,
   computeGroups,
   groupsInOrder,
   diesOfBusReset,
@@ -21,9 +22,10 @@ import {
   type Topology,
 } from '@vfiolab/pci';
 import { DriverTable, isPciePort, matches, PCIEPORT, VFIO_PCI } from './drivers.js';
+import { igdOf, isVga } from './graphics.js';
 import { type Device, type Host, type IommuGroup, lowestFreeGroup } from './host.js';
 import { IOMMU_KINDS, type IommuKindTraits } from './iommu-kinds.js';
-import { KERNEL_BUILDS } from './kernel-build.js';
+import { hasGroupNodes, KERNEL_BUILDS } from './kernel-build.js';
 import type { Vm } from './kvm/vm.js';
 import type { Mdev } from './mdev.js';
 import { ModuleParameters } from './module-parameters.js';
@@ -39,6 +41,8 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
   if (!profile) return unknown('profile', setup.profile, PROFILES);
   const iommu = IOMMU_KINDS.get(setup.iommu);
   if (!iommu) return unknown('iommu', setup.iommu, [...IOMMU_KINDS.keys()]);
+  if (iommu.endpoints && !hasGroupNodes(setup))
+    return `vfioContainer "none" does not go with iommu "${setup.iommu}": kernels of POWER are never built without groups.`;
   try {
     const { topology, partition } = readDescription(text, profile, iommu);
     const unit = iommu.zpci ? 'function' : iommu.endpoints;
@@ -185,11 +189,9 @@ export function bindBootDrivers(host: Host): Device[] {
 }
 
 /** What a device's actor is told when vfio-pci probes it. Config space as recorded: empty when the source had none. */
-export function factsOf(
-  { setup, iommu, topology }: Host,
-  { facts: f, group, resetMethods }: Device,
-  minor: number,
-): FunctionFacts {
+export function factsOf(host: Host, device: Device, minor: number): FunctionFacts {
+  const { setup, iommu, topology } = host;
+  const { facts: f, group, resetMethods } = device;
   return {
     bdf: f.bdf,
     minor,
@@ -218,6 +220,9 @@ export function factsOf(
     resetMethods: resetMethods && [...resetMethods],
     zpci: iommu.zpci,
     freezes: iommu.freezes,
+    atomicOps: atomicOps(topology, f),
+    vga: isVga(host, f),
+    igd: igdOf(host, f),
   };
 }
 

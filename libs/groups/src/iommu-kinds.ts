@@ -8,6 +8,8 @@ import type { EndpointUnit } from '@vfiolab/pci';
 import type { KvmArch } from './kvm/arch.js';
 
 export interface IommuKindTraits {
+  /** Its machines are PCs: vfio-pci knows of VGA and of Intel graphics there. */
+  readonly x86: boolean;
   /** False: no function is behind an IOMMU and no group exists. */
   readonly translates: boolean;
   /** MSI writes of a device reach only interrupts that were routed to it (interrupt remapping, ITS). (A2.8) */
@@ -62,6 +64,7 @@ const HYPERVISOR_DOORBELL = 1n << 42n;
 const ITS_DOORBELL = 0x8000040n;
 
 const X86: IommuKindTraits = {
+  x86: true,
   translates: true,
   isolatesMsi: true,
   defaultDomain: 'DMA-FQ',
@@ -76,6 +79,7 @@ const PLAIN_APIC: IommuKindTraits = { ...X86, isolatesMsi: false, messages: 'vec
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
   kvm: 'arm64',
+  x86: false,
   separatesStreams: true,
   namedByFirmware: true,
   translates: true,
@@ -89,6 +93,7 @@ const ARM: IommuKindTraits = {
 
 /** Every interrupt goes through the function's own adapter. Bridges are not seen. */
 const S390: IommuKindTraits = {
+  x86: false,
   translates: true,
   isolatesMsi: true,
   defaultDomain: 'DMA-FQ',
@@ -101,6 +106,7 @@ const S390: IommuKindTraits = {
 /** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
 const POWER: IommuKindTraits = {
   kvm: 'power',
+  x86: false,
   translates: true,
   isolatesMsi: false,
   defaultDomain: 'unknown',

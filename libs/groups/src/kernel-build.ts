@@ -3,6 +3,7 @@
  *
  * Rule: `misc` is in the order of /proc/misc, which is that of registration, the last one first.
  */
+import type { HostSetup } from '@vfiolab/core';
 import type { KernelProfile } from '@vfiolab/pci';
 
 export interface MiscDevice {
@@ -19,6 +20,8 @@ export interface KernelBuild {
   readonly groupsAtProbe: boolean;
   /** Devices without an IOMMU have cdevs too (semantics A4.3). */
   readonly noiommuCdevs: boolean;
+  /** Intel graphics are known by the class of any display, and not only by VGA's. */
+  readonly igdIsAnyDisplay: boolean;
 }
 
 /** In every kernel, behind those with a number of their own. */
@@ -43,6 +46,7 @@ const BUILD_6_12: KernelBuild = {
   probesInBackground: false,
   groupsAtProbe: true,
   noiommuCdevs: false,
+  igdIsAnyDisplay: false,
 };
 
 const BUILD_7_2: KernelBuild = {
@@ -51,6 +55,7 @@ const BUILD_7_2: KernelBuild = {
   probesInBackground: true,
   groupsAtProbe: false,
   noiommuCdevs: false,
+  igdIsAnyDisplay: true,
 };
 
 export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {
@@ -58,3 +63,20 @@ export const KERNEL_BUILDS: Readonly<Record<KernelProfile, KernelBuild>> = {
   '7.2': BUILD_7_2,
   '7.3': { ...BUILD_7_2, noiommuCdevs: true },
 };
+
+/** Without support for groups there is no group node, and nothing that is opened by them. */
+export const hasGroupNodes = ({ vfioContainer }: HostSetup): boolean => vfioContainer !== 'none';
+
+/** Majors that a kernel hands out at boot: the first that it tries for groups, and the next for cdevs. */
+export const GROUP_MAJOR = 254;
+export const cdevMajor = (setup: HostSetup): number => GROUP_MAJOR - (hasGroupNodes(setup) ? 1 : 0);
+
+/** The misc devices of a host. */
+export const miscDevices = (profile: KernelProfile, setup: HostSetup): readonly MiscDevice[] => [
+  ...(setup.kvm ? [KVM_MISC] : []),
+  ...KERNEL_BUILDS[profile].misc.filter((each) => each !== VFIO || hasGroupNodes(setup)),
+];
+
+/** The class of group devices comes with them. */
+export const classNames = (profile: KernelProfile, setup: HostSetup): readonly string[] =>
+  KERNEL_BUILDS[profile].classes.filter((name) => name !== 'vfio' || hasGroupNodes(setup));

@@ -6,6 +6,8 @@
  */
 import { call, CONTAINER, containerApi, type HostSetup, type Op } from '@vfiolab/core';
 import { ok, type Result } from '@vfiolab/uapi';
+import { IOMMU_KINDS } from './iommu-kinds.js';
+import { hasGroupNodes } from './kernel-build.js';
 import { type DirNode, fixedDir, listDir, type Node } from './nodes.js';
 import { readBoolean, readNumber } from './parameter-text.js';
 
@@ -23,10 +25,13 @@ interface Parameter {
 const zero = (): number => 0;
 const unsafeInterrupts = ({ allowUnsafeInterrupts }: HostSetup): number => (allowUnsafeInterrupts ? 1 : 0);
 
+const NOIOMMU_MODE = 'enable_unsafe_noiommu_mode';
+const DISABLE_VGA = 'disable_vga';
+
 const PARAMETERS = [
   {
     module: 'vfio',
-    name: 'enable_unsafe_noiommu_mode',
+    name: NOIOMMU_MODE,
     type: 'boolean',
     writable: true,
     forContainers: true,
@@ -34,6 +39,7 @@ const PARAMETERS = [
   },
   { module: 'vfio_pci', name: 'disable_denylist', type: 'boolean', initial: zero },
   { module: 'vfio_pci', name: 'disable_idle_d3', type: 'boolean', initial: zero },
+  { module: 'vfio_pci', name: DISABLE_VGA, type: 'boolean', initial: zero },
   { module: 'vfio_pci', name: 'enable_sriov', type: 'boolean', writable: true, initial: zero },
   { module: 'vfio_pci', name: 'nointxmask', type: 'boolean', initial: zero },
   {
@@ -69,9 +75,17 @@ export class ModuleParameters {
     this.values = new Map(this.present.map((each) => [keyOf(each), each.initial(setup)]));
   }
 
-  /** A kernel whose containers are iommufd's has no type1 module (b106). */
+  /**
+   * A kernel whose containers are iommufd's has no type1 module (b106). Before 7.3 only groups can do without an IOMMU, so
+   * one without groups does not ask whether they may. Only PCs know of VGA.
+   */
   private get present(): readonly Parameter[] {
-    return ALL.filter(({ module }) => module !== 'vfio_iommu_type1' || this.setup.vfioContainer === 'vfio');
+    const { profile, vfioContainer, iommu } = this.setup;
+    return ALL.filter(({ module, name }) => {
+      if (name === NOIOMMU_MODE) return profile === '7.3' || hasGroupNodes(this.setup);
+      if (name === DISABLE_VGA) return IOMMU_KINDS.get(iommu)!.x86;
+      return module !== 'vfio_iommu_type1' || vfioContainer === 'vfio';
+    });
   }
 
   isOn(name: ParameterName): boolean {

@@ -110,6 +110,24 @@ describe('module parameters', () => {
     expect(compat.write(`${P}/iommufd/parameters/allow_unsafe_interrupts`, '1')).toBe(1);
   });
 
+  it('there is no switch for doing without an IOMMU where there are no groups, up to 7.2', () => {
+    const parameters = (profile: string) =>
+      files(sealedBench({}, { ...SETUP, profile, vfioContainer: 'none' })).list(P);
+    expect(parameters('7.2')).toEqual(['iommufd', 'vfio_pci']);
+    expect(parameters('7.3')).toEqual(['iommufd', 'vfio', 'vfio_pci']);
+  });
+
+  it('a cdev without a node has no number (A4.3)', () => {
+    const fs = files(sealedBench({}, { ...SETUP, iommu: 'none' }));
+    fs.write(SWITCH, '1');
+    fs.write(BIND, BDF);
+    expect([fs.read('/sys/class/vfio-dev/vfio0/dev'), fs.read('/sys/class/vfio-dev/vfio0/uevent')]).toEqual([
+      'ENOENT',
+      '',
+    ]);
+    expect(fs.read('/sys/class/vfio/noiommu-0/dev')).toBe('254:0\n');
+  });
+
   it('containers are told of theirs before the write answers', () => {
     const b = sealedBench();
     const fs = files(b);

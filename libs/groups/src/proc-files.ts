@@ -4,7 +4,7 @@
  * Rule: iomem is there when the machine's description has a memory map for the running release: the lab invents none.
  */
 import type { Host } from './host.js';
-import { KERNEL_BUILDS, KVM_MISC, type MiscDevice } from './kernel-build.js';
+import { miscDevices } from './kernel-build.js';
 import { type DirNode, fixedDir, text } from './nodes.js';
 
 export const procTree = (host: Host): DirNode =>
@@ -12,13 +12,8 @@ export const procTree = (host: Host): DirNode =>
     iomem: () => (host.memoryMap ? { ...text(() => host.memoryMap!.join('\n')), rootOnly: true } : undefined),
     misc: () =>
       text(() =>
-        miscDevices(host)
+        miscDevices(host.profile, host.setup)
           .map(({ name, minor }) => `${String(minor).padStart(3)} ${name}`)
           .join('\n'),
       ),
   });
-
-const miscDevices = ({ setup, profile }: Host): readonly MiscDevice[] => [
-  ...(setup.kvm ? [KVM_MISC] : []),
-  ...KERNEL_BUILDS[profile].misc,
-];

@@ -33,6 +33,7 @@ import { resourceText } from './pci-attributes.js';
 import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
 import { vdpaBus, vdpaDir, vdpaPath } from './vdpa.js';
 import { vfsOf } from './virtual-functions.js';
+import { cdevDirectory, groupClass } from './vfio-dirs.js';
 import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
@@ -45,7 +46,8 @@ export const sysfsTree = (host: Host): DirNode =>
       }),
     class: () => {
       const mtty = () => mttyClass(host, links(host));
-      return classTree(host, { mdev_bus: mtty, mtty, 'vfio-dev': () => vfioClass(host) });
+      const vfio = { vfio: () => groupClass(host), 'vfio-dev': () => vfioClass(host) };
+      return classTree(host, { mdev_bus: mtty, mtty, ...vfio });
     },
     devices: () => branchDir(host, deviceBranches(host.topology), { system: () => machineDir(host.topology) }),
     kernel: () => fixedDir({ debug: () => debugDir(host), iommu_groups: () => groupsDir(host) }),
@@ -176,8 +178,11 @@ function vfioDevDir(host: Host, device: Passable): DirNode | undefined {
   return fixedDir({ [cdevNameOf(host, device)]: () => vfioNodeDir(host, device) });
 }
 
-const vfioNodeDir = (host: Host, device: Passable): DirNode =>
-  fixedDir({ device: () => link(`../../../${device.name}`, () => directoryOf(host, device)) });
+function vfioNodeDir(host: Host, device: Passable): DirNode {
+  const up = '../'.repeat(pathOf(host, device).split('/').length + 2);
+  const to = { device: () => directoryOf(host, device), class: () => vfioClass(host) };
+  return cdevDirectory(host, device, up, to);
+}
 
 function directoryOf(host: Host, { name }: Passable): DirNode {
   const device = host.devices.get(name);

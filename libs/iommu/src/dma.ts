@@ -106,6 +106,7 @@ export class Dma {
     if (data.length !== (write ? length : 0)) return 'length does not match the data';
     if (iova + BigInt(length) > IOVA_END) return 'wraps around';
     if (!this.unit.driver) return 'no iommu';
+    if (device.parked) return 'being reset';
     const own = pasid === undefined ? undefined : device.pasids.get(pasid);
     const asks = makesRequests(device, this.unit.driver);
     if (own) return { device, domain: this.domains.get(own.domain)!, faults: own.faults && asks };

@@ -38,6 +38,8 @@ export interface IommuFunction {
   /** By number. */
   readonly requests: Map<number, PageRequest>;
   nextRequest: number;
+  /** It is being reset: it stays attached, and none of its requests is translated (semantics C1.5). */
+  parked: boolean;
   /** Where its messages go: see doorbell.ts. */
   message: 'raw' | 'mapped' | 'failed';
   /** Oldest first. */
@@ -56,6 +58,7 @@ export const newFunction = (bdf: string, group: Group, endpoint: Endpoint): Iomm
   pasids: new Map(),
   requests: new Map(),
   nextRequest: 1,
+  parked: false,
   message: 'raw',
   faults: [],
 });

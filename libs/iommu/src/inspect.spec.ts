@@ -93,10 +93,10 @@ test('lines for people: the unit, each group, each domain, the last fault', () =
 
 test('figures are what users hold, and 0 when they are gone', () => {
   const { unit, domains } = host();
-  expect(figuresOf(unit, domains)).toEqual({ domains: 1, mappedPages: 1, pageRequests: 0, ownedGroups: 1 });
+  expect(figuresOf(unit, domains)).toEqual({ domains: 1, mappedPages: 1, pageRequests: 0, parked: 0, ownedGroups: 1 });
   unit.group(1).attached = KERNEL;
   domains.retire(domains.get(1)!);
-  expect(figuresOf(unit, domains)).toEqual({ domains: 0, mappedPages: 0, pageRequests: 0, ownedGroups: 0 });
+  expect(figuresOf(unit, domains)).toEqual({ domains: 0, mappedPages: 0, pageRequests: 0, parked: 0, ownedGroups: 0 });
 });
 
 test('functions beyond the bound stay unknown', () => {

@@ -63,6 +63,7 @@ export function figuresOf(unit: Unit, domains: Domains): Record<string, number> 
     domains: all.length,
     mappedPages: all.reduce((sum, { table }) => sum + table.mapped, 0),
     pageRequests: unit.sortedFunctions().reduce((sum, { requests }) => sum + requests.size, 0),
+    parked: unit.sortedFunctions().filter(({ parked }) => parked).length,
     ownedGroups: unit.sortedGroups().filter((g) => g.attached !== KERNEL).length,
   };
 }

@@ -84,6 +84,7 @@ export class IommuCore implements Core {
       pasidAttach: (_req, args) => this.users.pasidAttach(args),
       pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.pasids.get(pasid)?.domain ?? BLOCKING,
       invalidateDevices: (_req, args) => this.users.invalidateDevices(args),
+      park: (_req, { bdf, over }) => this.unit.park(bdf, over),
       deviceIommu: (_req, { bdf }) => this.users.deviceIommu(bdf),
       pageResponse: (_req, args) => this.users.pageResponse(args),
       msiPrepare: (_req, { bdf }) => this.msiPrepare(bdf),
@@ -200,12 +201,13 @@ export class IommuCore implements Core {
 
   /**
    * Answers when translations of the old domain are used up. EINVAL: not the devices of one group, no such domain, or one
-   * that a device does not fit; ENODEV, ENOSPC as `refusalOf`.
+   * that a device does not fit; EBUSY: a device is being reset; ENODEV, ENOSPC as `refusalOf`.
    */
   private attach(bdfs: readonly string[], to: number, faults: boolean): Result<void> | Op<Result<void>> {
     const group = this.unit.groupOf(bdfs);
     if (!group || (to > BLOCKING ? !this.domains.get(to) : to !== BLOCKING && to !== KERNEL)) return fail('EINVAL');
     const next = this.domains.get(to);
+    if (next && this.unit.isResetting(group)) return fail('EBUSY');
     const devices = this.unit.membersOf(group);
     const refused = next && refusalOf(this.unit, devices, next, { faults, leaving: group });
     if (refused) return fail(refused);

@@ -44,7 +44,7 @@ function decodeMock(r: ByteReader, unit: Unit, bdf: string, group: number): void
 const MESSAGES = ['raw', 'mapped', 'failed'] as const;
 
 function encodeRequests(w: ByteWriter, device: IommuFunction, label: Label, view: View): void {
-  const { pasids, requests, nextRequest, message } = device;
+  const { pasids, requests, nextRequest, parked, message } = device;
   w.list(
     [...pasids].sort(([a], [b]) => a - b),
     ([pasid, { domain, faults }]) => {
@@ -59,6 +59,7 @@ function encodeRequests(w: ByteWriter, device: IommuFunction, label: Label, view
     w.u32(pasid);
   });
   if (view === 'snapshot') w.num(nextRequest);
+  w.bool(parked);
   w.u8(MESSAGES.indexOf(message));
 }
 
@@ -66,6 +67,7 @@ function decodeRequests(r: ByteReader, device: IommuFunction): void {
   r.list(() => device.pasids.set(r.u32(), { domain: r.u32(), faults: r.bool() }));
   r.list(() => device.requests.set(r.num(), { pasid: r.u32(), waits: true, answer: undefined }));
   device.nextRequest = r.num();
+  device.parked = r.bool();
   device.message = MESSAGES[r.u8()]!;
 }
 

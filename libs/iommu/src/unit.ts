@@ -149,6 +149,17 @@ export class Unit {
     this.unprotected.set(bdf, (count ?? 0) + 1);
   }
 
+  /** Is a member of the group being reset? */
+  isResetting(group: Group): boolean {
+    return this.membersOf(group).some(({ parked }) => parked);
+  }
+
+  /** A function's reset begins, or is over. */
+  park(bdf: string, over: boolean): void {
+    const found = this.functions.get(bdf);
+    if (found) found.parked = !over;
+  }
+
   record(fault: FaultRecord): void {
     const faults = this.functions.get(fault.bdf)?.faults;
     if (!faults) return;

@@ -82,12 +82,13 @@ export class UserTables {
   }
 
   /**
-   * A PASID of the device to a domain, or to BLOCKING. EINVAL: no such PASID or domain, or one that does not fit; ENODEV: no page
-   * requests; ENOSPC; ENOMEM: the mock's made-up failure.
+   * A PASID of the device to a domain, or to BLOCKING. EBUSY: a device of the group is being reset; EINVAL: no such PASID or
+   * domain, or one that does not fit; ENODEV: no page requests; ENOSPC; ENOMEM: the mock's made-up failure.
    */
   pasidAttach({ bdf, pasid, domain: to, faults = false }: Args<'pasidAttach'>): Result<void> | Op<Result<void>> {
     const device = this.unit.functions.get(bdf);
     const next = this.domains.get(to);
+    if (device && next && this.unit.isResetting(device.group)) return fail('EBUSY');
     if (!device || pasid >= pasidEnd(device, this.unit.driver) || (to !== BLOCKING && !next)) return fail('EINVAL');
     if (device.mock && !accepts(device.mock, pasid, to)) return fail('ENOMEM');
     const refused = next && refusalOf(this.unit, [device], next, { faults });

@@ -39,6 +39,7 @@ test('every field of a function arrives', () => {
       ext_caps: ['0x000d'],
       config: '86800119'.padEnd(128, '0'),
       model: 'dma-engine',
+      opregion: 'ab'.repeat(8192),
       loses_link: true,
       unknown_to_iommu: true,
     },
@@ -84,6 +85,7 @@ test('every field of a function arrives', () => {
     ],
     config: Uint8Array.from({ length: 64 }, (_, at) => [0x86, 0x80, 0x01, 0x19][at] ?? 0),
     model: 'dma-engine',
+    opregion: new Uint8Array(8192).fill(0xab),
     losesLink: true,
     unknownToIommu: true,
   });
@@ -137,6 +139,18 @@ describe('a wrong field is named by its path', () => {
       machine({}, { config: 'aabbcc' }),
       'functions[0].config',
       /64, 128, 256 or 4096 bytes/,
+    ],
+    [
+      'an OpRegion that is too short',
+      machine({}, { opregion: '00'.repeat(8191) }),
+      'functions[0].opregion',
+      /8192 to 65536 bytes/,
+    ],
+    [
+      'an OpRegion that is too long',
+      machine({}, { opregion: '00'.repeat(65537) }),
+      'functions[0].opregion',
+      /8192 to 65536 bytes/,
     ],
     ['a config space that is no hex', machine({}, { config: 'zz'.repeat(64) }), 'functions[0].config', /in hex/],
     [

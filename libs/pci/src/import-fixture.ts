@@ -165,6 +165,7 @@ function readFunction(f: JsonReader): PciFunctionInit {
     caps: [...f.at('caps').list(LIMITS.capabilities).map(readCap), ...extendedIds(f)],
     config: readConfig(f.at('config')),
     model: f.at('model').textOrNull(),
+    opregion: readOpregion(f.at('opregion')),
     losesLink: f.at('loses_link').flagOr(false),
     unknownToIommu: f.at('unknown_to_iommu').flagOr(false),
   };
@@ -249,13 +250,23 @@ const extendedIds = (f: JsonReader): Capability[] =>
     .list(LIMITS.capabilities)
     .map((id) => ({ offset: null, id: id.hexOrNull(4), extended: true, name: null }));
 
+const readConfig = (config: JsonReader): Uint8Array | null =>
+  readHex(config, (bytes) => [64, 128, 256, LIMITS.configBytes].includes(bytes), '64, 128, 256 or 4096 bytes in hex');
+
+const OPREGION_BYTES = 8192;
+
+const readOpregion = (opregion: JsonReader): Uint8Array | null =>
+  readHex(
+    opregion,
+    (bytes) => Number.isInteger(bytes) && bytes >= OPREGION_BYTES && bytes <= LIMITS.opregionBytes,
+    `${OPREGION_BYTES} to ${LIMITS.opregionBytes} bytes in hex`,
+  );
+
 /** Lower- or upper-case hex, two digits a byte, no separators. */
-function readConfig(config: JsonReader): Uint8Array | null {
-  const text = config.textOrNull();
+function readHex(field: JsonReader, fits: (bytes: number) => boolean, expected: string): Uint8Array | null {
+  const text = field.textOrNull();
   if (text === null) return null;
   const bytes = text.length / 2;
-  if (![64, 128, 256, LIMITS.configBytes].includes(bytes) || !/^[0-9a-f]*$/i.test(text)) {
-    throw config.wrong('64, 128, 256 or 4096 bytes in hex');
-  }
+  if (!fits(bytes) || !/^[0-9a-f]*$/i.test(text)) throw field.wrong(expected);
   return Uint8Array.from({ length: bytes }, (_, index) => parseInt(text.slice(index * 2, index * 2 + 2), 16));
 }

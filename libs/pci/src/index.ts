@@ -22,6 +22,7 @@ export {
   type TopologyInit,
   Topology,
 } from './topology.js';
+export { atomicOps } from './atomic-ops.js';
 export { type TranslationCaps, translationCaps } from './translation-caps.js';
 export { type ConfigFacts, decodeConfig } from './config-space.js';
 export { configImage } from './config-image.js';

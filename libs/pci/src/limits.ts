@@ -20,4 +20,6 @@ export const LIMITS = {
   vdpaDevices: 64,
   /** Bytes of configuration space. */
   configBytes: 4_096,
+  /** Bytes of an OpRegion of 8 KiB with its extended VBT. */
+  opregionBytes: 65_536,
 } as const;

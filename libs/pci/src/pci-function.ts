@@ -107,6 +107,8 @@ export interface PciFunction extends PciAddress {
   readonly config: Uint8Array | null;
   /** What answers behind its registers, by name; null: what the lab has for every function. */
   readonly model: string | null;
+  /** Of Intel graphics: the firmware's OpRegion, and its extended VBT right behind it. */
+  readonly opregion: Uint8Array | null;
   /** Of a port: its link does not come up again after a reset of the bus below. */
   readonly losesLink: boolean;
   /** The machine's IOMMU does not know it, whatever kind that is. */
@@ -142,6 +144,7 @@ const UNKNOWN = {
   caps: [],
   config: null,
   model: null,
+  opregion: null,
   losesLink: false,
   unknownToIommu: false,
 } as const;

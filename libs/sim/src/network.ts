@@ -32,7 +32,8 @@ export class Network {
     private readonly deliver: (from: Address, to: Address, frame: Uint8Array) => void,
   ) {}
 
-  send(from: Address, to: Address, frame: Uint8Array): void {
+  /** `work`: ms that the sender was busy before. */
+  send(from: Address, to: Address, frame: Uint8Array, work = 0): void {
     const link = `${from}>${to}`;
     const n = (this.occurrences.get(link) ?? 0) + 1;
     this.occurrences.set(link, n);
@@ -43,10 +44,10 @@ export class Network {
       this.figures.lost++;
       return;
     }
-    this.pass(from, to, frame, this.delayOf(key));
+    this.pass(from, to, frame, work + this.delayOf(key));
     if (this.healed || !this.dice.chance(`double ${key}`, duplication)) return;
     this.figures.doubled++;
-    this.pass(from, to, frame, this.delayOf(`again ${key}`));
+    this.pass(from, to, frame, work + this.delayOf(`again ${key}`));
   }
 
   private delayOf(key: string): number {

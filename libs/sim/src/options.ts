@@ -3,6 +3,7 @@
  *
  * Words: a *swarm* draw turns each kind on or off for the whole run, so that rare combinations come up too.
  */
+import type { Costs } from './costs.js';
 import { Dice } from './dice.js';
 
 export interface SimOptions {
@@ -18,6 +19,8 @@ export interface SimOptions {
   readonly downMs: number;
   /** Inputs between snapshots; 0 = none. */
   readonly snapshotEvery: number;
+  /** What work costs; nothing when left out. */
+  readonly costs?: Costs;
 }
 
 export const CALM: SimOptions = {

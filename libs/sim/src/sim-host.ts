@@ -11,6 +11,7 @@ import { Dice } from './dice.js';
 import { Network } from './network.js';
 import type { SimOptions } from './options.js';
 import { SimJournal } from './sim-journal.js';
+import { Work } from './work.js';
 
 /** Virtual time begins here, in ms since the epoch: a fixed day, so that runs are alike. */
 const EPOCH_MS = 1_767_225_600_000;
@@ -30,6 +31,7 @@ export class SimHost {
   readonly agenda = new Agenda();
   readonly dice: Dice;
   readonly network: Network;
+  readonly work: Work | undefined;
   crashes = 0;
   /** Why a service stopped for good; a finding. */
   readonly failures: string[] = [];
@@ -44,6 +46,7 @@ export class SimHost {
     readonly options: SimOptions,
   ) {
     this.dice = new Dice(seed);
+    this.work = options.costs && new Work(options.costs, () => this.agenda.now);
     this.network = new Network(this.agenda, this.dice, options, (from, to, frame) => this.arrive(from, to, frame));
     for (const service of SERVICES) this.place(service);
     this.tick();
@@ -116,7 +119,7 @@ export class SimHost {
 
   private leave(from: Address, to: Address, frame: Uint8Array): void {
     for (const watcher of this.watchers) if (watcher(from, to, frame, 'leaving')) return;
-    this.network.send(from, to, frame);
+    this.network.send(from, to, frame, this.work?.leaves(from, to, frame));
     this.mayCrash(from, 'sent');
   }
 
@@ -130,6 +133,7 @@ export class SimHost {
       this.touch();
       return this.clients.get(to)?.(from, frame);
     }
+    this.work?.arrives(from, to, frame);
     const p = this.place(to);
     p?.actor?.receive(from, frame);
     this.mayCrash(to, 'received');

@@ -9,6 +9,8 @@ import { SimEnvironment } from './environment.js';
 import type { NetworkFigures } from './network.js';
 import { drawOptions, type SimOptions } from './options.js';
 import { SimHost } from './sim-host.js';
+import type { WorkFigures } from './work.js';
+import type { Costs } from './costs.js';
 
 export interface SimResult {
   readonly seed: number;
@@ -17,6 +19,8 @@ export interface SimResult {
   readonly end: RunEnd;
   readonly network: NetworkFigures;
   readonly crashes: number;
+  /** What there was to do, when work has a cost. */
+  readonly work?: WorkFigures;
   /** Virtual time of the run, s. */
   readonly virtualSeconds: number;
 }
@@ -31,11 +35,12 @@ export class Stuck extends Error {}
 export interface SimulateOptions {
   readonly seed: number;
   readonly options?: SimOptions;
+  readonly costs?: Costs;
 }
 
 export async function simulate(
   scenario: Scenario,
-  { seed, options = drawOptions(seed) }: SimulateOptions,
+  { seed, costs, options = { ...drawOptions(seed), ...(costs && { costs }) } }: SimulateOptions,
 ): Promise<SimResult> {
   const host = new SimHost(seed, options);
   const env = new SimEnvironment(host);
@@ -52,6 +57,7 @@ export async function simulate(
     end,
     network: figures,
     crashes: host.crashes,
+    ...(host.work && { work: host.work.figures }),
     virtualSeconds: host.agenda.now / 1000,
   };
 }

@@ -18,7 +18,7 @@ import type {
   Request,
   View,
 } from '@vfiolab/core';
-import type { Result } from '@vfiolab/uapi';
+import type { Errno, Result } from '@vfiolab/uapi';
 import type { Binding, CdevFile } from './cdev-file.js';
 import type { LoggedRange } from './dma-log.js';
 import type { MadeFiles } from './made-files.js';
@@ -64,6 +64,8 @@ export interface CommonDevice {
    * Its driver pins memory, and wants to hear what goes: pages `first` to `last`. Answers when it has let go.
    */
   dmaUnmap?(first: number, last: number): Op<void>;
+  /** What the first open fails with, when the driver does not find what it needs. */
+  readonly refusesOpen: Errno | undefined;
   /** First open. */
   enable(): void;
   /** Last close: it starts nothing any more. */

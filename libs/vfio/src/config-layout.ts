@@ -26,6 +26,7 @@ export interface Places {
   msix?: MsixPlace;
   express?: number;
   af?: number;
+  ats?: number;
 }
 
 export interface ConfigLayout {
@@ -56,13 +57,17 @@ export function configLayout(facts: FunctionFacts): ConfigLayout {
   layout.area.fill(1, 0, pci.HEADER_SIZE);
   spread(layout, 0, HEADER_FIELDS);
   const places = layCapabilities(layout);
+  if (facts.igd) layOpregion(layout, facts.igd.address);
   layGaps(layout);
-  if (size > pci.CONFIG_SIZE) layExtended(layout);
+  if (size > pci.CONFIG_SIZE) layExtended(layout, places);
   const { bars, powerFixed, vf } = facts;
   if (powerFixed && places.pm !== undefined)
     layout.kept.fill(0, places.pm + pci.PM_CONTROL, places.pm + pci.PM_CONTROL + 2);
   return { ...layout, places, bars, powerFixed, alwaysDecodes: vf };
 }
+
+/** Behind the numbers of the capabilities, of which 48 fit. */
+const OPREGION_AREA = 0xff;
 
 type Draft = Omit<ConfigLayout, 'places' | 'bars' | 'powerFixed' | 'alwaysDecodes'>;
 
@@ -96,6 +101,15 @@ function layCapabilities(d: Draft): Places {
   d.shadow[previous] = 0;
   if (number === 1) d.shadow[pci.STATUS]! &= ~pci.STATUS_CAPABILITY_LIST;
   return places;
+}
+
+/** The address of the OpRegion is the host's: a client may write over it, and only itself sees that. [vfio_pci_igd.c] */
+function layOpregion(d: Draft, address: number): void {
+  const at = pci.IGD_OPREGION;
+  write32(d.shadow, at, address);
+  d.virtual.fill(0xff, at, at + 4);
+  d.writable.fill(0xff, at, at + 4);
+  d.area.fill(OPREGION_AREA, at, at + 4);
 }
 
 /** Accesses to gaps go to the function as they are, and an emulated one holds what is written (random traces r4). */
@@ -137,7 +151,7 @@ function msixPlace(b: Uint8Array, at: number): MsixPlace {
 const NEXT_SHIFT = 20;
 
 /** Extended capabilities: a hidden one is skipped, or shown with id 0 when it is the first (semantics D3). */
-function layExtended(d: Draft): void {
+function layExtended(d: Draft, places: Places): void {
   const seen = new Set<number>();
   let previous: number | undefined;
   let shown = 0;
@@ -146,6 +160,7 @@ function layExtended(d: Draft): void {
     const header = read32(d.hardware, at);
     const next = (header >>> NEXT_SHIFT) & ~3;
     if (header === 0) break;
+    if ((header & 0xffff) === pci.EXTENDED_ATS) places.ats ??= at;
     const visible = EXTENDED_SHOWN.has(header & 0xffff);
     if (visible || previous === undefined) {
       d.virtual.fill(0xff, at, at + 4);

@@ -1,5 +1,5 @@
 import { resetMethods } from '@vfiolab/pci';
-import type { FunctionFacts } from '@vfiolab/core';
+import { deviceApi, type FunctionFacts, GROUPS } from '@vfiolab/core';
 import { VFIO_DEVICE_RESET } from '@vfiolab/uapi';
 import { configLayout } from './config-layout.js';
 import { ConfigSpace } from './config-space.js';
@@ -166,6 +166,29 @@ test('a reset wakes the function up and puts power control back (random trace r4
   expect(c.pread(dev, CONFIG + 0xcc, 2)).toBe('030a');
   expect(c.plain(dev, VFIO_DEVICE_RESET.nr)).toBe(0);
   expect(c.pread(dev, CONFIG + 0xcc, 2)).toBe('0000');
+});
+
+describe('the IOMMU is told of resets of a function with ATS, on kernels after 6.12 (semantics C1.5)', () => {
+  const config = new Uint8Array(4096);
+  config.set(NVME.config);
+  config.set([0x0f, 0, 1, 0], 0x100);
+
+  test.each([
+    ['7.2', config, ['parked', 'over', 'parked', 'over']],
+    ['6.12', config, []],
+    ['7.2', NVME.config, []],
+  ] as const)('%s', (profile, of, told) => {
+    const { c, dev } = boundBench({ ...NVME, profile, config: of });
+    expect(c.plain(dev, VFIO_DEVICE_RESET.nr)).toBe(0);
+    c.pwrite(dev, CONFIG + 0x88, '0080');
+    expect(c.h.world.parked).toEqual(told);
+  });
+
+  test('not of a reset of the whole bus', () => {
+    const { c } = boundBench({ ...NVME, profile: '7.2', config });
+    expect(c.h.ask(deviceApi.hotReset, { rest: [] }, GROUPS).ok).toBe(true);
+    expect(c.h.world.parked).toEqual([]);
+  });
 });
 
 test('function level reset by config write needs the capability: e1000e has none, nvme has', () => {

@@ -70,6 +70,12 @@ export class ConfigSpace {
     write16(this.hardware, pci.COMMAND, this.command | pci.COMMAND_SERR);
   }
 
+  /** The kernel lets the function send AtomicOps. */
+  allowAtomics(): void {
+    const { express } = this.layout.places;
+    if (express !== undefined) this.setBit(express + pci.EXPRESS_DEVICE_CONTROL2, pci.EXPRESS_ATOMIC_REQUESTS, true);
+  }
+
   clearBusMaster(): void {
     write16(this.hardware, pci.COMMAND, this.command & ~pci.COMMAND_MASTER);
   }
@@ -275,11 +281,12 @@ const inCap = (start: number | undefined, offset: number): number | undefined =>
   start === undefined ? undefined : start + offset;
 
 /** Hardware bits that the service itself moves. */
-function ownBits(size: number, { pm, msi, msix }: ConfigLayout['places']): Uint8Array {
+function ownBits(size: number, { pm, msi, msix, express }: ConfigLayout['places']): Uint8Array {
   const free = new Uint8Array(size);
   free[pci.STATUS] = pci.STATUS_INTERRUPT;
   if (pm !== undefined) free[pm + pci.PM_CONTROL] = pci.PM_STATE;
   if (msi !== undefined) free[msi + pci.MSI_CONTROL] = pci.MSI_ENABLE | pci.MSI_GRANTED;
   if (msix) free[msix.at + pci.MSIX_CONTROL + 1] = pci.MSIX_ENABLE >>> 8;
+  if (express !== undefined) free[express + pci.EXPRESS_DEVICE_CONTROL2] = pci.EXPRESS_ATOMIC_REQUESTS;
   return free;
 }

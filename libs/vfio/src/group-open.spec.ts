@@ -138,3 +138,24 @@ describe('removal and the end of clients', () => {
     expect([c.h.world.claims, c.h.world.bound, c.h.core.check()]).toEqual([0, 0, []]);
   });
 });
+
+describe('a function that its driver does not open', () => {
+  const broken = { ...EDU, igd: { regions: [], address: 0x1000, refused: true } };
+
+  test.each([0, 7])('leaves the group and the iommufd as they were (context %i)', (context) => {
+    const c = bench(broken);
+    expect([openInGroup(c, context), openInGroup(c, context)]).toEqual(['EINVAL', 'EINVAL']);
+    expect([c.h.world.claims, c.h.world.bound, c.h.core.check()]).toEqual([0, 0, []]);
+    expect(c.h.core.figures()).toEqual({ files: 0, madeFiles: 0, bound: 0, heldEventfds: 0 });
+  });
+
+  test('the same by its cdev, after the iommufd was asked', () => {
+    const c = bench(broken);
+    const dev = c.open();
+    expect([c.bind(dev), c.bind(dev)]).toEqual(['EINVAL', 'EINVAL']);
+    expect(c.h.calls.filter((each) => each.startsWith('iommufd.'))).toEqual([
+      ...['iommufd.bind', 'iommufd.unbind', 'iommufd.bind', 'iommufd.unbind'],
+    ]);
+    expect([c.h.world.claims, c.h.world.bound]).toEqual([0, 0]);
+  });
+});

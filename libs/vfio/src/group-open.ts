@@ -21,7 +21,7 @@ import {
   unlock,
   type View,
 } from '@vfiolab/core';
-import { ok, type Result } from '@vfiolab/uapi';
+import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Binding } from './cdev-file.js';
 import type { CommonDevice } from './common-device.js';
 
@@ -43,13 +43,20 @@ function* openFirst(device: CommonDevice, client: Address, context: number): Op<
   const used = yield* call(GROUPS, groupsApi.groupUse, { bdf, client });
   if (!used.ok) return used;
   device.takeVm?.(used.value.vm);
+  const { refusesOpen } = device;
   if (context === 0) {
+    if (refusesOpen) {
+      yield* call(GROUPS, groupsApi.groupUnuse, { bdf });
+      return fail(refusesOpen);
+    }
     if (device.dmaUnmap) yield* call(CONTAINER, containerApi.listen, { on: true });
     return ok(undefined);
   }
   const bound = yield* call(IOMMUFD, iommufdApi.compatBind, { context, bdf, emulated });
-  if (!bound.ok) yield* call(GROUPS, groupsApi.groupUnuse, { bdf });
-  return bound;
+  if (bound.ok && !refusesOpen) return bound;
+  if (bound.ok) yield* call(IOMMUFD, iommufdApi.unbind, bound.value);
+  yield* call(GROUPS, groupsApi.groupUnuse, { bdf });
+  return bound.ok ? fail(refusesOpen!) : bound;
 }
 
 /** One file less. */

@@ -21,6 +21,6 @@ export function* joinHotReset(device: VfioDevice, rest: readonly string[]): Op<R
     const joined = yield* call(deviceAddress(next), deviceApi.hotReset, { rest: others });
     if (!joined.ok) return joined;
   }
-  yield* device.resetFunction();
+  yield* device.reset();
   return ok(undefined);
 }

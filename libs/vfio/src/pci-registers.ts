@@ -77,6 +77,7 @@ export const EXPRESS_FLAGS = 2;
 export const EXPRESS_DEVICE_CAP = 4;
 export const EXPRESS_DEVICE_CONTROL = 8;
 export const EXPRESS_DEVICE_CONTROL2 = 0x28;
+export const EXPRESS_ATOMIC_REQUESTS = 0x40;
 export const EXPRESS_CAP_FLR = 0x10000000;
 export const EXPRESS_FLR = 0x8000;
 export const EXPRESS_PAYLOAD = 0x00e0;
@@ -88,3 +89,9 @@ export const AF_CAPABILITIES = 3;
 export const AF_CONTROL = 4;
 export const AF_CAP_TP_FLR = 0x3;
 export const AF_FLR = 0x1;
+
+/** Ids of extended capabilities. */
+export const EXTENDED_ATS = 0x0f;
+
+/** Where Intel graphics say that their OpRegion is. */
+export const IGD_OPREGION = 0xfc;

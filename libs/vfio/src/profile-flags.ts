@@ -21,6 +21,8 @@ export interface ProfileFlags {
   readonly noiommuCdevs: boolean;
   /** Functions of s390 hand out the records of their errors (feature ZPCI_ERROR). */
   readonly zpciErrors: boolean;
+  /** While a function with ATS is reset its IOMMU translates none of its requests (semantics C1.5). */
+  readonly parksInReset: boolean;
   /** ATTACH and DETACH know the PASID flag. */
   readonly knowsPasid: boolean;
 }
@@ -34,6 +36,7 @@ const V6_12: ProfileFlags = {
   errForAll: false,
   noiommuCdevs: false,
   zpciErrors: false,
+  parksInReset: false,
   knowsPasid: false,
 };
 const V7_2: ProfileFlags = {
@@ -45,6 +48,7 @@ const V7_2: ProfileFlags = {
   errForAll: false,
   noiommuCdevs: false,
   zpciErrors: false,
+  parksInReset: true,
   knowsPasid: true,
 };
 const V7_3: ProfileFlags = { ...V7_2, profile: '7.3', errForAll: true, noiommuCdevs: true, zpciErrors: true };

@@ -12,18 +12,20 @@ import {
   VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_PCI_VGA_REGION_INDEX,
 } from '@vfiolab/uapi';
 import { insideBar, readBar, writeBar } from './bar-access.js';
 import { frozenBar, getsThrough, ones } from './endpoint.js';
 import { tellMemory } from './map-region.js';
-import { placeOf, type RegionPlace } from './regions.js';
+import { ownRegion, placeOf, type RegionPlace } from './regions.js';
 import { readRom } from './rom.js';
+import { insideVga } from './vga.js';
 import type { VfioDevice } from './vfio-device.js';
 
 /** Bytes of one access to a BAR. */
 export const MAX_ACCESS = MAX_DMA;
 
-/** The ROM cannot be written, and VGA and device specific regions do not exist: EINVAL (trace b042). */
+/** The ROM and the regions that the host shows cannot be written, and others do not exist: EINVAL (trace b042). */
 const isBar = ({ index }: RegionPlace): boolean => index <= VFIO_PCI_BAR5_REGION_INDEX;
 
 export function* readRegion(device: VfioDevice, fileOffset: number, length: number): Op<Result<Uint8Array>> {
@@ -31,6 +33,12 @@ export function* readRegion(device: VfioDevice, fileOffset: number, length: numb
   const place = placeOf(fileOffset);
   if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return yield* readConfig(device, place.offset, length);
   if (place.index === VFIO_PCI_ROM_REGION_INDEX) return yield* readRomRegion(device, place.offset, length);
+  if (isVga(device, place)) {
+    const legacy = insideVga(place.offset, length);
+    return legacy.ok ? ok(new Uint8Array(legacy.value)) : legacy;
+  }
+  const own = ownRegion(device, place.index);
+  if (own) return readOwn(own.data, place.offset, length);
   if (!isBar(place)) return fail('EINVAL');
   const bar = device.bar(place.index);
   const inside = insideBar(bar, place.offset, length);
@@ -50,6 +58,12 @@ function* readConfig(device: VfioDevice, offset: number, length: number): Op<Res
   return ok(ones(read.value.length));
 }
 
+const isVga = ({ facts }: VfioDevice, { index }: RegionPlace): boolean =>
+  facts.vga && index === VFIO_PCI_VGA_REGION_INDEX;
+
+const readOwn = (data: Uint8Array, offset: number, length: number): Result<Uint8Array> =>
+  offset < data.length ? ok(data.slice(offset, offset + length)) : fail('EINVAL');
+
 function* readRomRegion(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
   const inside = insideBar(device.rom, offset, length);
   if (!inside.ok) return inside;
@@ -62,6 +76,7 @@ export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8
   if (data.length === 0) return ok(0);
   const place = placeOf(fileOffset);
   if (place.index === VFIO_PCI_CONFIG_REGION_INDEX) return yield* writeConfig(device, place.offset, data);
+  if (isVga(device, place)) return insideVga(place.offset, data.length);
   if (!isBar(place)) return fail('EINVAL');
   const bar = device.bar(place.index);
   const inside = insideBar(bar, place.offset, data.length);

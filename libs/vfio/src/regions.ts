@@ -7,12 +7,16 @@
 import {
   VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_PCI_VGA_REGION_INDEX,
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
 } from '@vfiolab/uapi';
+import type { FunctionFacts } from '@vfiolab/core';
 import { addressOf } from './function-image.js';
+import { VGA_REGION_SIZE } from './vga.js';
 import type { VfioDevice } from './vfio-device.js';
 
 const REGION_STEP = 2 ** 40;
@@ -40,11 +44,23 @@ export interface RegionSize {
 const ABSENT: RegionSize = { size: 0, flags: 0, holdsMsixTable: false };
 const READ_WRITE = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 
-/** Undefined: no such region, VGA included. A BAR without a window, and the ROM, are there with size 0. */
+/** A region behind those that every function has: what the host shows for this one (semantics D2.1). */
+export type OwnRegion = NonNullable<FunctionFacts['igd']>['regions'][number];
+
+export const ownRegion = ({ facts }: VfioDevice, index: number): OwnRegion | undefined =>
+  facts.igd?.regions[index - VFIO_PCI_NUM_REGIONS];
+
+export const regionCount = ({ facts }: VfioDevice): number => VFIO_PCI_NUM_REGIONS + (facts.igd?.regions.length ?? 0);
+
+/** Undefined: no such region. A BAR without a window, and the ROM, are there with size 0. */
 export function regionSize(device: VfioDevice, index: number): RegionSize | undefined {
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { ...ABSENT, size: device.layout.size, flags: READ_WRITE };
   if (index === VFIO_PCI_ROM_REGION_INDEX)
     return device.rom ? { ...ABSENT, size: device.rom.size, flags: VFIO_REGION_INFO_FLAG_READ } : ABSENT;
+  if (index === VFIO_PCI_VGA_REGION_INDEX)
+    return device.facts.vga ? { ...ABSENT, size: VGA_REGION_SIZE, flags: READ_WRITE } : undefined;
+  const own = ownRegion(device, index);
+  if (own) return { ...ABSENT, size: own.data.length, flags: VFIO_REGION_INFO_FLAG_READ };
   if (index > VFIO_PCI_BAR5_REGION_INDEX) return undefined;
   const bar = device.bar(index);
   if (!bar) return ABSENT;

@@ -86,6 +86,7 @@ class VdpaBus implements ModelBus {
 export class VdpaDevice implements CommonDevice {
   readonly emulated = false;
   readonly noiommu = false;
+  readonly refusesOpen = undefined;
   readonly takesToken = false;
   readonly set = new Lock();
   readonly memory = new Lock();

@@ -26,6 +26,7 @@ import {
 import { type DeviceModel, isMigratable, makeModel } from '@vfiolab/devices';
 import { resetMethods } from '@vfiolab/pci';
 import {
+  type Errno,
   type KernelProfile,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
@@ -130,6 +131,10 @@ export class VfioDevice implements CommonDevice {
     return this.bound !== undefined || this.shared !== undefined;
   }
 
+  get refusesOpen(): Errno | undefined {
+    return this.facts.igd?.refused === true ? 'EINVAL' : undefined;
+  }
+
   /** The model as after power-on; what it had planned is dropped. */
   private restartModel(): void {
     this.bus.forget();
@@ -201,10 +206,19 @@ export class VfioDevice implements CommonDevice {
    * Resets the function. The caller holds `memory` for writing, so no DMA is under way. The host puts config space back
    * as it was, so enables, bus master and vectors stay as they were (semantics D6.2, trace b060).
    */
-  *resetFunction(): Op<void> {
+  *reset(): Op<void> {
     yield* this.revoke();
     this.config.wake();
     this.resetModel();
+  }
+
+  /** The same for this function alone, which the kernel parks meanwhile; a reset of its bus does not (semantics C1.5). */
+  *resetFunction(): Op<void> {
+    const { bdf } = this.facts;
+    const parks = this.flags.parksInReset && this.layout.places.ats !== undefined;
+    if (parks) yield* call(IOMMU, iommuApi.park, { bdf, over: false });
+    yield* this.reset();
+    if (parks) yield* call(IOMMU, iommuApi.park, { bdf, over: true });
   }
 
   /**

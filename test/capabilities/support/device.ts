@@ -67,6 +67,11 @@ export class Device {
     return this.transfer(BUFFER_START + BigInt(at), iova, length, DMA_RUN | DMA_TO_MEMORY);
   }
 
+  /** Where the next command writes to, or reads from. */
+  retarget(destination: bigint): Promise<void> {
+    return this.register(REG_DMA_DESTINATION, destination);
+  }
+
   private async transfer(source: bigint, destination: bigint, length: number, command: number): Promise<void> {
     await this.register(REG_DMA_SOURCE, source);
     await this.register(REG_DMA_DESTINATION, destination);

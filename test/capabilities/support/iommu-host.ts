@@ -47,7 +47,9 @@ const CAPS: readonly (readonly [at: number, id: number, register: number])[] = [
   [0x180, 0x1b, (20 << 8) | 6],
 ];
 
-/** Config space of a DMA engine: BAR 0 of 1 MiB, PCI Express with function level reset, one MSI; a rich one has the capabilities above. */
+const FUNCTION_RESET = 1 << 28;
+
+/** Config space of a DMA engine: BAR 0 of 1 MiB, PCI Express with a reset of its own, one MSI; a rich one has the capabilities above. */
 function configSpace(rich: boolean): string {
   const config = new Uint8Array(4096);
   const view = new DataView(config.buffer);
@@ -56,7 +58,7 @@ function configSpace(rich: boolean): string {
   view.setUint32(8, 0x00ff0010, true);
   config[0x34] = 0x40;
   view.setUint32(0x40, 0x00928010, true);
-  view.setUint32(0x44, 1 << 28, true);
+  view.setUint32(0x44, FUNCTION_RESET, true);
   view.setUint32(0x80, 0x00800005, true);
   if (rich)
     CAPS.forEach(([at, id, register], i) => {

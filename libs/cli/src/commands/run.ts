@@ -1,7 +1,9 @@
 /** `vfiolab run`: runs a scenario file, in a lab or in virtual time. */
+import { readFileSync } from 'node:fs';
 import type { Scenario } from '@vfiolab/scenario';
+import type { Costs, WorkFigures } from '@vfiolab/sim';
 import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
-import { DURABILITIES, type Durability } from '../engine.js';
+import { DURABILITIES, type Durability, type Engine } from '../engine.js';
 import { Narrator } from '../narrator.js';
 import { runDirectory, sysfsDirectory } from '../run-directory.js';
 import { type FinishedRun, isGood, loadScenario, runInLab } from '../run-scenario.js';
@@ -40,6 +42,8 @@ const summary = (outcome: Outcome): object => ({
 });
 
 async function inLab(input: Input, { terminal, engine, json }: Context, scenario: Scenario): Promise<number> {
+  if (input.given('costs'))
+    throw new UsageError('--costs needs --seed: work takes as long as it takes outside of virtual time.');
   const where = {
     dir: runDirectory(input.text('out'), scenario.title, new Date()),
     durability: durabilityOf(input),
@@ -65,16 +69,35 @@ async function inLab(input: Input, { terminal, engine, json }: Context, scenario
   return isGood(run) ? OK : FAILED;
 }
 
+/** What --costs asks for; undefined: work takes no time. */
+async function costsOf(input: Input, engine: Engine): Promise<Costs | undefined> {
+  const file = input.text('costs');
+  if (file === undefined) return undefined;
+  try {
+    return await engine.readCosts(file === 'default' ? undefined : JSON.parse(readFileSync(file, 'utf8')));
+  } catch (error) {
+    throw new UsageError(`--costs: ${(error as Error).message}`);
+  }
+}
+
+const MS = 1e6;
+
+function workInWords({ pinnedPages, mappedLeaves, unmappedLeaves, flushes, faults, ns }: WorkFigures): string {
+  const orders = `${faults[18]} of 1 GiB, ${faults[9]} of 2 MiB, ${faults[0]} of 4 KiB`;
+  return `Work took ${(ns / MS).toFixed(1)} ms: ${pinnedPages} pages pinned, ${mappedLeaves} leaves written and ${unmappedLeaves} cleared, ${flushes} flushes, faults on BARs: ${orders}.`;
+}
+
 async function inVirtualTime(input: Input, { terminal, engine, json }: Context, scenario: Scenario): Promise<number> {
   for (const other of ['nats', 'out', 'durability', 'sysfs'])
     if (input.given(other))
       throw new UsageError(`--seed and --${other} exclude each other: a simulation keeps nothing and needs no server.`);
   const seed = wholeNumber('seed', input.text('seed')!);
+  const costs = await costsOf(input, engine);
   const narrator = new Narrator(terminal, scenario);
   if (!json) narrator.begin();
-  const sim = await engine.simulate(scenario, { seed });
+  const sim = await engine.simulate(scenario, { seed, ...(costs && { costs }) });
   const outcome = { result: sim.scenario, end: sim.end };
-  const { crashes, virtualSeconds, network, options } = sim;
+  const { crashes, virtualSeconds, network, options, work } = sim;
   if (json)
     terminal.json({
       title: scenario.title,
@@ -84,6 +107,7 @@ async function inVirtualTime(input: Input, { terminal, engine, json }: Context, 
       crashes,
       network,
       faults: options,
+      ...(work && { work }),
       ...summary(outcome),
     });
   else {
@@ -93,6 +117,7 @@ async function inVirtualTime(input: Input, { terminal, engine, json }: Context, 
     terminal.out(
       `\nSeed ${seed}: ${virtualSeconds.toFixed(1)} s of virtual time, ${crashes} crashes; of ${sent} messages ${lost} were lost, ${doubled} doubled, ${delayed} delayed.`,
     );
+    if (work) terminal.out(workInWords(work));
   }
   return isGood(outcome) ? OK : FAILED;
 }
@@ -104,6 +129,7 @@ export const run: Command = {
   options: {
     nats: { value: 'URL|auto', about: 'one process a service, on this NATS server (auto: start one on loopback)' },
     seed: { value: 'N', about: 'run in virtual time, with the faults of this seed (0: none)' },
+    costs: { value: 'FILE|default', about: 'with --seed: what pins, maps, flushes and faults cost, ns by name (JSON)' },
     out: { value: 'DIR', about: 'folder for the run; default runs/TITLE-TIME' },
     sysfs: { value: 'DIR', about: 'show the /sys of the host in this folder, as it is after each step' },
     durability: { value: 'MODE', about: `what the journals survive: ${DURABILITIES.join(', ')}; default process` },
@@ -114,7 +140,8 @@ libs/scenario/schema/scenario.schema.json; libs/cli/scenarios/demo.yaml is an ex
 run in this process.
 
   vfiolab run libs/cli/scenarios/demo.yaml
-  vfiolab run my.yaml --seed 7 --json`,
+  vfiolab run my.yaml --seed 7 --json
+  vfiolab run my.yaml --seed 0 --costs default`,
   run: (input, context) => {
     const scenario = loadScenario(input.positionals[0]!);
     return input.given('seed') ? inVirtualTime(input, context, scenario) : inLab(input, context, scenario);

@@ -28,6 +28,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     exportSysfs: answer('exportSysfs'),
     replayRun: answer('replayRun'),
     simulate: answer('simulate'),
+    readCosts: answer('readCosts'),
     hunt: answer('hunt'),
   };
 }

@@ -68,6 +68,15 @@ export const functionFacts = message({
   zpci: optional(bool),
   /** The host bridge freezes the function's PE when it has an error (POWER). */
   freezes: optional(bool),
+  /** AtomicOps that it may send to memory: bits as VFIO_PCI_ATOMIC_COMP* has them. */
+  atomicOps: u8,
+  /** It answers at the legacy VGA addresses. */
+  vga: bool,
+  /**
+   * Intel graphics with an OpRegion: regions that the host shows for them, and what the register at 0xfc reads as. `refused`:
+   * what the kernel finds is not what it looks for, so it does not open the function.
+   */
+  igd: optional(message({ regions: list(message({ subtype: u8, data: bytes })), address: u32, refused: bool })),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
@@ -85,7 +94,7 @@ export const deviceApi = api('device', {
   /** A mediated device was made. EBUSY, EINVAL as `probe`. */
   probeMdev: method(55, mdevFacts, result(nothing)),
   /** A vDPA device is there and has its driver. EBUSY, EINVAL as `probe`. */
-  probeVdpa: method(77, vdpaFacts, result(nothing)),
+  probeVdpa: method(151, vdpaFacts, result(nothing)),
   /**
    * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
    * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has

@@ -18,8 +18,11 @@ import {
   type ValueOf,
 } from '../codec.js';
 
-/** Who serves /dev/vfio/vfio: VFIO's own containers, or iommufd in their place (a choice of the kernel's configuration). */
-export const vfioContainer = oneOf('vfio', 'iommufd');
+/**
+ * Who serves /dev/vfio/vfio: VFIO's own containers, or iommufd in their place, or nobody: then there are no group nodes either
+ * (choices of the kernel's configuration).
+ */
+export const vfioContainer = oneOf('vfio', 'iommufd', 'none');
 export type VfioContainer = ValueOf<typeof vfioContainer>;
 
 /**

@@ -127,7 +127,7 @@ export const iommuApi = api('iommu', {
   /**
    * All devices of the group that those named are in: a domain, BLOCKING or KERNEL. Answers when DMAs through the old one have
    * landed. EINVAL: not devices of one group, or the domain does not fit them. `faults`: page requests are answered by a
-   * user; ENODEV: the device makes none. ENOSPC: the unit has no id left for the domain.
+   * user; ENODEV: the device makes none. ENOSPC: the unit has no id left for the domain. EBUSY: see `park`.
    */
   attach: method(35, message({ bdfs: list(str), domain: i32, faults: optional(bool) }), result(nothing)),
   reservedRegions: method(36, message({ bdf: str }), list(reservedRegion)),
@@ -194,7 +194,7 @@ export const iommuApi = api('iommu', {
   mockIotlb: method(50, message({ domain: u32 }), list(u32)),
   /** The cache slots of a mock device. */
   mockCache: method(51, message({ bdf: str }), list(u32)),
-  /** One PASID of a device: a domain or BLOCKING. EINVAL; ENOMEM: nothing has changed. */
+  /** One PASID of a device: a domain or BLOCKING. EINVAL; ENOMEM, EBUSY (see `park`): nothing has changed. */
   pasidAttach: method(52, message({ bdf: str, pasid: u32, domain: u32, faults: optional(bool) }), result(nothing)),
   pasidDomain: method(53, message({ bdf: str, pasid: u32 }), u32),
   /** As `invalidate`, for a vIOMMU on `parent` and the devices that have ids in it. E2BIG and EIO too. */
@@ -231,6 +231,11 @@ export const iommuApi = api('iommu', {
   remove: method(79, message({ bdf: str }), nothing),
   /** Is every access of the function cache-coherent, once a domain asks for that? (IOMMU_CAP_ENFORCE_CACHE_COHERENCY) */
   enforcesCoherency: method(80, message({ bdf: str }), bool),
+  /**
+   * From a device with ATS: it is about to be reset, or (`over`) has been. In between none of its requests is translated, and
+   * nothing can be attached to its group or to PASIDs there (EBUSY). What was attached before is attached afterwards.
+   */
+  park: method(93, message({ bdf: str, over: bool }), nothing),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),

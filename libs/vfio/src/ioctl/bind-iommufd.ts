@@ -87,7 +87,7 @@ function* bindClaimed(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult>
   const { name: bdf, emulated } = device;
   const bound = yield* call(IOMMUFD, iommufdApi.bind, { token: iommufd.value.token, client: c.client, bdf, emulated });
   if (!bound.ok) return bound;
-  const written = c.respond({ out_devid: bound.value.device });
+  const written = device.refusesOpen ? fail(device.refusesOpen) : c.respond({ out_devid: bound.value.device });
   if (!written.ok) {
     yield* call(IOMMUFD, iommufdApi.unbind, bound.value);
     return written;

@@ -44,6 +44,7 @@ const minus = (errno: Parameters<typeof errnoNumber>[0]): bigint => BigInt.asUin
 export class MemoryCard implements CommonDevice {
   readonly emulated = true;
   readonly noiommu = false;
+  readonly refusesOpen = undefined;
   readonly takesToken = false;
   readonly set = new Lock();
   readonly memory = new Lock();

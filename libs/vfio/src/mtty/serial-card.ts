@@ -68,6 +68,8 @@ export class SerialCard implements CommonDevice {
     return `/dev/vfio/devices/vfio${this.facts.minor}`;
   }
 
+  readonly refusesOpen = undefined;
+
   get isOpen(): boolean {
     return this.bound !== undefined || this.shared !== undefined;
   }

@@ -57,6 +57,9 @@ export const EDU: FunctionFacts = {
   messages: 'number',
   powerFixed: false,
   vf: false,
+  atomicOps: 0,
+  vga: false,
+  igd: undefined,
 };
 
 export const E1000E: FunctionFacts = {

@@ -25,6 +25,8 @@ export class World {
   readonly hotResets: unknown[] = [];
   /** VF tokens that groups was told. */
   readonly tokens: (Uint8Array | undefined)[] = [];
+  /** What the IOMMU was told of resets. */
+  readonly parked: string[] = [];
   /** How often dma-bufs were revoked. */
   revokes = 0;
   private nextHold = 100;
@@ -55,6 +57,7 @@ export class World {
     [pagesApi.eventfdUnwatch.name, ({ event }) => this.dropEvent(event)],
     [iommufdApi.dmabufRevoke.name, () => void this.revokes++],
     [pagesApi.deviceFrames.name, ({ region }) => ok({ frame: 1000 * (region + 1) })],
+    [iommuApi.park.name, ({ over }) => void this.parked.push(over ? 'over' : 'parked')],
     [iommuApi.dma.name, (args) => this.dma(args)],
   ]);
 
