@@ -85,7 +85,7 @@ export const deviceApi = api('device', {
   /** A mediated device was made. EBUSY, EINVAL as `probe`. */
   probeMdev: method(55, mdevFacts, result(nothing)),
   /** A vDPA device is there and has its driver. EBUSY, EINVAL as `probe`. */
-  probeVdpa: method(77, vdpaFacts, result(nothing)),
+  probeVdpa: method(151, vdpaFacts, result(nothing)),
   /**
    * From groups: opens the function through its group, as often as it is asked; the file is `client`'s. The first open binds
    * and attaches to the iommufd `context`; 0: there is none to bind to, the group is in a container of VFIO's own, or has
