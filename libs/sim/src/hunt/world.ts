@@ -63,8 +63,6 @@ export class Stopped extends Error {
 }
 
 export class World {
-  private moving = false;
-
   private constructor(
     readonly host: TestHost,
     readonly kind: WorldKind,
@@ -95,33 +93,8 @@ export class World {
     await this.must(root.sysfsWrite('/sys/bus/pci/drivers_probe', bdf));
   }
 
-  /** Moves virtual time until the work is done; inside of `together` somebody else moves it. */
   run<T>(work: Promise<T>): Promise<T> {
-    return this.moving ? work : this.host.run(work);
-  }
-
-  /** Runs what makes calls at the same time. */
-  async together<T>(work: () => Promise<T>): Promise<T> {
-    this.moving = true;
-    try {
-      const all = work();
-      // The calls leave before virtual time moves.
-      this.host.host.touch();
-      return await this.host.run(all);
-    } finally {
-      this.moving = false;
-    }
-  }
-
-  /** Resolves after `ms` of virtual time. */
-  pause(ms: number): Promise<void> {
-    const { host } = this.host;
-    return new Promise((resolve) => {
-      host.agenda.after(ms, () => {
-        host.touch();
-        resolve();
-      });
-    });
+    return this.host.run(work);
   }
 
   /** For what the hunt itself needs: an errno is a mistake of the hunt. */
