@@ -131,6 +131,13 @@ class Campaign {
   }
 }
 
+/** How far it is: which seed, what was done, how fast. */
+function progressOf({ seeds, violations, counts }: Tally, all: number, seconds: number): string {
+  const calls = counts['calls'] === undefined ? [] : [`${counts['calls']} calls`];
+  const rate = seconds > 0 ? [`${(seeds / seconds).toFixed(1)} seeds/s`] : [];
+  return [`seed ${seeds} of ${all}`, ...calls, `${violations} violations`, ...rate].join(', ');
+}
+
 function report({ terminal, json }: Context, tally: Tally, wallSeconds: number): void {
   const { mix, seeds, violations, counts, messages, virtualSeconds } = tally;
   if (json) return terminal.json({ ...tally, wallSeconds });
@@ -162,8 +169,9 @@ async function runCampaign(input: Input, context: Context): Promise<number> {
   const began = performance.now();
   const campaign = new Campaign(context, mix, run);
   for (let seed = first; seed <= last; seed++) {
-    terminal.progress(`seed ${seed} of ${last}, ${campaign.tally.violations} violations`);
     await campaign.seed(seed);
+    const now = performance.now();
+    terminal.longProgress(progressOf(campaign.tally, last - first + 1, (now - began) / 1000), now);
   }
   report(context, campaign.tally, (performance.now() - began) / 1000);
   return campaign.tally.violations === 0 ? OK : FAILED;
