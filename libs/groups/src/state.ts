@@ -51,11 +51,12 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   }
   w.list(host.lingering, (name) => w.str(name));
   writeModes(w, host);
-  for (const group of host.groups.values()) {
-    w.u8(KIND[group.owner.kind]);
-    w.num(numberOf(group.owner));
-    w.num(group.count);
-  }
+  w.list(host.groups, ([id, { owner, count }]) => {
+    w.num(id);
+    w.u8(KIND[owner.kind]);
+    w.num(numberOf(owner));
+    w.num(count);
+  });
 }
 
 const NO_TOKEN = new Uint8Array(0);
@@ -121,7 +122,18 @@ export function decodeHost(r: ByteReader, host: Host): void {
   }
   r.list(() => host.lingering.add(r.str()));
   r.list(() => host.modes.set(r.str(), r.u32()));
-  for (const group of host.groups.values()) readOwner(r, group);
+  readOwners(r, host);
+}
+
+/** Groups made for virtual functions, and for what has no IOMMU, came in any order; it is kept. */
+function readOwners(r: ByteReader, { groups }: Host): void {
+  const inOrder = r.list(() => {
+    const group = groups.get(r.num())!;
+    readOwner(r, group);
+    return group;
+  });
+  groups.clear();
+  for (const group of inOrder) groups.set(group.id, group);
 }
 
 /** What a client could tell apart: groups and owners, drivers with their added ids, nodes. */

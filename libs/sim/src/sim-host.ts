@@ -36,6 +36,8 @@ export class SimHost {
   private readonly places = new Map<Address, Place>();
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
+  /** Told after every turn of an actor. */
+  onTurn: ((address: Address) => void) | undefined;
   private entropyDraws = 0;
   private touched = true;
 
@@ -105,7 +107,7 @@ export class SimHost {
         entropy: (n) => this.dice.bytes(`entropy ${this.entropyDraws++}`, n),
         send: (to, frame) => this.leave(address, to, frame),
         journal: p.journal,
-        defer: (turn) => this.agenda.after(0, turn),
+        defer: (turn) => this.agenda.after(0, () => (turn(), this.onTurn?.(address))),
         failed: (error) => this.failures.push(`${address}: ${error.stack ?? error.message}`),
       },
       { ...DEFAULT_LIMITS, snapshotEvery: this.options.snapshotEvery },
