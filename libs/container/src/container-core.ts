@@ -39,6 +39,7 @@ import {
   sysApi,
   type View,
 } from '@vfiolab/core';
+import { claimsOf, type ContainerClaims } from './claims.js';
 import { Container } from './container.js';
 import { Host } from './host.js';
 import { checkExtension } from './ioctl/check-extension.js';
@@ -246,6 +247,11 @@ export class ContainerCore implements Core {
 
   check(): string[] {
     return [...this.containers.values()].flatMap((c) => c.check());
+  }
+
+  /** What containers hold of other services: see claims.ts. */
+  claims(): ContainerClaims {
+    return claimsOf([...this.containers.values()], this.host.registrations);
   }
 
   describe(): string[] {

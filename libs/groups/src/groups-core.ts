@@ -32,6 +32,7 @@ import {
   type View,
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_TOKEN_UUID_LENGTH } from '@vfiolab/uapi';
+import { claimsOf, type GroupsClaims } from './claims.js';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
 import { deviceNode, listNames, ownerOf, readFile, readLink, scan, statOf, writeFile } from './files-io.js';
@@ -302,6 +303,11 @@ export class GroupsCore implements Core {
 
   check(): string[] {
     return this.host ? [...brokenInvariants(this.host), ...this.files.check(this.host)] : [];
+  }
+
+  /** Owners and open devices: see claims.ts. Undefined: there is no host. */
+  claims(): GroupsClaims | undefined {
+    return this.host && claimsOf(this.host);
   }
 
   figures(): Record<string, number> {

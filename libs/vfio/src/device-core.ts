@@ -433,6 +433,12 @@ export class DeviceCore implements Core {
     return broken;
   }
 
+  /** Has a file of the cdev access, and is the device open through its group? Undefined: no driver is bound. */
+  opens(): { readonly bound: boolean; readonly shared: boolean } | undefined {
+    const device = this.driver?.device;
+    return device && { bound: device.bound !== undefined, shared: device.shared !== undefined };
+  }
+
   figures(): Record<string, number> {
     const { driver, files } = this;
     return {

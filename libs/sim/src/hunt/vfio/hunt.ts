@@ -6,7 +6,7 @@
  * program has ended and nothing goes wrong any more, the host comes to rest, and nothing of anybody is left.
  */
 import type { Address } from '@vfiolab/core';
-import { disagreements, SERVICES, stateHash } from '@vfiolab/host';
+import { disagreements, stateHash } from '@vfiolab/host';
 import { type KernelProfile, kernelProfiles } from '@vfiolab/uapi';
 import type { SimHost } from '../../sim-host.js';
 import { drawOptions, type SimOptions } from '../../options.js';
@@ -167,7 +167,7 @@ class Run {
     this.turns++;
     this.findAt(address, machine.core.check());
     if (this.turns % REREAD_EVERY === 0) this.findAt(address, lostByRestart(address, machine.core));
-    if (!SERVICES.every((each) => host.actor(each)?.machine.idle)) return;
+    if (!host.addresses().every((each) => host.actor(each)?.machine.idle)) return;
     this.findAt(
       'all',
       disagreements((each) => host.actor(each)?.machine.core),
