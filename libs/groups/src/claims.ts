@@ -10,8 +10,8 @@ export interface GroupsClaims {
   readonly groups: readonly { readonly id: number; readonly owner: DmaOwner; readonly count: number }[];
   /** Groups that were put into containers. */
   readonly contained: readonly { readonly group: number; readonly noiommu: boolean; readonly container: number }[];
-  /** Devices with a vfio driver. `cdevClaims`: cdevs that were granted a BIND; `inUse`: open through its group. */
-  readonly devices: readonly { readonly name: string; readonly cdevClaims: number; readonly inUse: boolean }[];
+  /** Devices with a vfio driver. `cdevClaims`: cdevs that were granted a BIND; `inUse`: opens of it through its group. */
+  readonly devices: readonly { readonly name: string; readonly cdevClaims: number; readonly inUse: number }[];
 }
 
 export function claimsOf(host: Host): GroupsClaims {

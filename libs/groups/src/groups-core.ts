@@ -195,14 +195,14 @@ export class GroupsCore implements Core {
     const vfio = this.ofActor(from, bdf);
     if (!vfio) return fail('EPERM');
     const used = yield* useGroup(vfio.group, client);
-    if (used.ok) vfio.inUse = true;
+    if (used.ok) vfio.inUse++;
     return used;
   }
 
   private *groupUnuse(from: Address, bdf: string): Op<void> {
     const vfio = this.ofActor(from, bdf);
     if (!vfio) return;
-    vfio.inUse = false;
+    vfio.inUse--;
     const { group } = vfio;
     if (group.backing.kind !== 'container') return;
     group.backing.users--;

@@ -36,7 +36,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     writeMdev(w, mdev);
     w.num(mdev.vfio!.group.minor);
     w.num(mdev.cdevClaims);
-    w.bool(mdev.vfio!.inUse);
+    w.num(mdev.vfio!.inUse);
   });
   for (const { name, dynamicIds } of host.drivers.all()) {
     w.str(name);
@@ -45,7 +45,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   for (const device of host.devices.values()) {
     writeBinding(w, device);
     w.num(device.vfio?.group.minor ?? 0);
-    w.bool(device.vfio?.inUse ?? false);
+    w.num(device.vfio?.inUse ?? 0);
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
   }
@@ -189,20 +189,20 @@ function writeVfioGroup(w: ByteWriter, group: VfioGroup): void {
 
 function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
   const [minor, id, noiommu, emulated, alive] = [r.num(), r.num(), r.bool(), r.bool(), r.bool()];
-  // What a dead group without an IOMMU was made for is gone, and its number may be another's by now.
-  const gone = !alive && (noiommu || emulated);
-  const iommuGroup = gone ? newGroup(id, [], noiommu ? 'noiommu' : 'emulated') : host.groups.get(id)!;
+  // What a dead group was made for may be gone (a VF, a device without an IOMMU), and its number be another's by now.
+  const kind = noiommu ? 'noiommu' : emulated ? 'emulated' : 'iommu';
+  const iommuGroup = alive ? host.groups.get(id)! : newGroup(id, [], kind);
   const group = new VfioGroup(minor, iommuGroup);
   group.alive = alive;
   if (r.bool()) {
     group.file = new GroupFile(r.num(), group);
     group.file.closed = r.bool();
   }
-  const kind = BACKINGS[r.u8()];
+  const backing = BACKINGS[r.u8()];
   const number = r.num();
   const users = r.num();
-  if (kind === 'container') group.backing = { kind, container: number, users };
-  else if (kind === 'iommufd') group.backing = { kind, context: number };
+  if (backing === 'container') group.backing = { kind: backing, container: number, users };
+  else if (backing === 'iommufd') group.backing = { kind: backing, context: number };
   return group;
 }
 
@@ -222,7 +222,7 @@ function readMdev(r: ByteReader, host: Host): Mdev {
   );
   mdev.vfio = { minor, visible: true, group: host.vfioGroups.get(r.num())!, ...UNUSED };
   mdev.cdevClaims = r.num();
-  mdev.vfio.inUse = r.bool();
+  mdev.vfio.inUse = r.num();
   return mdev;
 }
 
@@ -242,7 +242,7 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
   device.override = r.str() || undefined;
   const node = r.num();
   const group = vfioGroups.get(r.num());
-  const inUse = r.bool();
+  const inUse = r.num();
   const token = r.bytes();
   if (node > 0)
     device.vfio = {

@@ -42,12 +42,19 @@ export function planVfs(host: Host, pf: Device, count: number): Plan | undefined
 
 /** Shows the functions of the plan, in no driver's hands. */
 export function* plug(host: Host, { topology, groups }: Plan): Op<Device[]> {
+  reserve(host, groups.values());
   const functions = [...groups].map(([bdf, group]) => ({ bdf, group }));
   const endpoints = endpointsOf(topology, ({ bdf }) => groups.has(bdf));
   if (endpoints.length > 0)
     yield* call(IOMMU, iommuApi.configure, { profile: host.setup.profile, units: [], endpoints });
   if (functions.length > 0) yield* call(IOMMU, iommuApi.setup, { kind: host.setup.iommu, functions });
   return show(host, { topology, groups });
+}
+
+/** Nobody else gets the numbers of the new groups while the IOMMU is told. */
+function reserve({ groups }: Host, ids: Iterable<number>): void {
+  for (const id of ids) if (!groups.has(id)) groups.set(id, newGroup(id, []));
+  sortGroups(groups);
 }
 
 /** The same as {@link plug} for a host that the IOMMU knows already. */

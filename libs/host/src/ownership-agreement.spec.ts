@@ -115,7 +115,7 @@ it.each<[string, (of: CoreOf) => unknown, RegExp]>([
   ],
   [
     'a device that its group thinks closed',
-    (of) => (part(of(GROUPS), 'host').devices.get(CONTAINED).vfio.inUse = false),
+    (of) => (part(of(GROUPS), 'host').devices.get(CONTAINED).vfio.inUse = 0),
     /I16: 0000:00:03.0 is open through its group/,
   ],
   [

@@ -88,8 +88,8 @@ function wrongOpens({ name, cdevClaims, inUse }: GroupsClaims['devices'][number]
   const broken: string[] = [];
   if (cdevClaims !== (opens.bound ? 1 : 0))
     broken.push(`I16: ${name} has ${cdevClaims} cdev claims, and is ${opens.bound ? '' : 'not '}bound`);
-  if (inUse !== opens.shared)
-    broken.push(`I16: ${name} is ${opens.shared ? '' : 'not '}open through its group, and its group says otherwise`);
+  if (inUse !== (opens.shared ? 1 : 0))
+    broken.push(`I16: ${name} is ${opens.shared ? '' : 'not '}open through its group, which counts ${inUse}`);
   return broken;
 }
 

@@ -31,7 +31,7 @@ import {
   vfio_device_feature_mig_state,
   vfio_region_dma_range,
 } from '@vfiolab/uapi';
-import { CONFIG, enable, probe, transfer } from './dma.js';
+import { canProbe, CONFIG, enable, probe, transfer } from './dma.js';
 import { PAGES, range } from './memory-moves.js';
 import type { DeviceFile } from './model.js';
 import { any, likely, type Move } from './moves.js';
@@ -63,13 +63,14 @@ const [MASK, UNMASK, TRIGGER] = [8, 16, 32];
 
 async function interrupts(p: Program): Promise<void> {
   const { chance, model } = p;
+  if (model.eventfds.length === 0) await eventfd(p);
   const { fd } = device(p);
   const index = chance.pick([0, 0, 1, 1, 2, 3, 4]);
   const count = index === 1 || index === 2 ? 1 + chance.below(3) : 1;
   const start = chance.once(6) ? 1 : 0;
   const off = chance.once(5);
   const data = off ? NONE : chance.pick([EVENTFD, EVENTFD, EVENTFD, BOOL, NONE]);
-  const action = chance.pick([TRIGGER, TRIGGER, TRIGGER, MASK, UNMASK]);
+  const action = chance.pick([TRIGGER, TRIGGER, TRIGGER, TRIGGER, MASK, UNMASK]);
   const fds = Int32Array.from({ length: count }, () => (chance.once(6) ? -1 : (any(chance, model.eventfds) ?? -1)));
   const tail = data === EVENTFD ? new Uint8Array(fds.buffer) : new Uint8Array(data === BOOL ? count : 0).fill(1);
   const fields = { flags: data | action, index, start, count: off ? 0 : count };
@@ -216,14 +217,15 @@ function dma(p: Program): Promise<void> {
   const d = device(p);
   const m = d.space && any(chance, [...d.space.maps, ...d.space.gone]);
   const iova = m && !chance.once(6) ? m.iova : range(p).iova;
-  p.later(async () => {
-    if (chance.once(4)) await enable(p, d);
-    await transfer(p, d, chance.once(2), iova);
+  const on = chance.once(4);
+  const toMemory = chance.once(2);
+  p.laterDma(async () => {
+    if (on) await enable(p, d);
+    await transfer(p, d, toMemory, iova);
   });
   return Promise.resolve();
 }
 
-const foreseeable: Move['has'] = ({ devices }) => devices.some(({ space, odd }) => space !== undefined && !odd);
 const has: Move['has'] = ({ devices }) => devices.length > 0;
 
 export const DEVICE_MOVES: readonly Move[] = [
@@ -238,5 +240,5 @@ export const DEVICE_MOVES: readonly Move[] = [
   { name: 'registers', weight: 3, has, run: registers },
   { name: 'map region', weight: 2, has, run: mapRegion },
   { name: 'dma', weight: 25, has, run: dma },
-  { name: 'probe', weight: 20, has: foreseeable, run: probe },
+  { name: 'probe', weight: 25, has: (_, p) => canProbe(p), run: probe },
 ];

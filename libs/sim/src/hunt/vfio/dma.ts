@@ -6,6 +6,7 @@
  * is foretold; what holds everywhere is that no byte of one family's is ever found in another's memory.
  */
 import type { DeviceFile, Mapping, Space } from './model.js';
+import { any } from './moves.js';
 import { MAX_FAMILIES, Program } from './program.js';
 
 /** Registers of the engine, and its buffer. */
@@ -49,24 +50,25 @@ const fresh = (list: readonly Mapping[]): Mapping[] => list.filter(({ stale }) =
 const covered = (space: Space, { iova }: Mapping): boolean =>
   space.maps.some((m) => m.iova < iova + BigInt(PIECE) && iova < m.iova + m.bytes);
 
-/** A device and its space of which everything is known. */
-function certain(p: Program): [DeviceFile, Space] | undefined {
-  const known = p.model.devices.filter((d) => !d.odd && d.alone && d.space && !d.space.shared);
-  const device = known.length > 0 ? p.chance.pick(known) : undefined;
-  return device && [device, device.space!];
-}
+/** Devices in spaces of which everything is known, with something mapped. */
+const certain = (p: Program): DeviceFile[] =>
+  p.threads > 1 || p.yard.exposed
+    ? []
+    : p.model.devices.filter((d) => !d.odd && d.alone && d.space && !d.space.shared && fresh(d.space.maps).length > 0);
+
+export const canProbe = (p: Program): boolean => certain(p).length > 0;
 
 /** Copies between two mappings, or from one to a place that is not mapped any more. */
 export async function probe(p: Program): Promise<void> {
-  const found = certain(p);
-  if (!found || p.waits || p.yard.exposed) return;
-  const [device, space] = found;
-  const from = fresh(space.maps)[0];
+  await p.dmaDone();
+  const device = p.chance.pick(certain(p));
+  const space = device.space!;
+  const from = fresh(space.maps)[0]!;
   const gone = fresh(space.gone).filter((m) => !covered(space, m));
   const mapped = fresh(space.maps).slice(1);
   const lands = mapped.length > 0 && (gone.length === 0 || p.chance.once(2));
-  const to = p.chance.pick(lands ? mapped : gone) as Mapping | undefined;
-  if (!from || !to || (from.va < to.va + to.bytes && to.va < from.va + from.bytes)) return;
+  const to = any(p.chance, lands ? mapped : gone);
+  if (!to || (from.va < to.va + to.bytes && to.va < from.va + from.bytes)) return;
   const [moved, kept] = p.marks;
   await enable(p, device);
   await fill(p, from.va, moved);

@@ -107,7 +107,7 @@ class Run {
   private async prepare(): Promise<void> {
     const { host, names, exposed } = this.yard;
     const process = await host.process('setup');
-    const setup = new Program(this, process, this.chance, MAX_FAMILIES);
+    const setup = new Program(this, process, this.chance, MAX_FAMILIES, 1);
     await host.together(async () => {
       if (exposed) await process.sysfsWrite('/sys/module/vfio/parameters/enable_unsafe_noiommu_mode', '1');
       if (this.yard.place.machine === 'C-virtio')
@@ -122,10 +122,11 @@ class Run {
     if (this.running.length >= MAX_RUNNING || this.families >= MAX_FAMILIES) return undefined;
     const process = await this.yard.host.process(`program${this.started++}`);
     const chance = new Chance(this.chance.bits());
-    const program = new Program(this, process, chance, parent?.family ?? this.families++);
+    const threads = chance.once(3) ? 3 : 1;
+    const program = new Program(this, process, chance, parent?.family ?? this.families++, threads);
     if (parent) {
-      const forked = await parent.process.fork(process);
-      if (forked.ok) program.model = parent.model.fork();
+      const model = parent.model.fork();
+      if ((await parent.process.fork(process)).ok) program.model = model;
     }
     this.running.push(program);
     this.loops.push(this.live(program, parent ? MOVES_EACH / 4 : MOVES_EACH));
@@ -134,17 +135,22 @@ class Run {
 
   private async live(p: Program, moves: number): Promise<void> {
     try {
-      for (let i = 0; i < moves; i++) {
-        const move = choose(MOVES, p);
-        this.tally.moved(move.name);
-        await move.run(p);
-      }
+      const thread = async (): Promise<void> => {
+        for (let i = 0; i < moves / p.threads; i++) await this.move(p);
+      };
+      await Promise.all(Array.from({ length: p.threads }, thread));
       await lookAtAll(p);
       if (p.chance.once(2)) for (const fd of p.process.openFds) await p.close(fd);
     } catch (e) {
       if (!(e instanceof Dead)) this.tally.find(`${p.process.name}: ${(e as Error).stack}`);
     }
     await p.end();
+  }
+
+  private async move(p: Program): Promise<void> {
+    const move = choose(MOVES, p);
+    this.tally.moved(move.name);
+    await move.run(p);
   }
 
   /** Until nothing is in flight anywhere. */
@@ -168,6 +174,7 @@ class Run {
     this.findAt(address, machine.core.check());
     if (this.turns % REREAD_EVERY === 0) this.findAt(address, lostByRestart(address, machine.core));
     if (!host.addresses().every((each) => host.actor(each)?.machine.idle)) return;
+    this.tally.quiet++;
     this.findAt(
       'all',
       disagreements((each) => host.actor(each)?.machine.core),

@@ -37,6 +37,7 @@ export class Program {
   dead = false;
   /** Calls under way that nobody waits for. */
   private readonly pending = new Set<Promise<unknown>>();
+  private readonly dma = new Set<Promise<unknown>>();
   private die!: (why: Dead) => void;
   private readonly death = new Promise<never>((_, reject) => (this.die = reject));
 
@@ -45,6 +46,8 @@ export class Program {
     readonly process: Process,
     readonly chance: Chance,
     readonly family: number,
+    /** Threads, which know nothing of each other. */
+    readonly threads: number,
   ) {
     this.death.catch(() => undefined);
   }
@@ -105,18 +108,24 @@ export class Program {
       this.around.tally.find(`${this.process.name}: ${name} on a ${kind} answers ${errno}, not documented`);
   }
 
-  /** Begins something that may take until somebody else does something. */
-  later(work: () => Promise<unknown>): void {
-    if (this.pending.size >= MAX_PENDING) return;
+  /** Begins something that may take until somebody else does something, or that is to go on meanwhile. */
+  later(work: () => Promise<unknown>, among = this.pending): void {
+    if (among.size >= MAX_PENDING) return;
     const going = work().catch((e: unknown) => {
       if (!(e instanceof Dead) && !this.dead) this.around.tally.find(`${this.process.name}: ${(e as Error).message}`);
     });
-    this.pending.add(going);
-    void going.finally(() => this.pending.delete(going));
+    among.add(going);
+    void going.finally(() => among.delete(going));
   }
 
-  get waits(): boolean {
-    return this.pending.size > 0;
+  /** The same for DMA, which always ends. */
+  laterDma(work: () => Promise<unknown>): void {
+    this.later(work, this.dma);
+  }
+
+  /** No DMA of its own is under way any more. */
+  async dmaDone(): Promise<void> {
+    await this.sys(Promise.all(this.dma));
   }
 
   async close(fd: number): Promise<void> {

@@ -10,6 +10,8 @@ export class Tally {
   readonly moves = new Map<string, number>();
   /** DMA whose outcome was foretold. */
   foretold = 0;
+  /** Moments at which nothing was under way anywhere, and services were compared. */
+  quiet = 0;
 
   find(what: string): void {
     if (this.findings.length < MOST && !this.findings.includes(what)) this.findings.push(what);
