@@ -124,6 +124,7 @@ export class ContainerCore implements Core {
     const container = this.files.get(token, req.from);
     if (!container) return fail('EBADF');
     if (!isClient(to)) return fail('EINVAL');
+    if (this.surroundings.isGone(to)) return fail('ESRCH');
     const granted = this.files.open(to, container, req.entropy);
     return granted === undefined ? fail('EMFILE') : ok({ token: granted, kind: KIND });
   }

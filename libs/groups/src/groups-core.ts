@@ -105,7 +105,8 @@ export class GroupsCore implements Core {
         ioctlFile: (req, args) => this.ioctl(req, args),
         pread: (req, { token }) => fail(this.files.get(token, req.from) ? 'EINVAL' : 'EBADF'),
         pwrite: (req, { token }) => fail(this.files.get(token, req.from) ? 'EINVAL' : 'EBADF'),
-        grant: (req, { token, to }) => this.files.grant(req, token, to),
+        grant: (req, { token, to }) =>
+          this.surroundings.isGone(to) ? fail('ESRCH') : this.files.grant(req, token, to),
         clientGone: (req, { client }) => this.clientGone(req.from, client),
       }),
     );

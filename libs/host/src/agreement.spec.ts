@@ -48,7 +48,11 @@ it.each<[string, (h: Host) => unknown, RegExp]>([
     /^I20: slot 2 of store 1 is covered 2 times, those that show it have it 1 times$/,
   ],
   ['a cover too few', (h) => h.pages.stores.get(2)!.cover.add(0, 1, -1), /^I20: slot 0 of store 2 is covered 0 times/],
-  ['a store that is gone', (h) => part(h.pages.stores, 'stores').delete(2), /I20: store 2 is somebody's, and is not there/],
+  [
+    'a store that is gone',
+    (h) => part(h.pages.stores, 'stores').delete(2),
+    /I20: store 2 is somebody's, and is not there/,
+  ],
   ['a PTE that no area has', (h) => table(h, 1).map(5, 7, 1, 3), /^I03: domain 1 maps 13 granules, .* has 12$/],
   [
     'a PTE to another page',

@@ -1,29 +1,22 @@
 /**
- * Do the services of a host agree? Each of them checks its own state; this compares what one says about another (I03, I14-I16,
- * I20, I27, I56).
+ * Do the services of a host agree? Each of them checks its own state; this compares what one says about another (I03, I20).
  *
  * Rule: asked when no operation is in flight anywhere; it looks at states and asks nobody.
  */
-import { type Address, CONTAINER, type Core, GROUPS, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
-import { ContainerCore } from '@vfiolab/container';
-import { GroupsCore } from '@vfiolab/groups';
-import { IommuCore } from '@vfiolab/iommu';
-import { type CoverClaim, type DomainClaim, IommufdCore } from '@vfiolab/iommufd';
-import { PagesCore } from '@vfiolab/pages';
-import { wrongOwners } from './ownership-agreement.js';
+import type { Address, Core } from '@vfiolab/core';
+import type { IommuCore } from '@vfiolab/iommu';
+import type { CoverClaim, DomainClaim } from '@vfiolab/iommufd';
+import type { PagesCore } from '@vfiolab/pages';
+import { saidBy } from './said.js';
 
 /** What services say of each other and is not so, in words. `coreOf`: the running core of an address. */
 export function disagreements(coreOf: (address: Address) => Core | undefined): string[] {
-  const [groups, pages, iommu] = [coreOf(GROUPS), coreOf(PAGES), coreOf(IOMMU)];
-  const [container, iommufd] = [coreOf(CONTAINER), coreOf(IOMMUFD)];
-  if (!(groups instanceof GroupsCore && pages instanceof PagesCore && iommu instanceof IommuCore)) return [];
-  if (!(container instanceof ContainerCore && iommufd instanceof IommufdCore)) return [];
-  const [contexts, containers] = [iommufd.claims(), container.claims()];
-  const owners = groups.claims();
+  const said = saidBy(coreOf);
+  if (!said) return [];
+  const { iommufd, containers, pages, iommu } = said;
   return [
-    ...wrongCovers([...contexts.covers, ...containers.covers], pages),
-    ...[...contexts.domains, ...containers.domains].flatMap((claim) => wrongDomain(claim, pages, iommu)),
-    ...(owners ? wrongOwners({ groups: owners, iommufd: contexts, containers, iommu, pages, coreOf }) : []),
+    ...wrongCovers([...iommufd.covers, ...containers.covers], pages),
+    ...[...iommufd.domains, ...containers.domains].flatMap((claim) => wrongDomain(claim, pages, iommu)),
   ];
 }
 

@@ -2,7 +2,7 @@ import { type Address, CONTAINER, deviceAddress, GROUPS, IOMMU, IOMMUFD, PAGES }
 import { machineNamed } from '@vfiolab/scenario';
 import { TestHost } from '@vfiolab/sim';
 import * as uapi from '@vfiolab/uapi';
-import { disagreements } from './agreement.js';
+import { disagreements, wrongOwners } from './index.js';
 
 /** In a container, alone in its group; and bound to an iommufd, alone in its own. */
 const [CONTAINED, BOUND] = ['0000:00:03.0', '0000:05:00.0'];
@@ -52,7 +52,8 @@ const iommuGroup = (of: CoreOf, bdf: string) => part(of(IOMMU), 'unit').groups.g
 const domainOf = (of: CoreOf, bdf: string) => part(of(IOMMU), 'domains').get(iommuGroup(of, bdf).attached);
 
 it('services that agree have nothing to say', async () => {
-  expect(disagreements(await host())).toEqual([]);
+  const of = await host();
+  expect([...disagreements(of), ...wrongOwners(of)]).toEqual([]);
 });
 
 it.each<[string, (of: CoreOf) => unknown, RegExp]>([
@@ -138,5 +139,5 @@ it.each<[string, (of: CoreOf) => unknown, RegExp]>([
 ])('%s is found', async (_what, spoil, sentence) => {
   const of = await host();
   spoil(of);
-  expect(disagreements(of).join('\n')).toMatch(sentence);
+  expect([...disagreements(of), ...wrongOwners(of)].join('\n')).toMatch(sentence);
 });

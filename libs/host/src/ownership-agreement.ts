@@ -2,33 +2,27 @@
  * Do owners of groups, and devices, agree with what the groups service says of them, and the IOMMU with both? (I14-I16, I27,
  * I56)
  *
- * Rule: asked when no operation is in flight anywhere; it looks at states and asks nobody.
+ * Rule: asked when no operation is in flight anywhere, of a host on which everything was done by system calls; it looks at
+ * states and asks nobody.
  */
-import { type Address, BLOCKING, type Core, deviceAddress, KERNEL } from '@vfiolab/core';
-import type { ContainerClaims } from '@vfiolab/container';
+import { BLOCKING, deviceAddress, KERNEL } from '@vfiolab/core';
 import type { GroupsClaims } from '@vfiolab/groups';
-import type { IommuCore } from '@vfiolab/iommu';
-import type { Claims } from '@vfiolab/iommufd';
-import type { PagesCore } from '@vfiolab/pages';
 import { DeviceCore } from '@vfiolab/vfio';
+import { type CoreOf, type Said, saidBy } from './said.js';
 
-/** What every service says. */
-export interface Said {
-  readonly groups: GroupsClaims;
-  readonly iommufd: Claims;
-  readonly containers: ContainerClaims;
-  readonly iommu: IommuCore;
-  readonly pages: PagesCore;
-  readonly coreOf: (address: Address) => Core | undefined;
+/** What is not so of owners, in words. `coreOf`: the running core of an address. */
+export function wrongOwners(coreOf: CoreOf): string[] {
+  const said = saidBy(coreOf);
+  if (!said?.groups) return [];
+  const { groups } = said;
+  return [
+    ...groups.groups.flatMap((group) => wrongOwner(group, said)),
+    ...unowned(groups, said),
+    ...wrongContainers(groups, said),
+    ...groups.devices.flatMap((device) => wrongOpens(device, coreOf)),
+    ...nobodys(said),
+  ];
 }
-
-export const wrongOwners = (said: Said): string[] => [
-  ...said.groups.groups.flatMap((group) => wrongOwner(group, said)),
-  ...unowned(said),
-  ...wrongContainers(said),
-  ...said.groups.devices.flatMap((device) => wrongOpens(device, said)),
-  ...nobodys(said),
-];
 
 /** I12, I14: the owner says so too, and as often. I56, I07: DMA goes where the owner sends it, or nowhere. */
 function wrongOwner({ id, owner, count }: GroupsClaims['groups'][number], said: Said): string[] {
@@ -56,7 +50,7 @@ function wrongOwner({ id, owner, count }: GroupsClaims['groups'][number], said: 
 }
 
 /** I14: a context has devices of a group only while it owns it. */
-function unowned({ groups, iommufd }: Said): string[] {
+function unowned(groups: GroupsClaims, { iommufd }: Said): string[] {
   return iommufd.groups.flatMap(({ context, group, devices }) => {
     const found = groups.groups.find(({ id }) => id === group);
     if (!found || devices === 0) return [];
@@ -70,7 +64,7 @@ const keyOf = ({ group, noiommu, container }: { group: number; noiommu: boolean;
   `${noiommu ? 'noiommu-' : ''}${group} in container ${container}`;
 
 /** I15: a group is in the container that it was put into, and in no other. */
-function wrongContainers({ groups, containers }: Said): string[] {
+function wrongContainers(groups: GroupsClaims, { containers }: Said): string[] {
   const put = groups.contained.map(keyOf);
   const there = containers.groups.map(keyOf);
   return [
@@ -80,7 +74,7 @@ function wrongContainers({ groups, containers }: Said): string[] {
 }
 
 /** I16: the groups service knows how the device is open. */
-function wrongOpens({ name, cdevClaims, inUse }: GroupsClaims['devices'][number], { coreOf }: Said): string[] {
+function wrongOpens({ name, cdevClaims, inUse }: GroupsClaims['devices'][number], coreOf: CoreOf): string[] {
   const core = coreOf(deviceAddress(name));
   if (!(core instanceof DeviceCore)) return [];
   const opens = core.opens();

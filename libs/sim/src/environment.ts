@@ -77,6 +77,9 @@ export class SimEnvironment implements Environment {
       const journalHash = this.host.journal(address).head().hash;
       return { address, seq, clock: machine.clock, journalHash, stateHash: stateHash(machine) };
     });
-    return Promise.resolve({ actors, broken: [...this.host.failures, ...this.host.broken()] });
+    return Promise.resolve({
+      actors,
+      broken: [...this.host.failures, ...this.host.broken(), ...this.host.disagreements()],
+    });
   }
 }

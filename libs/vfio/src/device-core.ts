@@ -262,6 +262,7 @@ export class DeviceCore implements Core {
   }
 
   private grant(req: Request, token: string, to: Address): Result<NewFile> {
+    if (this.surroundings?.isGone(to)) return fail('ESRCH');
     const made = this.made.grant(req, token, to);
     if (made) return made;
     const file = this.tokens.get(token, req.from);

@@ -200,9 +200,8 @@ async function ask(p: Program): Promise<void> {
   else await p.ioctl(p.fdOr(fd), VFIO_IOMMU_GET_INFO, {}, { room: chance.pick([0, 64, 1000]) });
 }
 
-async function register(p: Program): Promise<void> {
-  const { chance, model } = p;
-  const container = likely(chance, model.containers, ready);
+async function register(p: Program, container = likely(p.chance, p.model.containers, ready)): Promise<void> {
+  const { chance } = p;
   const known = any(chance, container.registered);
   if (known && chance.once(3)) {
     const fields = { vaddr: known.va, size: known.bytes };
@@ -249,7 +248,7 @@ async function bringUp(p: Program): Promise<void> {
   const container = group && (oneMore(p) ?? (await openContainer(p)));
   if (!container || !(await putInto(p, group, container))) return;
   if (container.type === 0) await choose(p, container);
-  if (p.yard.power && container.type === VFIO_SPAPR_TCE_v2_IOMMU) await register(p);
+  if (p.yard.power && container.type === VFIO_SPAPR_TCE_v2_IOMMU) await register(p, container);
   for (let i = 0; i < 2; i++) await mapIn(p, container);
   if (model.groups.includes(group) && !chance.once(8)) await openIn(p, group);
 }
@@ -274,7 +273,7 @@ export const CONTAINER_MOVES: readonly Move[] = [
   { name: 'container unmap', weight: 6, has: hasContainer, run: unmap },
   { name: 'container dirty', weight: 3, has: hasContainer, run: dirtyPages },
   { name: 'container ask', weight: 4, run: ask },
-  { name: 'spapr register', weight: 8, has: onPower, run: register },
+  { name: 'spapr register', weight: 8, has: onPower, run: (p) => register(p) },
   { name: 'spapr windows', weight: 4, has: onPower, run: windows },
   { name: 'spapr switch', weight: 2, has: onPower, run: switchPower },
 ];

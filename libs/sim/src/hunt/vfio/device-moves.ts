@@ -63,8 +63,8 @@ const [MASK, UNMASK, TRIGGER] = [8, 16, 32];
 
 async function interrupts(p: Program): Promise<void> {
   const { chance, model } = p;
-  if (model.eventfds.length === 0) await eventfd(p);
   const { fd } = device(p);
+  if (model.eventfds.length === 0) await eventfd(p);
   const index = chance.pick([0, 0, 1, 1, 2, 3, 4]);
   const count = index === 1 || index === 2 ? 1 + chance.below(3) : 1;
   const start = chance.once(6) ? 1 : 0;

@@ -5,12 +5,14 @@
  * Rule: after each turn of a service its invariants hold if it is quiet, and all services agree if the host is. When every
  * program has ended and nothing goes wrong any more, the host comes to rest, and nothing of anybody is left.
  */
+import type { Process } from '@vfiolab/client';
 import type { Address } from '@vfiolab/core';
-import { disagreements, stateHash } from '@vfiolab/host';
+import { stateHash } from '@vfiolab/host';
 import { type KernelProfile, kernelProfiles } from '@vfiolab/uapi';
 import type { SimHost } from '../../sim-host.js';
 import { drawOptions, type SimOptions } from '../../options.js';
 import { Chance } from '../chance.js';
+import { Injector } from '../injector.js';
 import { lostByRestart } from '../restart.js';
 import { CONTAINER_MOVES } from './container-moves.js';
 import { DEVICE_MOVES } from './device-moves.js';
@@ -18,6 +20,7 @@ import { handOver, HOST_MOVES } from './host-moves.js';
 import { IOMMUFD_MOVES } from './iommufd-moves.js';
 import { lookAtAll, MEMORY_MOVES } from './memory-moves.js';
 import { choose, type Move } from './moves.js';
+import type { Model } from './model.js';
 import { openYard, type Place, PLACES, type Yard } from './places.js';
 import { PROCESS_MOVES } from './process-moves.js';
 import { Dead, MAX_FAMILIES, Program } from './program.js';
@@ -41,11 +44,18 @@ const SETTLE_MS = 100;
 const MAX_LOOKS = 3000;
 /** A service that is quiet is read back from its snapshot once in so many turns. */
 const REREAD_EVERY = 150;
+/** In so many moves one step is refused, one of the next so many. */
+const REFUSE_EVERY = 8;
+const MOST_STEPS = 25;
 
 export interface VfioRun {
   readonly place: Place;
   readonly profile: KernelProfile;
   readonly faults: SimOptions;
+  /** Services refuse each other once in a while. */
+  readonly refuse: boolean;
+  /** The host has little memory. */
+  readonly poor: boolean;
   readonly tally: Tally;
   readonly host: SimHost;
   /** State and journal of every service at the end. */
@@ -59,17 +69,20 @@ export async function runVfio(seed: number): Promise<VfioRun> {
   const place = turn(PLACES, seed);
   const chance = new Chance(seed);
   const profile = turn(kernelProfiles, Math.floor(seed / PLACES.length) + seed);
-  // A third of the seeds is for the order of things alone.
-  const faults = { ...drawOptions(chance.once(3) ? 0 : seed + 1), ...(chance.once(2) ? { delayMs: 5 } : {}) };
-  const yard = await openYard(place, { profile, seed, faults });
-  const run = new Run(yard, chance);
+  // A third of the seeds is for the order of things alone, or for steps that fail.
+  const calm = chance.once(3);
+  const faults = { ...drawOptions(calm ? 0 : seed + 1), ...(chance.once(2) ? { delayMs: 5 } : {}) };
+  const refuse = calm && chance.once(2);
+  const poor = chance.once(6);
+  const yard = await openYard(place, { profile, seed, faults, poor });
+  const run = new Run(yard, chance, refuse);
   await run.go();
   const { host } = yard.host;
   const hashes = host.addresses().map((address) => {
     const { machine } = host.actor(address)!;
     return `${address} ${stateHash(machine)} ${host.journal(address).head().hash}`;
   });
-  return { place, profile, faults, tally: run.tally, host, hashes };
+  return { place, profile, faults, refuse, poor, tally: run.tally, host, hashes };
 }
 
 class Run {
@@ -80,10 +93,12 @@ class Run {
   private families = 0;
   private started = 0;
   private turns = 0;
+  private injector: Injector | undefined;
 
   constructor(
     readonly yard: Yard,
     private readonly chance: Chance,
+    private readonly refuse: boolean,
   ) {}
 
   private get host(): SimHost {
@@ -93,11 +108,13 @@ class Run {
   async go(): Promise<void> {
     this.host.onTurn = (address) => this.afterTurn(address);
     await this.prepare();
+    if (this.refuse) this.injector = new Injector(this.host);
     await this.yard.host.together(async () => {
       for (let i = 0; i < PROGRAMS; i++) await this.start();
       // Forked programs add their loops to the list while it is waited for.
       for (let i = 0; i < this.loops.length; i++) await this.loops[i];
     });
+    this.injector?.disarm();
     this.host.network.healed = true;
     await this.yard.host.run(this.settle());
     this.judgeRest();
@@ -125,12 +142,22 @@ class Run {
     const threads = chance.once(3) ? 3 : 1;
     const program = new Program(this, process, chance, parent?.family ?? this.families++, threads);
     if (parent) {
-      const model = parent.model.fork();
-      if ((await parent.process.fork(process)).ok) program.model = model;
+      program.model = (await this.fork(parent, process)) ?? program.model;
     }
     this.running.push(program);
     this.loops.push(this.live(program, parent ? MOVES_EACH / 4 : MOVES_EACH));
     return program;
+  }
+
+  /** What the child remembers; undefined: it got nothing, or not all. A parent that is killed meanwhile leaves a child. */
+  private async fork(parent: Program, child: Process): Promise<Model | undefined> {
+    const model = parent.model.fork();
+    try {
+      return (await parent.process.fork(child)).ok ? model : undefined;
+    } catch (e) {
+      if (!parent.dead) throw e;
+      return undefined;
+    }
   }
 
   private async live(p: Program, moves: number): Promise<void> {
@@ -148,6 +175,8 @@ class Run {
   }
 
   private async move(p: Program): Promise<void> {
+    if (this.injector?.fired !== undefined) this.injector.disarm();
+    if (this.chance.once(REFUSE_EVERY)) this.injector?.arm(1 + this.chance.below(MOST_STEPS));
     const move = choose(MOVES, p);
     this.tally.moved(move.name);
     await move.run(p);
@@ -173,12 +202,9 @@ class Run {
     this.turns++;
     this.findAt(address, machine.core.check());
     if (this.turns % REREAD_EVERY === 0) this.findAt(address, lostByRestart(address, machine.core));
-    if (!host.addresses().every((each) => host.actor(each)?.machine.idle)) return;
+    if (!host.idle) return;
     this.tally.quiet++;
-    this.findAt(
-      'all',
-      disagreements((each) => host.actor(each)?.machine.core),
-    );
+    this.findAt('all', host.disagreements());
   }
 
   private findAt(where: string, broken: readonly string[]): void {
@@ -188,7 +214,8 @@ class Run {
   /** Nothing is left of anybody, and a restart would lose nothing. */
   private judgeRest(): void {
     const { host } = this;
-    for (const each of [...host.failures, ...host.broken()]) this.tally.find(`at rest: ${each}`);
+    for (const each of [...host.failures, ...host.broken(), ...host.disagreements()])
+      this.tally.find(`at rest: ${each}`);
     for (const address of host.addresses()) {
       const { core } = host.actor(address)!.machine;
       for (const lost of lostByRestart(address, core)) this.tally.find(`at rest: ${lost}`);

@@ -1,10 +1,19 @@
 /**
  * Mistakes that random programs on VFIO found, each in its smallest form.
  */
-import { decodeHeader, GROUPS, groupsApi } from '@vfiolab/core';
+import { type Address, CAP_SYS_RAWIO, decodeHeader, GROUPS, groupsApi, PAGES } from '@vfiolab/core';
 import type { Process } from '@vfiolab/client';
 import { machineNamed } from '@vfiolab/scenario';
-import { type Result, VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER, VFIO_SET_IOMMU } from '@vfiolab/uapi';
+import {
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_MAP,
+  type Result,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_SET_CONTAINER,
+  VFIO_SET_IOMMU,
+} from '@vfiolab/uapi';
 import { TestHost } from '../../test-host.js';
 import { lostByRestart } from '../restart.js';
 
@@ -45,8 +54,17 @@ class Bench {
     return (await this.must(this.p.readlink(`${directory}/iommu_group`))).split('/').pop()!;
   }
 
-  lost(): string[] {
-    return lostByRestart(GROUPS, this.host.host.actor(GROUPS)!.machine.core);
+  lost(of: Address = GROUPS): string[] {
+    return lostByRestart(of, this.host.host.actor(of)!.machine.core);
+  }
+
+  /** Counts of what somebody still holds. */
+  left(): string[] {
+    const { host } = this.host;
+    return host.addresses().flatMap((address) => {
+      const left = Object.entries(this.host.figures(address)).filter(([, n]) => n !== 0);
+      return left.map(([name, n]) => `${address}: ${n} ${name}`);
+    });
   }
 }
 
@@ -124,4 +142,40 @@ it('a thread closes files while another one forks', async () => {
   await host.run(p.exit());
   await host.run(child.exit());
   expect(host.broken()).toEqual([]);
+});
+
+it('what is granted to a process that ends meanwhile stays with nobody', async () => {
+  const b = await Bench.boot('B-type1');
+  const { host } = b;
+  for (let hops = 0; hops < 24; hops++) {
+    const [p, child] = [await host.process(`p${hops}`), await host.process(`child${hops}`)];
+    const [cdev] = await b.must(p.listdir(`${PCI}/0000:00:04.0/vfio-dev`));
+    const group = await b.groupOf(`${PCI}/${ENGINE}`);
+    const paths = ['/dev/iommu', '/dev/vfio/vfio', `/dev/vfio/${group}`, `/dev/vfio/devices/${cdev}`];
+    for (const path of paths) await b.must(p.open(path));
+    await b.must(p.eventfd());
+    const grants = () => Promise.all(p.openFds.slice(3).map((fd) => p.grant(fd, child)));
+    await host.together(() => Promise.all([child.exit(), host.pause(hops * 0.05 + 0.01).then(grants)]));
+    await host.run(p.exit());
+  }
+  await host.run(b.p.exit());
+  expect(b.left()).toEqual([]);
+});
+
+it('a restarted pages service takes it that a limit was lowered below what is locked', async () => {
+  const b = await Bench.boot('B-compat');
+  const { host } = b;
+  const p = await host.process('user', { uid: 0, caps: CAP_SYS_RAWIO, memlock: 1 << 20 });
+  const iommufd = await b.must(p.open('/dev/iommu'));
+  const { out_ioas_id } = (await host.run(p.ioctl(iommufd, IOMMU_IOAS_ALLOC))).out;
+  const user_va = BigInt(await b.must(p.mmap(8192)));
+  const area = { ioas_id: out_ioas_id, flags: 7, user_va, length: 8192n, iova: 0n };
+  expect((await host.run(p.ioctl(iommufd, IOMMU_IOAS_MAP, area))).errno).toBeUndefined();
+  const [cdev] = await b.must(p.listdir(`${PCI}/${ENGINE}/vfio-dev`));
+  const device = await b.must(p.open(`/dev/vfio/devices/${cdev}`));
+  await host.run(p.ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, { argsz: 16, iommufd }));
+  await host.run(p.ioctl(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id: out_ioas_id }));
+  await b.must(p.setMemlock(0));
+  expect(host.figures(PAGES)['charges']).toBe(2);
+  expect(b.lost(PAGES)).toEqual([]);
 });

@@ -112,10 +112,15 @@ export class Model {
       );
   }
 
-  /** What a child has after fork: the same files, at the same memory, and both know no more what the other does. */
-  fork(): Model {
+  /** Somebody else, or nobody, knows what becomes of spaces and devices. */
+  foretellNothing(): void {
     for (const space of this.spaces()) space.shared = true;
     for (const device of this.devices) device.odd = true;
+  }
+
+  /** What a child has after fork: the same files, at the same memory, and both know no more what the other does. */
+  fork(): Model {
+    this.foretellNothing();
     return Object.assign(new Model(), structuredClone({ ...this }));
   }
 }

@@ -70,20 +70,28 @@ export interface Yard {
 
 const hasRegisters = ({ bars }: Described): boolean =>
   bars?.some(({ index, kind, vf }) => index === 0 && kind === 'mem' && !vf) === true;
+/** Pages of the kernel that a poor host has. */
+const POOR = 90;
 const HOST_BRIDGE = '0x060000';
 
 export async function openYard(
   place: Place,
-  options: { readonly profile: KernelProfile; readonly seed: number; readonly faults: SimOptions },
+  options: {
+    readonly profile: KernelProfile;
+    readonly seed: number;
+    readonly faults: SimOptions;
+    readonly poor: boolean;
+  },
 ): Promise<Yard> {
   const { topology, ...machine } = machineNamed(place.machine);
   const description = JSON.parse(topology) as { functions: Described[] };
   const iommu = place.iommu ?? machine.iommu;
   const power = iommu.startsWith('ppc64');
   for (const each of description.functions) if (!power && each.bdf === MIGRATABLE) each.model = 'migratable-engine';
-  const { profile, seed, faults } = options;
+  const { profile, seed, faults, poor } = options;
   const host = await TestHost.boot({
     ...machine,
+    ...(poor ? { frames: POOR * 2 ** (machine.pageShift - 12) } : {}),
     iommu,
     vfioContainer: place.container ?? machine.vfioContainer,
     machine: JSON.stringify(description),

@@ -43,8 +43,7 @@ async function grant(p: Program): Promise<void> {
   );
   const fd = any(chance, process.openFds);
   if (!to || fd === undefined) return;
-  for (const space of p.model.spaces()) space.shared = true;
-  for (const device of p.model.devices) device.odd = true;
+  p.model.foretellNothing();
   const granted = await p.get(process.grant(fd, to.process));
   if (granted === undefined || to.dead) return;
   const kind = process.kindOf(fd);
@@ -83,8 +82,7 @@ async function oddCall(p: Program): Promise<void> {
   const { chance, process, yard } = p;
   const fd = any(chance, process.openFds);
   if (fd === undefined) return;
-  for (const space of p.model.spaces()) space.shared = true;
-  for (const device of p.model.devices) device.odd = true;
+  p.model.foretellNothing();
   const maker = new ArgumentMaker(chance, yard.profile, BigInt(any(chance, p.model.memory)?.va ?? 0x10000));
   const def = chance.pick(DEFINITIONS);
   const segments = def.kind === 'struct' ? maker.segments(def) : [];

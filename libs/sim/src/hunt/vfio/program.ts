@@ -87,6 +87,8 @@ export class Program {
     const kind = this.process.kindOf(fd);
     const answer = await this.sys(this.process.ioctl(fd, def, fields, options));
     this.judge(def.name, kind, def.nr, answer.errno);
+    // The work may be done though its answer could not be written.
+    if (answer.errno === 'EFAULT') this.model.foretellNothing();
     return answer;
   }
 
