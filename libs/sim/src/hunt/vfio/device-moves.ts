@@ -31,7 +31,8 @@ import {
   vfio_device_feature_mig_state,
   vfio_region_dma_range,
 } from '@vfiolab/uapi';
-import { canProbe, CONFIG, enable, probe, transfer } from './dma.js';
+import { canProbe, choosePasid, CONFIG, enable, probe, transfer } from './dma.js';
+import { PASIDS } from './iommufd-moves.js';
 import { PAGES, range } from './memory-moves.js';
 import type { DeviceFile } from './model.js';
 import { any, likely, type Move } from './moves.js';
@@ -219,8 +220,10 @@ function dma(p: Program): Promise<void> {
   const iova = m && !chance.once(6) ? m.iova : range(p).iova;
   const on = chance.once(4);
   const toMemory = chance.once(2);
+  const pasid = chance.once(2) ? chance.pick(PASIDS) : undefined;
   p.laterDma(async () => {
     if (on) await enable(p, d);
+    await choosePasid(p, d, pasid);
     await transfer(p, d, toMemory, iova);
   });
   return Promise.resolve();

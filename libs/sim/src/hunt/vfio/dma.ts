@@ -8,6 +8,7 @@
 import type { DeviceFile, Mapping, Space } from './model.js';
 import { any } from './moves.js';
 import { MAX_FAMILIES, Program } from './program.js';
+import { RICH } from './rich-function.js';
 
 /** Registers of the engine, and its buffer. */
 const [SOURCE, DESTINATION, COUNT, COMMAND] = [0x80, 0x88, 0x90, 0x98];
@@ -25,6 +26,16 @@ const register = (p: Program, { fd }: DeviceFile, offset: number, value: bigint)
   if (p.yard.power) bytes.reverse();
   return p.sys(p.process.pwrite(fd, offset, bytes));
 };
+
+/** PASID of the DMA from then on, for a function that has such a register. */
+const PASID_REGISTER = 0xa0;
+const WITH_PASID = 0x8000_0000;
+export async function choosePasid(p: Program, { fd, name }: DeviceFile, pasid: number | undefined): Promise<void> {
+  if (name !== RICH) return;
+  const word = new Uint8Array(4);
+  if (pasid !== undefined) new DataView(word.buffer).setUint32(0, WITH_PASID | pasid, true);
+  await p.sys(p.process.pwrite(fd, PASID_REGISTER, word));
+}
 
 export const enable = (p: Program, { fd }: DeviceFile): Promise<unknown> =>
   p.sys(p.process.pwrite(fd, CONFIG_COMMAND, ON));
@@ -71,6 +82,7 @@ export async function probe(p: Program): Promise<void> {
   if (!to || (from.va < to.va + to.bytes && to.va < from.va + from.bytes)) return;
   const [moved, kept] = p.marks;
   await enable(p, device);
+  await choosePasid(p, device, undefined);
   await fill(p, from.va, moved);
   await fill(p, to.va, kept);
   await transfer(p, device, false, from.iova);

@@ -22,6 +22,7 @@ import { mapped, noteGoing, noteGone, noteMapped, range } from './memory-moves.j
 import type { IommufdFile, Space } from './model.js';
 import { any, likely, type Move } from './moves.js';
 import type { Program } from './program.js';
+import { RICH } from './rich-function.js';
 
 const FIXED_RW = 7;
 
@@ -94,7 +95,7 @@ async function newTable(p: Program): Promise<void> {
   const found = somewhere(p);
   const dev_id = found && any(p.chance, found[0].devices);
   if (!found || dev_id === undefined) return;
-  const flags = p.chance.pick([0, 0, 0, 1, 2, 8, 15]);
+  const flags = p.chance.pick([0, 0, 0, 1, 2, 8, 8, 15]);
   const { errno, out } = await p.ioctl(found[0].fd, IOMMU_HWPT_ALLOC, { dev_id, pt_id: found[1].id, flags });
   if (!errno) found[0].hwpts.push({ id: out.out_hwpt_id, space: found[1] });
 }
@@ -144,7 +145,7 @@ async function ask(p: Program): Promise<void> {
 /** Opens a cdev, and most of the time binds and attaches it. */
 async function openDevice(p: Program): Promise<void> {
   const { chance, yard, process, model } = p;
-  const name = chance.pick(yard.names);
+  const name = chance.once(5) ? RICH : chance.pick(yard.names);
   const directory = `${name.includes('-') ? '/sys/bus/mdev' : '/sys/bus/pci'}/devices/${name}`;
   const [minor] = (await p.get(process.listdir(`${directory}/vfio-dev`))) ?? [];
   const fd = minor && (await p.get(process.open(`/dev/vfio/devices/${minor}`)));
@@ -172,7 +173,8 @@ async function bind(p: Program, fd: number): Promise<void> {
   await enable(p, device);
 }
 
-const PASIDS = [0, 1, 1, 5, 0xfffff, 0x100000];
+/** Those that programs like; not all of them can be. */
+export const PASIDS = [0, 1, 1, 5, 0xfffff, 0x100000];
 
 async function attach(p: Program, fd: number): Promise<void> {
   const { chance } = p;
@@ -182,7 +184,7 @@ async function attach(p: Program, fd: number): Promise<void> {
   const spaces = [...of.hwpts, ...of.spaces.map((space) => ({ id: space.id, space }))];
   const to = any(chance, spaces);
   const pt_id = to && !chance.once(25) ? to.id : chance.below(8);
-  if (chance.once(8)) {
+  if (chance.once(device.name === RICH ? 2 : 8)) {
     const fields = { argsz: 16, flags: 1, pt_id, pasid: chance.pick(PASIDS) };
     return void (await p.ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, fields));
   }

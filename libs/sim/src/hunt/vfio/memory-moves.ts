@@ -46,6 +46,8 @@ const meets = (m: Range, iova: bigint, bytes: bigint): boolean => m.iova < iova 
 
 /** It is mapped; `certain`: for reading and writing. */
 export function noteMapped(space: Space, { iova, va, bytes, plain }: Range, certain: boolean): void {
+  // SPAPR writes its entries over those that are there.
+  for (const m of space.maps) if (meets(m, iova, bytes)) m.stale = true;
   space.maps.push({ iova, va, bytes, stale: !certain || plain !== true });
 }
 

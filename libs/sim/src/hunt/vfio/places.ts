@@ -9,6 +9,7 @@ import { machineNamed } from '@vfiolab/scenario';
 import type { KernelProfile } from '@vfiolab/uapi';
 import type { SimOptions } from '../../options.js';
 import { TestHost } from '../../test-host.js';
+import { richFunction } from './rich-function.js';
 
 export interface Place {
   readonly machine: string;
@@ -87,6 +88,8 @@ export async function openYard(
   const description = JSON.parse(topology) as { functions: Described[] };
   const iommu = place.iommu ?? machine.iommu;
   const power = iommu.startsWith('ppc64');
+  if (!power) description.functions.push(richFunction());
+  description.functions.sort((a, b) => (a.bdf < b.bdf ? -1 : 1));
   for (const each of description.functions) if (!power && each.bdf === MIGRATABLE) each.model = 'migratable-engine';
   const { profile, seed, faults, poor } = options;
   const host = await TestHost.boot({
