@@ -4,21 +4,15 @@ import {
   VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_DMA_UNMAP_FLAG_VADDR,
   VFIO_DMA_MAP_FLAG_VADDR,
-  VFIO_EEH_PE_OP,
   VFIO_GROUP_GET_DEVICE_FD,
   VFIO_GROUP_GET_STATUS,
   VFIO_GROUP_SET_CONTAINER,
   VFIO_GROUP_UNSET_CONTAINER,
   VFIO_IOMMU_DIRTY_PAGES,
-  VFIO_IOMMU_DISABLE,
   VFIO_IOMMU_ENABLE,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
-  VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
-  VFIO_IOMMU_SPAPR_TCE_CREATE,
   VFIO_IOMMU_SPAPR_TCE_GET_INFO,
-  VFIO_IOMMU_SPAPR_TCE_REMOVE,
-  VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
   VFIO_IOMMU_UNMAP_DMA,
   VFIO_NOIOMMU_IOMMU,
   VFIO_SET_IOMMU,
@@ -32,8 +26,9 @@ import {
 import { enable } from './dma.js';
 import { mapped, noteGoing, noteGone, noteMapped, range } from './memory-moves.js';
 import type { ContainerFile, GroupFile } from './model.js';
-import { any, likely, type Move } from './moves.js';
+import { any, hasBackend, likely, type Move } from './moves.js';
 import type { Program } from './program.js';
+import { register } from './spapr-moves.js';
 
 const RW = 3;
 
@@ -144,11 +139,9 @@ async function openIn(p: Program, group: GroupFile): Promise<void> {
   if (process.kindOf(fd) === 'device') await enable(p, device);
 }
 
-const ready = ({ type }: ContainerFile): boolean => type !== 0;
-
 async function map(p: Program): Promise<void> {
   const { chance } = p;
-  const container = likely(chance, p.model.containers, ready);
+  const container = likely(chance, p.model.containers, hasBackend);
   await mapIn(p, container);
 }
 
@@ -167,7 +160,7 @@ async function mapIn(p: Program, container: ContainerFile): Promise<void> {
 
 async function unmap(p: Program): Promise<void> {
   const { chance } = p;
-  const container = likely(chance, p.model.containers, ready);
+  const container = likely(chance, p.model.containers, hasBackend);
   const { space } = container;
   const all = chance.once(12);
   const { iova, bytes: size } = all ? { iova: 0n, bytes: 0n } : mapped(p, space);
@@ -181,7 +174,7 @@ async function unmap(p: Program): Promise<void> {
 
 async function dirtyPages(p: Program): Promise<void> {
   const { chance, model, yard } = p;
-  const container = likely(chance, model.containers, ready);
+  const container = likely(chance, model.containers, hasBackend);
   const flags = chance.pick([1, 1, 2, 4, 4, 3]);
   const { iova, bytes: size } = mapped(p, container.space);
   const bitmap = { pgsize: BigInt(yard.page), size: 8n, data: BigInt(any(chance, model.memory)?.va ?? 0) };
@@ -198,47 +191,6 @@ async function ask(p: Program): Promise<void> {
   if (chance.once(2)) await p.plain(p.fdOr(fd), VFIO_CHECK_EXTENSION, chance.below(12));
   else if (yard.power) await p.ioctl(fd, VFIO_IOMMU_SPAPR_TCE_GET_INFO);
   else await p.ioctl(p.fdOr(fd), VFIO_IOMMU_GET_INFO, {}, { room: chance.pick([0, 64, 1000]) });
-}
-
-async function register(p: Program, container = likely(p.chance, p.model.containers, ready)): Promise<void> {
-  const { chance } = p;
-  const known = any(chance, container.registered);
-  if (known && chance.once(3)) {
-    const fields = { vaddr: known.va, size: known.bytes };
-    const { errno } = await p.ioctl(container.fd, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, fields);
-    if (!errno) container.registered = container.registered.filter((each) => each !== known);
-    return;
-  }
-  const { va, bytes, plain } = range(p);
-  const { errno } = await p.ioctl(container.fd, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, { vaddr: va, size: bytes });
-  if (!errno) container.registered.push({ va, bytes, plain });
-}
-
-async function windows(p: Program): Promise<void> {
-  const { chance, model } = p;
-  const container = likely(chance, model.containers, ready);
-  if (chance.once(2)) {
-    const start_addr = any(chance, container.windows) ?? 0n;
-    const { errno } = await p.ioctl(container.fd, VFIO_IOMMU_SPAPR_TCE_REMOVE, { start_addr });
-    if (errno) return;
-    container.windows = container.windows.filter((each) => each !== start_addr);
-    for (const m of container.space.maps) m.stale = true;
-    return;
-  }
-  const fields = { page_shift: chance.pick([12, 16, 16, 24]), window_size: 1n << BigInt(20 + chance.below(10)) };
-  const { errno, out } = await p.ioctl(container.fd, VFIO_IOMMU_SPAPR_TCE_CREATE, { ...fields, levels: 1 });
-  if (!errno) container.windows.push(out.start_addr);
-}
-
-async function switchPower(p: Program): Promise<void> {
-  const { chance, model } = p;
-  const container = likely(chance, model.containers, ready);
-  const turn = chance.below(3);
-  if (turn === 0) {
-    for (const m of container.space.maps) m.stale = true;
-    await p.plain(container.fd, VFIO_IOMMU_DISABLE);
-  } else if (turn === 1) await p.plain(container.fd, VFIO_IOMMU_ENABLE);
-  else await p.ioctl(container.fd, VFIO_EEH_PE_OP, { op: chance.below(11) });
 }
 
 /** All that a program needs to let a device do DMA through its group. */
@@ -259,7 +211,6 @@ const oneMore = (p: Program): ContainerFile | undefined =>
 
 const hasContainer: Move['has'] = ({ containers }) => containers.length > 0;
 const hasGroup: Move['has'] = ({ groups }) => groups.length > 0;
-const onPower: Move['has'] = ({ containers }, { yard }) => yard.power && containers.length > 0;
 
 export const CONTAINER_MOVES: readonly Move[] = [
   { name: 'container device', weight: 14, has: ({ groups }) => groups.length < 3, run: bringUp },
@@ -273,7 +224,4 @@ export const CONTAINER_MOVES: readonly Move[] = [
   { name: 'container unmap', weight: 6, has: hasContainer, run: unmap },
   { name: 'container dirty', weight: 3, has: hasContainer, run: dirtyPages },
   { name: 'container ask', weight: 4, run: ask },
-  { name: 'spapr register', weight: 8, has: onPower, run: (p) => register(p) },
-  { name: 'spapr windows', weight: 4, has: onPower, run: windows },
-  { name: 'spapr switch', weight: 2, has: onPower, run: switchPower },
 ];

@@ -23,12 +23,14 @@ import { choose, type Move } from './moves.js';
 import type { Model } from './model.js';
 import { openYard, type Place, PLACES, type Yard } from './places.js';
 import { PROCESS_MOVES } from './process-moves.js';
+import { SPAPR_MOVES } from './spapr-moves.js';
 import { Dead, MAX_FAMILIES, Program } from './program.js';
 import { Tally } from './tally.js';
 
 const MOVES: readonly Move[] = [
   ...MEMORY_MOVES,
   ...CONTAINER_MOVES,
+  ...SPAPR_MOVES,
   ...IOMMUFD_MOVES,
   ...DEVICE_MOVES,
   ...HOST_MOVES,
@@ -76,10 +78,11 @@ export async function runVfio(seed: number): Promise<VfioRun> {
   const poor = chance.once(6);
   const yard = await openYard(place, { profile, seed, faults, poor });
   const run = new Run(yard, chance, refuse);
-  await run.go();
+  await run.go().catch((e: Error) => run.tally.find(`stopped: ${e.stack ?? e.message}`));
   const { host } = yard.host;
   const hashes = host.addresses().map((address) => {
-    const { machine } = host.actor(address)!;
+    const machine = host.actor(address)?.machine;
+    if (!machine) return `${address} is down`;
     return `${address} ${stateHash(machine)} ${host.journal(address).head().hash}`;
   });
   return { place, profile, faults, refuse, poor, tally: run.tally, host, hashes };

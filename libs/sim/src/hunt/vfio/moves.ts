@@ -5,7 +5,7 @@
  * something to work on.
  */
 import type { Chance } from '../chance.js';
-import type { Model } from './model.js';
+import type { ContainerFile, Model } from './model.js';
 import type { Program } from './program.js';
 
 export interface Move {
@@ -32,3 +32,5 @@ export function likely<T>(chance: Chance, from: readonly T[], promises: (each: T
   const good = from.filter(promises);
   return chance.pick(good.length > 0 && !chance.once(12) ? good : from);
 }
+
+export const hasBackend = ({ type }: ContainerFile): boolean => type !== 0;
