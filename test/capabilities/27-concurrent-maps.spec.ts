@@ -28,7 +28,7 @@ it('27: calls on one area at the same time: one of them does it, the others answ
   for (let round = 0; round < 20; round++) {
     expect(await p.map(ioas, APERTURE, va, 64 * PAGE)).toBeUndefined();
     const all = () => Promise.all(Array.from({ length: 8 }, () => p.unmap(ioas, APERTURE, 64 * PAGE)));
-    const answers = await lab.together(all);
+    const answers = await lab.host.together(all);
     expect(answers.filter((a) => a === BigInt(64 * PAGE))).toHaveLength(1);
     for (const answer of answers) seen.add(answer);
     expect(await p.refs(va, 64 * PAGE, 0)).toBeUndefined();

@@ -38,10 +38,10 @@ it('31: UNMAP while an emulated device pins and lets go again and again: never a
   for (let lag = 0; lag < 12; lag++) {
     expect(await p.map(ioas, 0x10000n, va, LENGTH)).toBeUndefined();
     await p.pin(access, 0x10000n, PAGE);
-    const [unmapped] = await lab.together(() =>
+    const [unmapped] = await lab.host.together(() =>
       Promise.all([
         p.unmap(ioas, 0x10000n, LENGTH),
-        lab.pause(lag * 0.05).then(() => p.pin(access, 0x11000n, PAGE).catch(() => undefined)),
+        lab.host.pause(lag * 0.05).then(() => p.pin(access, 0x11000n, PAGE).catch(() => undefined)),
       ]),
     );
     expect(unmapped).toBe(BigInt(LENGTH));

@@ -27,10 +27,10 @@ it('33: ATTACH to another IOAS while DMA runs: every transfer sees the old memor
   const seen: number[] = [];
   for (let lag = 0; lag < 40; lag++) {
     await p.write(scratch, new Uint8Array(PAGE));
-    const [moved] = await lab.together(() =>
+    const [moved] = await lab.host.together(() =>
       Promise.all([
         device.attach(lag % 2 === 0 ? to : from),
-        lab
+        lab.host
           .pause(lag * 0.04)
           .then(() => device.fetch(AT + 2048n, 4096))
           .then(() => device.store(SCRATCH, 4096)),

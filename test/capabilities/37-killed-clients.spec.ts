@@ -30,12 +30,12 @@ describe.each([
       const [p, other] = [await lab.program(`client${seed}`), await lab.process(`other${seed}`)];
       await Graph.grow(p, kind, seed, steps / 2);
       other.fd = await p.send(p.fd, other);
-      await lab.together(async () => {
+      await lab.host.together(async () => {
         const calls = Graph.grow(other, kind, seed + 100, 4);
         const dying = Graph.grow(p, kind, seed + 200, 4).catch(() => undefined);
-        await lab.pause(0.05 * (seed - 13));
+        await lab.host.pause(0.05 * (seed - 13));
         await p.process.exit();
-        await Promise.race([dying, lab.pause(5)]);
+        await Promise.race([dying, lab.host.pause(5)]);
         await calls;
       });
       expect(lab.broken()).toEqual([]);

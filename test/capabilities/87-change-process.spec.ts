@@ -56,8 +56,8 @@ it('87: whenever one looks while they move, all pages are at the one or all at t
   const seen = new Set<string>();
   for (let n = 0; n < 24; n++) {
     const [from, to] = n % 2 === 0 ? [a, b] : [b, a];
-    const [errno, first, second] = await lab.together(() => {
-      const later = lab.pause(n * 0.02 + 0.01);
+    const [errno, first, second] = await lab.host.together(() => {
+      const later = lab.host.pause(n * 0.02 + 0.01);
       return Promise.all([change(to), later.then(() => from.counters()), later.then(() => to.counters())]);
     });
     expect(errno).toBeUndefined();

@@ -23,7 +23,7 @@ export const DURABILITIES = ['process', 'power', 'none'] as const;
 export type Durability = (typeof DURABILITIES)[number];
 
 /** What campaigns are made of: simulated faults around a scenario, or a hunt. */
-export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise'] as const satisfies readonly (
+export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
   'faults' | Hunt
 )[];
 export type Mix = (typeof MIXES)[number];

@@ -24,6 +24,19 @@ describe('progress', () => {
   });
 });
 
+describe('progress of a long run', () => {
+  test('is shown as any other on a terminal', () => {
+    const terminal = new FakeTerminal({ tty: true });
+    for (const seed of [1, 2]) terminal.longProgress(`seed ${seed}`, seed);
+    expect(terminal.written).toEqual({ out: '', err: '\r\x1b[Kseed 1\r\x1b[Kseed 2' });
+  });
+  test('is a line every 30 seconds elsewhere', () => {
+    const terminal = new FakeTerminal();
+    for (let s = 0; s <= 65; s += 5) terminal.longProgress(`${s} s`, 7000 + s * 1000);
+    expect(terminal.written).toEqual({ out: '', err: '30 s\n60 s\n' });
+  });
+});
+
 describe('running text', () => {
   const terminal = new FakeTerminal();
   test('breaks at the width, later lines under the indent', () => {

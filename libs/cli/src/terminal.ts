@@ -2,7 +2,7 @@
  * What is printed, and how.
  *
  * Rule: results go to stdout, everything else to stderr. Colours and progress appear only where somebody looks: on a
- * terminal, and colours not when NO_COLOR is set.
+ * terminal, and colours not when NO_COLOR is set. Long runs also leave a line now and then for who looks later.
  */
 
 interface Stream {
@@ -23,10 +23,13 @@ export type Style = keyof typeof CODES;
 const WIDEST = 110;
 const NARROWEST = 40;
 const DEFAULT_WIDTH = 100;
+/** Between two lines of a long run's progress where no terminal is, ms. */
+const PROGRESS_EVERY_MS = 30_000;
 
 export class Terminal {
   private readonly colours: boolean;
   private shown = false;
+  private lastLine: number | undefined;
 
   constructor(private readonly ports: TerminalPorts) {
     const { stdout, env } = ports;
@@ -62,6 +65,15 @@ export class Terminal {
     if (stderr.isTTY !== true) return;
     stderr.write(`\r\x1b[K${text.slice(0, (stderr.columns ?? 80) - 1)}`);
     this.shown = true;
+  }
+
+  /** The same for what may take hours: where no terminal is, a line of its own now and then. `now`: ms of any clock. */
+  longProgress(text: string, now: number): void {
+    this.lastLine ??= now;
+    if (this.ports.stderr.isTTY === true) return this.progress(text);
+    if (now - this.lastLine < PROGRESS_EVERY_MS) return;
+    this.lastLine = now;
+    this.error(text);
   }
 
   clear(): void {

@@ -36,7 +36,10 @@ export async function inheritFiles(
     return ok(mine);
   };
   for (const fd of parent.fds.numbers()) {
-    const file = await share(parent.fds.get(fd)!);
+    const open = parent.fds.get(fd);
+    // Another thread has closed it meanwhile.
+    if (!open) continue;
+    const file = await share(open);
     if (!file.ok) return file;
     child.fds.put(fd, file.value);
   }

@@ -69,6 +69,8 @@ const POSITIONED: ReadonlySet<string> = new Set(['device', 'memfd', 'null', 'zer
 const UNREADABLE: ReadonlySet<string> = new Set([
   ...['iommufd', 'container', 'group', 'udmabuf', 'dmabuf', 'kvm', 'kvm-vm', 'kvm-device', 'kvm-tce'],
 ]);
+/** Bytes of an eventfd's counter. */
+const COUNTER = 8;
 /** How often a waiting poll looks again. */
 const POLL_EVERY_MS = 5;
 
@@ -397,6 +399,7 @@ export class Process {
   async readFile(fd: number, length: number): Promise<Result<Uint8Array>> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
+    if (file.kind === 'eventfd') return this.readCounter(fd, length);
     if (!POSITIONED.has(file.kind))
       return UNREADABLE.has(file.kind)
         ? fail('EINVAL')
@@ -410,6 +413,7 @@ export class Process {
   async writeFile(fd: number, data: Uint8Array): Promise<Result<number>> {
     const file = this.fds.get(fd);
     if (!file) return fail('EBADF');
+    if (file.kind === 'eventfd') return this.writeCounter(fd, data);
     if (!POSITIONED.has(file.kind))
       return UNREADABLE.has(file.kind)
         ? fail('EINVAL')
@@ -417,6 +421,19 @@ export class Process {
     const written = await this.pwrite(fd, file.position ?? 0, data);
     if (written.ok) file.position = (file.position ?? 0) + written.value;
     return written;
+  }
+
+  /** The counter of an eventfd is eight bytes; there may be room for more. EINVAL: for fewer. */
+  private async readCounter(fd: number, length: number): Promise<Result<Uint8Array>> {
+    if (length < COUNTER) return fail('EINVAL');
+    const value = await this.eventRead(fd);
+    return value.ok ? ok(new Uint8Array(BigUint64Array.of(value.value).buffer)) : value;
+  }
+
+  private async writeCounter(fd: number, data: Uint8Array): Promise<Result<number>> {
+    if (data.length < COUNTER) return fail('EINVAL');
+    const written = await this.eventWrite(fd, new DataView(data.buffer, data.byteOffset).getBigUint64(0, true));
+    return written.ok ? ok(COUNTER) : written;
   }
 
   /** Waits at most `ms` for one of the wanted events (POLL*), and answers those that are there; 0: none in time. */

@@ -7,6 +7,7 @@
  */
 import type { Address, ByteReader, ByteWriter, IoctlArgs, IoctlReply, Op, Request, View } from '@vfiolab/core';
 import type { Result } from '@vfiolab/uapi';
+import type { BackendClaims } from './claims.js';
 import type { Host } from './host.js';
 
 /** A group in a container. `members`: its PCI functions, in address order, or a mediated device (then it is *emulated*). */
@@ -37,6 +38,8 @@ export interface Backend {
   encode(w: ByteWriter, view: View): void;
   /** Broken invariants, in words. `groups`: those of the container. */
   check(groups: readonly JoinedGroup[]): string[];
+  /** What it holds of other services. */
+  claims(): BackendClaims;
   describe(): string[];
   /** Mappings, registrations, windows: what must be gone at rest. */
   readonly held: number;

@@ -39,6 +39,7 @@ import {
   sysApi,
   type View,
 } from '@vfiolab/core';
+import { claimsOf, type ContainerClaims } from './claims.js';
 import { Container } from './container.js';
 import { Host } from './host.js';
 import { ofDrivers, ofGuests } from './in-kernel-users.js';
@@ -149,6 +150,7 @@ export class ContainerCore implements Core {
     const container = this.files.get(token, req.from);
     if (!container) return fail('EBADF');
     if (!isClient(to)) return fail('EINVAL');
+    if (this.surroundings.isGone(to)) return fail('ESRCH');
     const granted = this.files.open(to, container, req.entropy);
     return granted === undefined ? fail('EMFILE') : ok({ token: granted, kind: KIND });
   }
@@ -309,6 +311,11 @@ export class ContainerCore implements Core {
 
   check(): string[] {
     return [...this.containers.values()].flatMap((c) => c.check());
+  }
+
+  /** What containers hold of other services: see claims.ts. */
+  claims(): ContainerClaims {
+    return claimsOf([...this.containers.values()], this.host.registrations);
   }
 
   describe(): string[] {

@@ -2,6 +2,7 @@
 import { CAP_SYS_RAWIO, call, failed, type Op, PAGES, pagesApi } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_NOIOMMU_IOMMU } from '@vfiolab/uapi';
 import type { Backend, BackendDriver } from './backend.js';
+import type { BackendClaims } from './claims.js';
 import type { Host } from './host.js';
 
 const NAME = 'noiommu';
@@ -31,6 +32,9 @@ class Noiommu implements Backend {
   encode(): void {}
   check(): string[] {
     return [];
+  }
+  claims(): BackendClaims {
+    return { covers: [], domains: [], domainOf: () => undefined };
   }
   describe(): string[] {
     return [NAME];

@@ -24,6 +24,8 @@ export interface Surroundings {
   emit<A>(to: Address, method: Method<A, void>, args: A): void;
   /** A client is gone for good: nobody will ask for its answers again. */
   forget(client: Address): void;
+  /** It was forgotten: what it would be given stays with nobody. */
+  isGone(client: Address): boolean;
   /** The newest journal head that another actor has told us. */
   witnessed(of: Address): { seq: number; hash: string };
 }

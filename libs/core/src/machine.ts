@@ -129,6 +129,7 @@ export class Machine {
     core.join({
       emit: (to, method, args) => this.output(to, encodeFrame(this.header(to, EVENT, method.id, 0), method.args, args)),
       forget: (client) => this.forget(client),
+      isGone: (client) => this.gone.has(client),
       witnessed: (of) => this.witnessed.get(of) ?? NO_HEAD,
     });
   }

@@ -33,6 +33,7 @@ import {
   type View,
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_TOKEN_UUID_LENGTH } from '@vfiolab/uapi';
+import { claimsOf, type GroupsClaims } from './claims.js';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
 import { deviceNode, listNames, ownerOf, readFile, readLink, scan, statOf, writeFile } from './files-io.js';
@@ -115,7 +116,7 @@ export class GroupsCore implements Core {
         ioctlFile: (req, args) => this.ioctl(req, args),
         pread: (req, { token }) => fail(this.isOpen(token, req.from) ? 'EINVAL' : 'EBADF'),
         pwrite: (req, { token }) => fail(this.isOpen(token, req.from) ? 'EINVAL' : 'EBADF'),
-        grant: (req, { token, to }) => (this.kvm.get(token, req.from) ? this.kvm : this.files).grant(req, token, to),
+        grant: (req, { token, to }) => this.grant(req, token, to),
         clientGone: (req, { client }) => this.clientGone(req.from, client),
       }),
     );
@@ -207,6 +208,12 @@ export class GroupsCore implements Core {
     yield* this.kvm.endOf(this.host, this.files, client);
   }
 
+  /** ESRCH: that client has ended; else as the file's kind has it. */
+  private grant(req: Request, token: string, to: Address): Result<NewFile> {
+    if (this.surroundings.isGone(to)) return fail('ESRCH');
+    return (this.kvm.get(token, req.from) ? this.kvm : this.files).grant(req, token, to);
+  }
+
   private passable(name: string): Passable | undefined {
     return this.host && passableNamed(this.host, name);
   }
@@ -222,7 +229,9 @@ export class GroupsCore implements Core {
     if (!vfio) return fail('EPERM');
     const used = yield* useGroup(vfio.group, client);
     if (!used.ok) return used;
-    vfio.inUse = true;
+    // The last close of before may not have been heard of yet.
+    this.letVmGo(vfio);
+    vfio.inUse++;
     vfio.vm = vfio.group.vm;
     return ok({ vm: vfio.vm });
   }
@@ -237,8 +246,8 @@ export class GroupsCore implements Core {
   private *groupUnuse(from: Address, bdf: string): Op<void> {
     const vfio = this.ofActor(from, bdf);
     if (!vfio) return;
-    vfio.inUse = false;
-    this.letVmGo(vfio);
+    vfio.inUse--;
+    if (vfio.inUse === 0) this.letVmGo(vfio);
     const { group } = vfio;
     if (group.backing.kind !== 'container') return;
     group.backing.users--;
@@ -362,6 +371,11 @@ export class GroupsCore implements Core {
   check(): string[] {
     const { host } = this;
     return host ? [...brokenInvariants(host), ...this.files.check(host), ...this.kvm.check(host)] : [];
+  }
+
+  /** Owners and open devices: see claims.ts. Undefined: there is no host. */
+  claims(): GroupsClaims | undefined {
+    return this.host && claimsOf(this.host);
   }
 
   figures(): Record<string, number> {

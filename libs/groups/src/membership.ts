@@ -23,11 +23,18 @@ export function groupsFor(host: Host, topology: Topology, comers: readonly strin
 
 /** The IOMMU hears of functions that have joined groups. */
 export function* tellIommu(host: Host, topology: Topology, groups: ReadonlyMap<string, number>): Op<void> {
+  reserve(host, groups.values());
   const functions = [...groups].map(([bdf, group]) => ({ bdf, group }));
   const endpoints = endpointsOf(topology, ({ bdf }) => groups.has(bdf));
   if (endpoints.length > 0)
     yield* call(IOMMU, iommuApi.configure, { profile: host.setup.profile, units: [], endpoints });
   if (functions.length > 0) yield* call(IOMMU, iommuApi.setup, { kind: host.setup.iommu, functions });
+}
+
+/** Nobody else gets the numbers of the new groups while the IOMMU is told. */
+function reserve({ groups }: Host, ids: Iterable<number>): void {
+  for (const id of ids) if (!groups.has(id)) groups.set(id, newGroup(id, []));
+  sortGroups(groups);
 }
 
 /** A driver meets a function that has no group: it may get one now, where firmware names its IOMMU (traces c009, c010). */

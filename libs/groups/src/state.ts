@@ -35,7 +35,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     writeMdev(w, mdev);
     w.num(mdev.vfio!.group.minor);
     w.num(mdev.cdevClaims);
-    w.bool(mdev.vfio!.inUse);
+    w.num(mdev.vfio!.inUse);
     w.num(mdev.vfio!.vm);
   });
   for (const { name, dynamicIds } of host.drivers.all()) {
@@ -45,7 +45,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   for (const device of host.devices.values()) {
     writeBinding(w, device);
     w.num(device.vfio?.group.minor ?? 0);
-    w.bool(device.vfio?.inUse ?? false);
+    w.num(device.vfio?.inUse ?? 0);
     w.num(device.vfio?.vm ?? 0);
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
@@ -53,11 +53,12 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   for (const { cdevClaims } of host.vdpas.values()) w.num(cdevClaims);
   w.list(host.lingering, (name) => w.str(name));
   writeModes(w, host);
-  for (const group of host.groups.values()) {
-    w.u8(KIND[group.owner.kind]);
-    w.num(numberOf(group.owner));
-    w.num(group.count);
-  }
+  w.list(host.groups, ([id, { owner, count }]) => {
+    w.num(id);
+    w.u8(KIND[owner.kind]);
+    w.num(numberOf(owner));
+    w.num(count);
+  });
 }
 
 const NO_TOKEN = new Uint8Array(0);
@@ -91,7 +92,18 @@ export function decodeHost(r: ByteReader, host: Host): void {
   for (const vdpa of host.vdpas.values()) vdpa.cdevClaims = r.num();
   r.list(() => host.lingering.add(r.str()));
   r.list(() => host.modes.set(r.str(), r.u32()));
-  for (const group of host.groups.values()) readOwner(r, group);
+  readOwners(r, host);
+}
+
+/** Groups made for virtual functions, and for what has no IOMMU, came in any order; it is kept. */
+function readOwners(r: ByteReader, { groups }: Host): void {
+  const inOrder = r.list(() => {
+    const group = groups.get(r.num())!;
+    readOwner(r, group);
+    return group;
+  });
+  groups.clear();
+  for (const group of inOrder) groups.set(group.id, group);
 }
 
 /** What a client could tell apart: groups and owners, drivers with their added ids, nodes. */
@@ -150,9 +162,9 @@ function writeVfioGroup(w: ByteWriter, group: VfioGroup): void {
 
 function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
   const [minor, id, noiommu, emulated, alive] = [r.num(), r.num(), r.bool(), r.bool(), r.bool()];
-  // What a dead group without an IOMMU was made for is gone, and its number may be another's by now.
-  const gone = !alive && (noiommu || emulated);
-  const iommuGroup = gone ? newGroup(id, [], noiommu ? 'noiommu' : 'emulated') : host.groups.get(id)!;
+  // What a dead group was made for may be gone (a VF, a device without an IOMMU), and its number be another's by now.
+  const kind = noiommu ? 'noiommu' : emulated ? 'emulated' : 'iommu';
+  const iommuGroup = alive ? host.groups.get(id)! : newGroup(id, [], kind);
   const group = new VfioGroup(minor, iommuGroup);
   group.alive = alive;
   if (r.bool()) {
@@ -160,12 +172,12 @@ function readVfioGroup(r: ByteReader, host: Host): VfioGroup {
     group.file.closed = r.bool();
     group.file.holders = r.num();
   }
-  const kind = BACKINGS[r.u8()];
+  const backing = BACKINGS[r.u8()];
   const number = r.num();
   const users = r.num();
   group.vm = r.num();
-  if (kind === 'container') group.backing = { kind, container: number, users };
-  else if (kind === 'iommufd') group.backing = { kind, context: number };
+  if (backing === 'container') group.backing = { kind: backing, container: number, users };
+  else if (backing === 'iommufd') group.backing = { kind: backing, context: number };
   return group;
 }
 
@@ -185,7 +197,7 @@ function readMdev(r: ByteReader, host: Host): Mdev {
   );
   mdev.vfio = { minor, visible: true, group: host.vfioGroups.get(r.num())!, ...UNUSED };
   mdev.cdevClaims = r.num();
-  mdev.vfio.inUse = r.bool();
+  mdev.vfio.inUse = r.num();
   mdev.vfio.vm = r.num();
   return mdev;
 }
@@ -212,7 +224,7 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
   device.resetMethods = methods === ALL_METHODS ? undefined : methods.split(' ').filter((name) => name !== '');
   const node = r.num();
   const group = vfioGroups.get(r.num());
-  const inUse = r.bool();
+  const inUse = r.num();
   const vm = r.num();
   const token = r.bytes();
   if (node > 0)

@@ -45,11 +45,15 @@ it.each<[string, (h: Host) => unknown, RegExp]>([
   [
     'a cover that no area has',
     (h) => h.pages.stores.get(1)!.cover.add(1, 3, 1),
-    /^I20: slot 2 of store 1 is covered 2 times, areas and accesses have it 1 times$/,
+    /^I20: slot 2 of store 1 is covered 2 times, those that show it have it 1 times$/,
   ],
   ['a cover too few', (h) => h.pages.stores.get(2)!.cover.add(0, 1, -1), /^I20: slot 0 of store 2 is covered 0 times/],
-  ['a store that is gone', (h) => part(h.pages.stores, 'stores').delete(2), /I20: store 2 is shown by an area/],
-  ['a PTE that no area has', (h) => table(h, 1).map(5, 7, 1, 3), /^I03: domain 1 maps 13 granules, .* have 12$/],
+  [
+    'a store that is gone',
+    (h) => part(h.pages.stores, 'stores').delete(2),
+    /I20: store 2 is somebody's, and is not there/,
+  ],
+  ['a PTE that no area has', (h) => table(h, 1).map(5, 7, 1, 3), /^I03: domain 1 maps 13 granules, .* has 12$/],
   [
     'a PTE to another page',
     (h) => {
@@ -59,7 +63,7 @@ it.each<[string, (h: Host) => unknown, RegExp]>([
     },
     /^I03: domain 2 shows 9999 at granule \d+, store 2 holds \d+$/,
   ],
-  ['a domain that is gone', (h) => part(part(h.iommu, 'domains'), 'byId').delete(2), /I03: domain 2 is a HWPT's/],
+  ['a domain that is gone', (h) => part(part(h.iommu, 'domains'), 'byId').delete(2), /I03: domain 2 is somebody's/],
 ])('%s is found', async (_what, spoil, sentence) => {
   const h = await host();
   spoil(h);

@@ -3,26 +3,30 @@
  *
  * Rule: asked when no operation is in flight anywhere; it looks at states and asks nobody.
  */
-import { type Address, type Core, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
-import { IommuCore } from '@vfiolab/iommu';
-import { type Claims, type CoverClaim, type DomainClaim, IommufdCore } from '@vfiolab/iommufd';
-import { PagesCore } from '@vfiolab/pages';
+import type { Address, Core } from '@vfiolab/core';
+import type { IommuCore } from '@vfiolab/iommu';
+import type { CoverClaim, DomainClaim } from '@vfiolab/iommufd';
+import type { PagesCore } from '@vfiolab/pages';
+import { saidBy } from './said.js';
 
 /** What services say of each other and is not so, in words. `coreOf`: the running core of an address. */
 export function disagreements(coreOf: (address: Address) => Core | undefined): string[] {
-  const [iommufd, pages, iommu] = [coreOf(IOMMUFD), coreOf(PAGES), coreOf(IOMMU)];
-  if (!(iommufd instanceof IommufdCore && pages instanceof PagesCore && iommu instanceof IommuCore)) return [];
-  const claims = iommufd.claims();
-  return [...wrongCovers(claims, pages), ...claims.domains.flatMap((claim) => wrongDomain(claim, pages, iommu))];
+  const said = saidBy(coreOf);
+  if (!said) return [];
+  const { iommufd, containers, pages, iommu } = said;
+  return [
+    ...wrongCovers([...iommufd.covers, ...containers.covers], pages),
+    ...[...iommufd.domains, ...containers.domains].flatMap((claim) => wrongDomain(claim, pages, iommu)),
+  ];
 }
 
 /** I20: a slot is covered as often as areas in domains and accesses say. */
-function wrongCovers({ covers }: Claims, pages: PagesCore): string[] {
+function wrongCovers(covers: readonly CoverClaim[], pages: PagesCore): string[] {
   const byStore = new Map<number, CoverClaim[]>();
   for (const claim of covers) byStore.set(claim.store, [...(byStore.get(claim.store) ?? []), claim]);
   return [...byStore].flatMap(([id, claims]) => {
     const store = pages.stores.get(id);
-    if (!store) return [`I20: store ${id} is shown by an area, and is not there`];
+    if (!store) return [`I20: store ${id} is somebody's, and is not there`];
     // Counts change only where a claim begins or ends.
     const edges = new Set(claims.flatMap(({ first, count }) => [first, first + count - 1]));
     return [...edges].flatMap((slot) => {
@@ -32,7 +36,7 @@ function wrongCovers({ covers }: Claims, pages: PagesCore): string[] {
       const covered = store.cover.at(slot);
       if (covered === times) return [];
       return [
-        `I20: slot ${slot} of store ${id} is covered ${covered} times, areas and accesses have it ${times} times`,
+        `I20: slot ${slot} of store ${id} is covered ${covered} times, those that show it have it ${times} times`,
       ];
     });
   });
@@ -41,11 +45,11 @@ function wrongCovers({ covers }: Claims, pages: PagesCore): string[] {
 /** I03: a domain shows the pages that the areas' stores hold, and nothing else. */
 function wrongDomain({ domain, perPage, areas }: DomainClaim, pages: PagesCore, iommu: IommuCore): string[] {
   const shown = iommu.shown(domain);
-  if (!shown) return [`I03: domain ${domain} is a HWPT's, and is not there`];
+  if (!shown) return [`I03: domain ${domain} is somebody's, and is not there`];
   const wanted = areas.reduce((sum, { count }) => sum + count, 0);
   const broken: string[] = [];
   if (shown.mapped !== wanted)
-    broken.push(`I03: domain ${domain} maps ${shown.mapped} granules, the areas of its IOAS have ${wanted}`);
+    broken.push(`I03: domain ${domain} maps ${shown.mapped} granules, what is mapped has ${wanted}`);
   for (const { store, iova, at, count } of areas) {
     if (store === undefined) continue;
     for (const offset of ends(pages, store, at, count, perPage)) {

@@ -2,3 +2,4 @@ export { disagreements } from './agreement.js';
 export { makeCore, SERVICES } from './cores.js';
 export { methodNamed } from './methods.js';
 export { stateHash } from './state-hash.js';
+export { wrongOwners } from './ownership-agreement.js';

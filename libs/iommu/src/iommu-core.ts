@@ -129,6 +129,16 @@ export class IommuCore implements Core {
     return table && { mapped: table.mapped, frameAt: (granule) => table.lookup(granule) };
   }
 
+  /** Where a group's requests go: a domain, BLOCKING or KERNEL; undefined: there is no such group. */
+  attachment(group: number): number | undefined {
+    return this.unit.groups.get(group)?.attached;
+  }
+
+  /** Domains of users. */
+  domainIds(): number[] {
+    return this.domains.sorted().map(({ id }) => id);
+  }
+
   figures(): Record<string, number> {
     return figuresOf(this.unit, this.domains);
   }

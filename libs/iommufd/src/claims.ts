@@ -2,9 +2,9 @@
  * What contexts believe to hold of other services: covers of stores, and pages that domains show.
  *
  * Rule: it only reads, and is asked when no operation is in flight; whoever compares it with what those services have finds
- * what two services disagree about (I03, I20).
+ * what two services disagree about (I03, I14, I20, I56).
  */
-import { type Context, isIoas } from './context.js';
+import { type Context, isDevice, isHwpt, isIoas, isNested } from './context.js';
 import { slots } from './fill.js';
 import { type Area, areaLength, type Ioas, pageOffset } from './ioas.js';
 import { PAGE_SIZE } from '@vfiolab/uapi';
@@ -30,14 +30,46 @@ export interface DomainClaim {
   }[];
 }
 
+/** An IOMMU group of which a context has bound devices. `domain`: of its HWPT; undefined: it is attached to nothing. */
+export interface GroupClaim {
+  readonly context: number;
+  readonly group: number;
+  readonly devices: number;
+  readonly domain: number | undefined;
+}
+
 export interface Claims {
   readonly covers: readonly CoverClaim[];
   readonly domains: readonly DomainClaim[];
+  readonly groups: readonly GroupClaim[];
+  /** Every domain that a HWPT stands for. */
+  readonly hwpts: readonly number[];
+  /** Stores whether or not anything of them is covered. */
+  readonly stores: readonly number[];
 }
 
 export function claimsOf(contexts: Iterable<Context>): Claims {
-  const ioases = [...contexts].flatMap((c) => c.objects.all().filter(isIoas));
-  return { covers: ioases.flatMap(coversOf), domains: ioases.flatMap(domainsOf) };
+  const all = [...contexts];
+  const objects = all.flatMap((c) => c.objects.all());
+  const ioases = objects.filter(isIoas);
+  const covers = ioases.flatMap(coversOf);
+  return {
+    covers,
+    domains: ioases.flatMap(domainsOf),
+    groups: all.flatMap(groupsOf),
+    hwpts: objects.flatMap((o) => (isHwpt(o) || isNested(o) ? [o.domainId] : [])),
+    stores: covers.map(({ store }) => store),
+  };
+}
+
+function groupsOf(c: Context): GroupClaim[] {
+  const devices = c.objects.all().filter(isDevice);
+  return [...c.igroups.values()].map((igroup) => ({
+    context: c.id,
+    group: igroup.id,
+    devices: devices.filter((d) => d.igroup === igroup && !d.mock).length,
+    domain: igroup.hwpt?.domainId,
+  }));
 }
 
 function coversOf(ioas: Ioas): CoverClaim[] {

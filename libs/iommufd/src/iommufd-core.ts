@@ -205,13 +205,15 @@ export class IommufdCore implements Core {
 
   private grant(req: Request, token: string, to: string): Result<NewFile> {
     if (!this.files.get(token, req.from)) return fail('EBADF');
-    return isClient(to) ? this.files.grant(req, token, to) : fail('EINVAL');
+    if (!isClient(to)) return fail('EINVAL');
+    return this.surroundings.isGone(to) ? fail('ESRCH') : this.files.grant(req, token, to);
   }
 
   private *clientGone(from: string, client: string): Op<void> {
     if (from !== LAB) return;
-    for (const token of this.files.of(client)) yield* this.close(client, token);
+    // First: while files are closed nothing new may come to the client.
     this.surroundings.forget(client);
+    for (const token of this.files.of(client)) yield* this.close(client, token);
   }
 
   private *bind({ token, client, bdf, emulated }: ArgsOf<typeof iommufdApi.bind>): Op<Result<Bound>> {

@@ -258,7 +258,12 @@ describe('the state', () => {
   ])('a snapshot is read back to equal bytes: %s', (_title, make) => {
     const b = make();
     const fresh = new LabCore();
-    fresh.join({ emit: () => undefined, forget: () => undefined, witnessed: () => ({ seq: 0, hash: '' }) });
+    fresh.join({
+      emit: () => undefined,
+      forget: () => undefined,
+      isGone: () => false,
+      witnessed: () => ({ seq: 0, hash: '' }),
+    });
     const { before, after } = b.reread(fresh);
     expect(after).toEqual(before);
     expect(fresh.describe()).toEqual(b.core.describe());

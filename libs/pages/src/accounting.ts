@@ -61,9 +61,14 @@ export class Accounting {
    * are bugs of the caller: throws, changes nothing.
    */
   charge(payer: Payer, pages: number): void {
-    const { process, mode, uid } = payer;
     if (pages > 0 && !this.admits(payer, pages))
-      throw new Error(`user ${uid} pays ${pages} pages over his limit (I23)`);
+      throw new Error(`user ${payer.uid} pays ${pages} pages over his limit (I23)`);
+    this.restore(payer, pages);
+  }
+
+  /** The same for what was charged before, when the limit may have been another. */
+  restore(payer: Payer, pages: number): void {
+    const { process, mode, uid } = payer;
     const counted = this.counted(payer);
     if (counted + pages < 0) throw new Error(`${-pages} pages are given back of ${counted} counted (I24)`);
     if (mode === RLIMIT_USER) this.chargeUser(uid, pages);

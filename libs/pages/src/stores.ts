@@ -204,7 +204,7 @@ export class Stores {
     this.nextId = r.num();
     for (const store of r.list(() => Store.decode(r, this.processes, fileOf))) {
       this.put(store);
-      this.accounting.charge(store.payer, store.pinned);
+      this.accounting.restore(store.payer, store.pinned);
     }
   }
 }

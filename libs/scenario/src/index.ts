@@ -4,6 +4,7 @@ export { type Problem, ScenarioError } from './errors.js';
 export { findMachine, iommuOf, machineNames, readMachine } from './machine-file.js';
 export { OPERATOR } from './operator.js';
 export { headline, readScenario, readScenarioFile } from './read.js';
+export { CONFORMANCE_FOLDER, type Machine, machineNamed } from './recorded-machine.js';
 export {
   type HostMade,
   type Observer,

@@ -77,6 +77,8 @@ export class SimEnvironment implements Environment {
       const journalHash = this.host.journal(address).head().hash;
       return { address, seq, clock: machine.clock, journalHash, stateHash: stateHash(machine) };
     });
-    return Promise.resolve({ actors, broken: [...this.host.failures, ...this.host.broken()] });
+    const { host } = this;
+    const broken = [...new Set([...host.failures, ...host.broken(), ...host.disagreements()])];
+    return Promise.resolve({ actors, broken });
   }
 }

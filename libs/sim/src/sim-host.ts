@@ -5,7 +5,7 @@
  * Rule: everything that happens is a function of the seed and the scenario.
  */
 import { Actor, type Address, DEFAULT_LIMITS, isClient } from '@vfiolab/core';
-import { disagreements, makeCore, SERVICES } from '@vfiolab/host';
+import { disagreements, makeCore, SERVICES, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
 import { Network } from './network.js';
@@ -38,6 +38,8 @@ export class SimHost {
   private readonly places = new Map<Address, Place>();
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
+  /** Told after every turn of an actor. */
+  onTurn: ((address: Address) => void) | undefined;
   private entropyDraws = 0;
   private touched = true;
 
@@ -108,7 +110,7 @@ export class SimHost {
         entropy: (n) => this.dice.bytes(`entropy ${this.entropyDraws++}`, n),
         send: (to, frame) => this.leave(address, to, frame),
         journal: p.journal,
-        defer: (turn) => this.agenda.after(0, turn),
+        defer: (turn) => this.agenda.after(0, () => (turn(), this.onTurn?.(address))),
         failed: (error) => this.failures.push(`${address}: ${error.stack ?? error.message}`),
       },
       { ...DEFAULT_LIMITS, snapshotEvery: this.options.snapshotEvery },
@@ -165,8 +167,19 @@ export class SimHost {
   /** Broken invariants of every service, and, when nothing is under way, what they disagree about. In words. */
   broken(): string[] {
     const each = this.addresses().flatMap((address) => this.actor(address)?.machine.core.check() ?? []);
-    const idle = [...this.places.values()].every(({ actor }) => actor?.machine.idle);
-    return idle ? [...each, ...disagreements((address) => this.actor(address)?.machine.core)] : each;
+    return this.idle ? [...each, ...disagreements((address) => this.actor(address)?.machine.core)] : each;
+  }
+
+  /** No operation is in flight anywhere. */
+  get idle(): boolean {
+    return [...this.places.values()].every(({ actor }) => actor?.machine.idle);
+  }
+
+  /** What services disagree about, owners of groups too, when the host is idle and all was done by system calls. */
+  disagreements(): string[] {
+    if (!this.idle) return [];
+    const coreOf = (address: Address) => this.actor(address)?.machine.core;
+    return [...disagreements(coreOf), ...wrongOwners(coreOf)];
   }
 
   /** Frames, turns and restarts that are still to come, apart from ticks. */

@@ -1,7 +1,8 @@
 /**
  * A host for tests: real cores in virtual time, nothing goes wrong unless the test says so.
  *
- * Rule: a test awaits calls as a program does; virtual time moves while it waits.
+ * Rule: a test awaits calls as a program does; virtual time moves while it waits: one `run` at a time moves it, and all that
+ * is awaited inside of `together` is moved by that.
  */
 import {
   type Address,
@@ -46,6 +47,7 @@ const PIECE = 200_000;
 export class TestHost {
   readonly host: SimHost;
   readonly env: SimEnvironment;
+  private moving = false;
 
   private constructor({ seed = 0, options = CALM }: TestHostOptions) {
     this.host = new SimHost(seed, options);
@@ -93,10 +95,38 @@ export class TestHost {
     if (made.error) throw new Error(made.error);
   }
 
-  /** Moves virtual time until the work is done; what the program says first it says before time moves. */
+  /**
+   * Moves virtual time until the work is done; what the program says first it says before time moves. Inside of `together`
+   * somebody else moves it.
+   */
   run<T>(work: Promise<T>): Promise<T> {
+    if (this.moving) return work;
     this.host.touch();
     return drive(this.host, work);
+  }
+
+  /** Runs what makes calls at the same time. */
+  async together<T>(work: () => Promise<T>): Promise<T> {
+    this.moving = true;
+    try {
+      const all = work();
+      // The calls leave before virtual time moves.
+      this.host.touch();
+      return await drive(this.host, all);
+    } finally {
+      this.moving = false;
+    }
+  }
+
+  /** Resolves after `ms` of virtual time. */
+  pause(ms: number): Promise<void> {
+    const { host } = this;
+    return new Promise((resolve) => {
+      host.agenda.after(ms, () => {
+        host.touch();
+        resolve();
+      });
+    });
   }
 
   async process(name: string, credentials: Credentials = ROOT): Promise<Process> {

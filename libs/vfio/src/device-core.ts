@@ -318,6 +318,7 @@ export class DeviceCore implements Core {
   }
 
   private grant(req: Request, token: string, to: Address): Result<NewFile> {
+    if (this.surroundings?.isGone(to)) return fail('ESRCH');
     const made = this.made.grant(req, token, to);
     if (made) return made;
     const file = this.tokens.get(token, req.from);
@@ -538,6 +539,12 @@ export class DeviceCore implements Core {
     if (this.tokens.size < open || files.some(({ closed, holders }) => closed && holders === 0))
       broken.push('I27: a file is open that nobody holds');
     return broken;
+  }
+
+  /** Has a file of the cdev access, and is the device open through its group? Undefined: no driver is bound. */
+  opens(): { readonly bound: boolean; readonly shared: boolean } | undefined {
+    const device = this.driver?.device;
+    return device && { bound: device.bound !== undefined, shared: device.shared !== undefined };
   }
 
   figures(): Record<string, number> {

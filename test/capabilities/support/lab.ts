@@ -61,34 +61,8 @@ export class Lab {
     return lab;
   }
 
-  private moving = false;
-
-  /** Moves virtual time until the work is done; inside of `together` somebody else moves it. */
   run<T>(work: Promise<T>): Promise<T> {
-    return this.moving ? work : this.host.run(work);
-  }
-
-  /** Runs calls that are made at the same time. */
-  async together<T>(work: () => Promise<T>): Promise<T> {
-    this.moving = true;
-    try {
-      const all = work();
-      this.host.host.touch();
-      return await this.host.run(all);
-    } finally {
-      this.moving = false;
-    }
-  }
-
-  /** Resolves after `ms` of virtual time. */
-  pause(ms: number): Promise<void> {
-    const { host } = this.host;
-    return new Promise((resolve) => {
-      host.agenda.after(ms, () => {
-        host.touch();
-        resolve();
-      });
-    });
+    return this.host.run(work);
   }
 
   /** A process with /dev/iommu open. */

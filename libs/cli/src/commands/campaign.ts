@@ -9,6 +9,7 @@ import { type ActorEnd, type Scenario, suggestion } from '@vfiolab/scenario';
 import type { SimResult } from '@vfiolab/sim';
 import { type Command, type Context, FAILED, type Input, OK, UsageError } from '../command.js';
 import { type Engine, type Mix, MIXES } from '../engine.js';
+import type { Style } from '../terminal.js';
 import { loadScenario } from '../run-scenario.js';
 import { DEMO_FILE } from './demo.js';
 
@@ -117,18 +118,30 @@ class Campaign {
       tally.virtualSeconds += virtualSeconds;
       for (const [what, count] of Object.entries(counts)) tally.counts[what] = (tally.counts[what] ?? 0) + count;
       for (const invariant of violations) this.fail({ seed, invariant, faults });
+      if (violations.length > 0) this.say('dim', `seed ${seed}`, `drew ${JSON.stringify(faults)}`);
     } catch (error) {
       this.fail({ seed, invariant: (error as Error).message, faults: null });
     }
   }
 
   private fail(failure: Failure): void {
-    const { tally, context } = this;
+    const { tally } = this;
     tally.violations++;
     if (tally.failures.length < MAX_FAILURES) tally.failures.push(failure);
-    if (!context.json)
-      context.terminal.out(`${context.terminal.style('red', `seed ${failure.seed}:`)} ${failure.invariant}`);
+    this.say('red', `seed ${failure.seed}:`, failure.invariant);
   }
+
+  private say(style: Style, what: string, text: string): void {
+    const { json, terminal } = this.context;
+    if (!json) terminal.out(`${terminal.style(style, what)} ${text}`);
+  }
+}
+
+/** How far it is: which seed, what was done, how fast. */
+function progressOf({ seeds, violations, counts }: Tally, all: number, seconds: number): string {
+  const calls = counts['calls'] === undefined ? [] : [`${counts['calls']} calls`];
+  const rate = seconds > 0 ? [`${(seeds / seconds).toFixed(1)} seeds/s`] : [];
+  return [`seed ${seeds} of ${all}`, ...calls, `${violations} violations`, ...rate].join(', ');
 }
 
 function report({ terminal, json }: Context, tally: Tally, wallSeconds: number): void {
@@ -162,8 +175,9 @@ async function runCampaign(input: Input, context: Context): Promise<number> {
   const began = performance.now();
   const campaign = new Campaign(context, mix, run);
   for (let seed = first; seed <= last; seed++) {
-    terminal.progress(`seed ${seed} of ${last}, ${campaign.tally.violations} violations`);
     await campaign.seed(seed);
+    const now = performance.now();
+    terminal.longProgress(progressOf(campaign.tally, last - first + 1, (now - began) / 1000), now);
   }
   report(context, campaign.tally, (performance.now() - began) / 1000);
   return campaign.tally.violations === 0 ? OK : FAILED;
@@ -187,6 +201,8 @@ wrong. The other mixes hunt for mistakes on hosts of their own, of every kernel 
   fail-nth   two programs, again and again, and each time another step of theirs fails: nothing is left over
   races      every two calls of a stage at nearly the same time
   linearise  8 clients on one address space: some order of their calls explains every answer
+  vfio       random programs on groups, containers, devices and drivers of a machine, killed at random, with DMA all the time
+             and faults as above: every invariant holds after each step, and nothing is left when all have ended
 
 With --json the report is {"mix", "seeds", "violations", "messages", "virtualSeconds", "counts", "failures": [{"seed",
 "invariant", "faults"}], "wallSeconds"}; counts says what a hunt did, such as {"calls", "refused"}.

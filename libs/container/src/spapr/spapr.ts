@@ -24,6 +24,7 @@ import {
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_EEH, VFIO_SPAPR_TCE_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU } from '@vfiolab/uapi';
 import type { Backend, JoinedGroup } from '../backend.js';
+import { type BackendClaims, claimsOfSpapr } from '../claims.js';
 import type { Host } from '../host.js';
 import { checkSpapr, describeSpapr } from './inspect.js';
 import { spaprTable } from './ioctl-table.js';
@@ -152,6 +153,10 @@ export class Spapr implements Backend {
 
   check(groups: readonly JoinedGroup[]): string[] {
     return checkSpapr(this, groups);
+  }
+
+  claims(): BackendClaims {
+    return claimsOfSpapr(this);
   }
 
   describe(): string[] {

@@ -18,6 +18,7 @@ import {
   VFIO_UPDATE_VADDR,
 } from '@vfiolab/uapi';
 import type { Backend, JoinedGroup } from '../backend.js';
+import { type BackendClaims, claimsOfType1 } from '../claims.js';
 import type { Host } from '../host.js';
 import { checkType1, describeType1 } from './inspect.js';
 import { joinGroup, leaveGroup } from './groups.js';
@@ -141,6 +142,10 @@ export class Type1 implements Backend {
 
   check(groups: readonly JoinedGroup[]): string[] {
     return checkType1(this, groups);
+  }
+
+  claims(): BackendClaims {
+    return claimsOfType1(this);
   }
 
   describe(): string[] {

@@ -25,6 +25,7 @@ import {
   UIOMMU_UNMAP,
   VFIO_TYPE1v2_IOMMU,
 } from '@vfiolab/uapi';
+import { type BackendClaims, claimsOfType1 } from '../claims.js';
 import type { Backend, JoinedGroup } from '../backend.js';
 import type { Host } from '../host.js';
 import { checkType1, describeType1 } from '../type1/inspect.js';
@@ -102,6 +103,10 @@ export class Uiommu implements Backend {
     const { domains } = this.memory;
     const second = domains.length > 1 ? [`I56: ${domains.length} domains behind one /dev/uiommu`] : [];
     return [...checkType1(this.memory, groups), ...second];
+  }
+
+  claims(): BackendClaims {
+    return claimsOfType1(this.memory);
   }
 
   describe(): string[] {

@@ -65,7 +65,7 @@ export const sysApi = api('sys', {
     ioctlFile: method(4, ioctlArgs, ioctlReply, { entropy: true }),
     pread: method(5, message({ token, offset: num, length: u32 }), result(bytes)),
     pwrite: method(6, message({ token, offset: num, data: bytes }), result(u32)),
-    /** Another client may use the same open file, under a capability of its own. */
+    /** Another client may use the same open file, under a capability of its own. ESRCH: it has ended. */
     grant: method(7, message({ token, to: str }), result(newFile), { entropy: true }),
   }),
   /** The client died or left: everything it held is closed. Only the lab may say so. */

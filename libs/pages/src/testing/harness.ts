@@ -63,6 +63,7 @@ export class Bench {
     this.core.join({
       emit: (to, _method, args) => this.events.push({ to, ...(args as { token: string }) }),
       forget: (client) => this.forgotten.push(client),
+      isGone: () => false,
       witnessed: () => ({ seq: 0, hash: '' }),
     });
   }

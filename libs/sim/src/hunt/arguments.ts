@@ -96,10 +96,17 @@ export class ArgumentMaker {
     const out: Record<string, unknown> = {};
     this.maps = ['user_va', 'dst_iova', 'vaddr', 'fd'].some((name) => name in layout.fields);
     for (const [name, field] of Object.entries(layout.fields))
-      out[name] = name === 'u' ? new Uint8Array(field.size) : this.value(name, field.size, length);
+      out[name] =
+        name === 'u' ? new Uint8Array(field.size) : (this.inner(field) ?? this.value(name, field.size, length));
     if ('data_len' in out && 'data_type' in out && this.chance.once(2)) out['data_len'] = out['data_type'] = 0;
     if ('u' in out) out['u'] = this.arm(out['op'] as number, layout.fields['u']!.size);
     return out;
+  }
+
+  /** Of a struct inside, or an array: words that mean something; undefined for any other field. */
+  private inner({ size, read }: AnyStruct['fields'][string]): unknown {
+    const kind: unknown = read(new Uint8Array(size), 0);
+    return typeof kind === 'object' && !(kind instanceof Uint8Array) ? read(this.words(size & ~7), 0) : undefined;
   }
 
   private value(name: string, size: number, length: number): unknown {

@@ -5,7 +5,15 @@
  * Rule: every ioctl copies its struct (EFAULT), has length rules (EINVAL, E2BIG), and may find no memory (ENOMEM).
  */
 import {
+  type AnyIoctlDef,
+  compatIoctls,
+  containerIoctls,
+  deviceIoctls,
   type Errno,
+  groupIoctls,
+  iommufdIoctls,
+  spaprIoctls,
+  type1Ioctls,
   IOMMU_TEST_OP_ACCESS_PAGES,
   IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE,
   IOMMU_TEST_OP_PASID_REPLACE,
@@ -46,19 +54,45 @@ const DOCUMENTED: Readonly<Record<string, string>> = {
   VFIO_IOMMU_UNMAP_DMA: 'ENOENT EBUSY EOVERFLOW ENODEV',
   VFIO_GET_API_VERSION: '',
   VFIO_CHECK_EXTENSION: 'ENODEV',
-  VFIO_SET_IOMMU: 'ENODEV EADDRINUSE',
+  VFIO_SET_IOMMU: 'ENODEV EADDRINUSE EPERM',
   VFIO_DEVICE_BIND_IOMMUFD: 'EBUSY EBADF EBADFD EPERM ENODEV EACCES',
   VFIO_DEVICE_ATTACH_IOMMUFD_PT: ATTACHING,
   VFIO_DEVICE_DETACH_IOMMUFD_PT: 'EOPNOTSUPP',
   VFIO_DEVICE_GET_INFO: '',
   VFIO_DEVICE_GET_REGION_INFO: '',
   VFIO_DEVICE_GET_IRQ_INFO: '',
-  VFIO_DEVICE_SET_IRQS: 'ENOTTY EBADF ENODEV EBUSY',
+  VFIO_DEVICE_SET_IRQS: 'ENOTTY EBADF ENODEV EBUSY ENOSPC',
   VFIO_DEVICE_RESET: 'EAGAIN ENOTTY',
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: 'ENODEV ENOSPC EPERM EAGAIN',
   VFIO_DEVICE_PCI_HOT_RESET: 'EBADF EBUSY ENODEV EAGAIN ENOTTY',
   VFIO_DEVICE_IOEVENTFD: 'EEXIST ENODEV ENOSPC EBADF',
   VFIO_DEVICE_FEATURE: 'ENOTTY E2BIG EBADF EOVERFLOW EOPNOTSUPP ENODEV',
+};
+
+/** The same of groups and of VFIO's own containers, whose numbers mean several things; type1 and SPAPR. */
+const ON_CONTAINER: Readonly<Record<string, string>> = {
+  VFIO_GET_API_VERSION: '',
+  VFIO_CHECK_EXTENSION: '',
+  VFIO_SET_IOMMU: 'EBUSY ENODEV ENOSPC',
+  VFIO_IOMMU_GET_INFO: 'ENODEV',
+  VFIO_IOMMU_MAP_DMA: 'EEXIST ENODEV ENOENT ENOSPC ENXIO EOVERFLOW EBUSY',
+  VFIO_IOMMU_UNMAP_DMA: 'EBUSY ENOENT EOVERFLOW ENXIO',
+  VFIO_IOMMU_ENABLE: 'EBUSY ENODEV',
+  VFIO_IOMMU_DISABLE: '',
+  VFIO_IOMMU_DIRTY_PAGES: 'EACCES EOVERFLOW',
+  VFIO_IOMMU_SPAPR_TCE_GET_INFO: 'ENXIO',
+  VFIO_EEH_PE_OP: 'ENODEV EIO',
+  VFIO_IOMMU_SPAPR_REGISTER_MEMORY: 'EBUSY',
+  VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY: 'EBUSY ENOENT',
+  VFIO_IOMMU_SPAPR_TCE_CREATE: 'ENODEV ENOSPC ENXIO',
+  VFIO_IOMMU_SPAPR_TCE_REMOVE: 'ENXIO',
+};
+const ON_GROUP: Readonly<Record<string, string>> = {
+  VFIO_GROUP_GET_STATUS: 'ENODEV',
+  VFIO_GROUP_SET_CONTAINER: 'EBADF EBADFD EBUSY ENODEV EPERM ENOSPC',
+  VFIO_GROUP_UNSET_CONTAINER: 'EBUSY',
+  // With an iommufd in the place of a container the device is attached, too.
+  VFIO_GROUP_GET_DEVICE_FD: `EACCES EAGAIN ENODEV EPERM EBUSY EMFILE ${ATTACHING}`,
 };
 
 /** The ioctl's name, without what a name of many ops says more. */
@@ -90,3 +124,21 @@ const PARTIAL = new Set(['IOMMU_IOAS_UNMAP', 'VFIO_IOMMU_UNMAP_DMA', 'IOMMU_HWPT
 /** Does the kernel, too, leave something changed behind this errno? */
 export const mayLeaveTraces = (name: string, errno: Errno): boolean =>
   PARTIAL.has(ioctlOf(name)) || (errno === 'EFAULT' && (STAYS.has(name) || STAYS.has(ioctlOf(name))));
+
+type Definitions = Readonly<Record<string, AnyIoctlDef>>;
+const ON: Readonly<Record<string, readonly [Definitions, Readonly<Record<string, string>>]>> = {
+  iommufd: [{ ...iommufdIoctls, ...compatIoctls }, DOCUMENTED],
+  device: [deviceIoctls, DOCUMENTED],
+  container: [{ ...containerIoctls, ...type1Ioctls, ...spaprIoctls }, ON_CONTAINER],
+  group: [groupIoctls, ON_GROUP],
+};
+
+/** The same for a request number on a kind of file, which may mean several things; other kinds may answer anything. */
+export function mayAnswerOn(kind: string, nr: number, errno: Errno): boolean {
+  const found = ON[kind];
+  // SPAPR asks who calls before it asks what.
+  if (!found || `${UNKNOWN} EBADF ${kind === 'container' ? 'EPERM' : ''}`.split(' ').includes(errno)) return true;
+  const [definitions, documented] = found;
+  const names = Object.values(definitions).flatMap((def) => (def.nr === nr ? [def.name] : []));
+  return names.some((name) => `${ALWAYS} ${documented[name] ?? ''}`.split(' ').includes(errno));
+}

@@ -5,6 +5,7 @@ it.each([
   ['fail-nth', 4, { failures: 10, leaks: 0 }],
   ['races', 4, { races: 100 }],
   ['linearise', 4, { histories: 1, calls: 96 }],
+  ['vfio', 4, { calls: 30, refused: 10 }],
 ] as const)(
   'a seed of %s finds nothing, and says what it did; the same seed does the same',
   async (which, seed, least) => {

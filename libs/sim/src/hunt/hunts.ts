@@ -16,6 +16,7 @@ import type { Script } from './pieces.js';
 import { race } from './races.js';
 import { scriptsOf } from './scripts.js';
 import { COMPAT, FUNCTIONS, LAST_DEVICE, OBJECTS, PASIDS } from './stages.js';
+import { runVfio } from './vfio/hunt.js';
 import type { World } from './world.js';
 
 export interface Hunted {
@@ -38,6 +39,8 @@ const LATE = { ...CALM, delay: 0.5, delayMs: 2 };
 const STAGES = [OBJECTS, LAST_DEVICE, COMPAT, PASIDS, FUNCTIONS];
 /** Hops between two calls that race, at most. */
 const MOST_HOPS = 12;
+/** One seed in so many of `vfio` runs twice, and must do the same twice. */
+const TWICE_EVERY = 8;
 const WITH_VIOMMUS: readonly KernelProfile[] = ['7.2', '7.3'];
 
 const turn = <T>(from: readonly T[], n: number): T => from[n % from.length]!;
@@ -116,7 +119,26 @@ async function huntOrders(seed: number): Promise<Hunted> {
   return { findings, counts, drawn: { profile, attached }, ...movement([world]) };
 }
 
-const HUNTS = { fuzz: huntFuzz, 'fail-nth': huntFailures, races: huntRaces, linearise: huntOrders } as const;
+async function huntVfio(seed: number): Promise<Hunted> {
+  const { place, profile, faults, refuse, poor, tally, host, hashes } = await runVfio(seed);
+  const again = seed % TWICE_EVERY === 0 ? (await runVfio(seed)).hashes : hashes;
+  const differing = hashes.filter((each, i) => each !== again[i]).map((each) => each.split(' ')[0]);
+  return {
+    findings: [...tally.findings, ...differing.map((address) => `the same seed ends in another state of ${address}`)],
+    counts: { calls: tally.calls, refused: tally.refused, foretold: tally.foretold, crashes: host.crashes },
+    drawn: { ...place, profile, refuse, poor, ...faults },
+    messages: host.network.figures.sent,
+    virtualSeconds: host.agenda.now / 1000,
+  };
+}
+
+const HUNTS = {
+  fuzz: huntFuzz,
+  'fail-nth': huntFailures,
+  races: huntRaces,
+  linearise: huntOrders,
+  vfio: huntVfio,
+} as const;
 
 export type Hunt = keyof typeof HUNTS;
 

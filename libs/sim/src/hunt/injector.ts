@@ -9,6 +9,8 @@ import {
   type Address,
   type AnyMethod,
   BLOCKING,
+  CONTAINER,
+  containerApi,
   decodeHeader,
   encodeFrame,
   type FrameHeader,
@@ -40,7 +42,8 @@ interface Fallible {
   never?(args: unknown): boolean;
 }
 
-const toBlocking = (args: unknown): boolean => (args as { domain: number }).domain === BLOCKING;
+/** To no domain of a user's. */
+const toBlocking = (args: unknown): boolean => (args as { domain: number }).domain <= BLOCKING;
 const nothingDone = (errno: Errno): unknown => ({ done: 0, outcome: fail(errno) });
 
 const FALLIBLE: readonly Fallible[] = [
@@ -59,6 +62,11 @@ const FALLIBLE: readonly Fallible[] = [
   { to: IOMMU, method: iommuApi.invalidate, errnos: ['EIO'], refuse: nothingDone },
   { to: IOMMU, method: iommuApi.invalidateDevices, errnos: ['EIO'], refuse: nothingDone },
   { to: IOMMU, method: iommuApi.mockAdd, errnos: ['ENOMEM'] },
+  { to: IOMMU, method: iommuApi.windowsAlloc, errnos: ['ENOMEM'] },
+  { to: PAGES, method: pagesApi.chargeLocked, errnos: ['ENOMEM'] },
+  { to: PAGES, method: pagesApi.eventfdHold, errnos: ['EBADF'] },
+  { to: CONTAINER, method: containerApi.join, errnos: ['ENOMEM'] },
+  { to: GROUPS, method: groupsApi.groupUse, errnos: ['EINVAL'] },
   { to: GROUPS, method: groupsApi.cdevClaim, errnos: ['EBUSY'] },
   { to: GROUPS, method: groupsApi.claimDma, errnos: ['EPERM'] },
   { to: IOMMUFD, method: iommufdApi.bind, errnos: ['ENOMEM'] },

@@ -26,7 +26,7 @@ const start = async (): Promise<{ world: World; s: Session }> => {
 
 /** Both calls, the second one some hops later; errnos do not matter. */
 const together = (world: World, hops: number, first: () => Promise<unknown>, second: () => Promise<unknown>) =>
-  world.together(() => Promise.allSettled([first(), world.pause(hops * 0.05).then(second)]));
+  world.host.together(() => Promise.allSettled([first(), world.host.pause(hops * 0.05).then(second)]));
 
 // What is left is told to the pages service when the areas go: 512 areas after 140 such HWPTs do not fit one message.
 it('a HWPT that was made and destroyed leaves nothing, also when another one holds the same areas', async () => {

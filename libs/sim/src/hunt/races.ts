@@ -89,8 +89,8 @@ class Track {
         if (e.step.errno !== 'EBADF' && !mayAnswer(e.step.name, e.step.errno)) wrong.push(e.message);
       }
     };
-    await this.world.together(async () => {
-      const later = this.world.pause(lag * HOP_MS).then(() => judged(second));
+    await this.world.host.together(async () => {
+      const later = this.world.host.pause(lag * HOP_MS).then(() => judged(second));
       await Promise.all([judged(first), later]);
     });
     return wrong;

@@ -4,8 +4,7 @@
  * Words: a *session* is one program's open files, from the first open until all are closed. The *meaning* of a service is what a client could tell apart, as bytes; the *figures* are its counts.
  * Rule: when a session has closed everything, the host is as it was before the session began.
  */
-import { type Address, ByteReader, ByteWriter, type Core, IOMMU, IOMMUFD, PAGES, type View } from '@vfiolab/core';
-import { makeCore } from '@vfiolab/host';
+import { type Address, type Core, IOMMU, IOMMUFD, PAGES } from '@vfiolab/core';
 import type { Arguments, IoctlAnswer, Process } from '@vfiolab/client';
 import {
   type AnyStruct,
@@ -27,6 +26,7 @@ import {
 } from '@vfiolab/uapi';
 import { CALM, type SimOptions } from '../options.js';
 import { TestHost } from '../test-host.js';
+import { lostByRestart } from './restart.js';
 
 /** `mock`: no IOMMU, so that the kernel's self-test has its own; `devices`: real functions behind VT-d. */
 export type WorldKind = 'mock' | 'devices';
@@ -63,8 +63,6 @@ export class Stopped extends Error {
 }
 
 export class World {
-  private moving = false;
-
   private constructor(
     readonly host: TestHost,
     readonly kind: WorldKind,
@@ -95,33 +93,8 @@ export class World {
     await this.must(root.sysfsWrite('/sys/bus/pci/drivers_probe', bdf));
   }
 
-  /** Moves virtual time until the work is done; inside of `together` somebody else moves it. */
   run<T>(work: Promise<T>): Promise<T> {
-    return this.moving ? work : this.host.run(work);
-  }
-
-  /** Runs what makes calls at the same time. */
-  async together<T>(work: () => Promise<T>): Promise<T> {
-    this.moving = true;
-    try {
-      const all = work();
-      // The calls leave before virtual time moves.
-      this.host.host.touch();
-      return await this.host.run(all);
-    } finally {
-      this.moving = false;
-    }
-  }
-
-  /** Resolves after `ms` of virtual time. */
-  pause(ms: number): Promise<void> {
-    const { host } = this.host;
-    return new Promise((resolve) => {
-      host.agenda.after(ms, () => {
-        host.touch();
-        resolve();
-      });
-    });
+    return this.host.run(work);
   }
 
   /** For what the hunt itself needs: an errno is a mistake of the hunt. */
@@ -166,28 +139,8 @@ export class World {
 
   /** What is wrong now, state that would not survive a restart included. */
   wrong(): string[] {
-    return [...this.broken(), ...WATCHED.flatMap((a) => this.reread(a))];
+    return [...this.broken(), ...WATCHED.flatMap((a) => lostByRestart(a, this.core(a)))];
   }
-
-  /** What a restarted service would not be told by its snapshot. */
-  private reread(address: Address): string[] {
-    const again = makeCore(address)!;
-    try {
-      again.decode(new ByteReader(bytesOf(this.core(address), 'snapshot')));
-    } catch (e) {
-      return [`${address}: its snapshot cannot be read: ${(e as Error).message}`];
-    }
-    const views = (['snapshot', 'meaning'] as const).filter(
-      (view) => !Buffer.from(bytesOf(again, view)).equals(bytesOf(this.core(address), view)),
-    );
-    return views.map((view) => `${address}: the ${view} is another one after a restart`);
-  }
-}
-
-function bytesOf(core: Core, view: View): Uint8Array {
-  const w = new ByteWriter();
-  core.encode(w, view);
-  return w.take();
 }
 
 export class Program {
