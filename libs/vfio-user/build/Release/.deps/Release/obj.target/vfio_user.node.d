@@ -1,0 +1,1 @@
+cmd_Release/obj.target/vfio_user.node := g++ -o Release/obj.target/vfio_user.node -shared -pthread -rdynamic -m64  -Wl,-soname=vfio_user.node -Wl,--start-group Release/obj.target/vfio_user/native/addon.o Release/obj.target/vfio_user/native/sockets.o Release/obj.target/vfio_user/native/memory.o Release/obj.target/vfio_user/native/poll.o -Wl,--end-group 

@@ -1,0 +1,1 @@
+cmd_Release/vfio_user.node := ln -f "Release/obj.target/vfio_user.node" "Release/vfio_user.node" 2>/dev/null || (rm -rf "Release/vfio_user.node" && cp -af "Release/obj.target/vfio_user.node" "Release/vfio_user.node")
