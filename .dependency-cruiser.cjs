@@ -46,6 +46,12 @@ module.exports = {
       to: { path: '^libs/', pathNot: '^libs/(shell|core|uapi)/' },
     },
     {
+      name: 'vfio-user-is-a-client',
+      severity: 'error',
+      from: { path: '^libs/vfio-user/', pathNot: spec },
+      to: { path: '^libs/', pathNot: '^libs/(vfio-user|client|core|uapi)/' },
+    },
+    {
       name: 'services-do-not-import-each-other',
       severity: 'error',
       from: { path: '^services/([^/]+)/' },

@@ -37,12 +37,17 @@ function install() {
   const missing = ['python3', 'make', 'g++'].filter((tool) => !has(tool));
   if (missing.length > 0)
     say(
-      `${missing.join(', ')} not found: better-sqlite3 may have to be compiled. On Debian: apt-get install python3 make g++`,
+      `${missing.join(', ')} not found: better-sqlite3 may have to be compiled, and vfio-user has to be. On Debian: apt-get install python3 make g++`,
     );
   say('Installing dependencies (npm ci): about a minute, once ...');
   if (!run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']))
     stop('npm ci failed; the lines above say why.');
   writeFileSync(stamp, wanted);
+}
+
+/** The addon of vfio-user: `npm ci` compiles it too; here after a change of its sources. */
+function addon() {
+  run(process.execPath, [join(root, 'libs/vfio-user/native/build.mjs')]);
 }
 
 function build() {
@@ -67,5 +72,6 @@ function natsServer() {
 
 checkNode();
 install();
+addon();
 build();
 if (process.argv.includes('--test')) natsServer();

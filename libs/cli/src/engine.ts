@@ -7,6 +7,7 @@
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
 import type { Costs, Hunt, Hunted, SimResult } from '@vfiolab/sim';
 import type {
+  EmbeddedLab,
   NatsLab,
   NatsLabOptions,
   NatsOptions,
@@ -29,7 +30,7 @@ export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'
 export type Mix = (typeof MIXES)[number];
 
 export interface Engine {
-  startEmbedded(options: StartOptions): Promise<Environment>;
+  startEmbedded(options: StartOptions): Promise<EmbeddedLab>;
   startNats(options: NatsOptions): Promise<Environment>;
   /** Service processes for many hosts. */
   startNatsLab(options: NatsLabOptions): Promise<NatsLab>;

@@ -10,11 +10,12 @@ import { demo } from './commands/demo.js';
 import { groups } from './commands/groups.js';
 import { replay } from './commands/replay.js';
 import { run } from './commands/run.js';
+import { serveCommand } from './commands/serve.js';
 import { sysfs } from './commands/sysfs.js';
 import { type Engine, engine } from './engine.js';
 import { Terminal } from './terminal.js';
 
-export const commands: readonly Command[] = [demo, run, replay, groups, sysfs, campaign, conformance, bench];
+export const commands: readonly Command[] = [demo, run, replay, groups, sysfs, serveCommand, campaign, conformance, bench];
 
 function overview(): string {
   return [

@@ -3,7 +3,16 @@
  *
  * Rule: the link has no clock or timer of its own; its ports do, so that the same client runs live and in virtual time.
  */
-import { type Address, Caller, decodeHeader, EVENT, type Method, pagesApi, payloadOf } from '@vfiolab/core';
+import {
+  type Address,
+  type ByteReader,
+  Caller,
+  decodeHeader,
+  EVENT,
+  type Method,
+  pagesApi,
+  payloadOf,
+} from '@vfiolab/core';
 
 export interface LinkPorts {
   /** Milliseconds since the epoch. */
@@ -25,6 +34,7 @@ export class Link {
   /** Why nothing will be answered any more. */
   private over: Error | undefined;
   private readonly readable = new Map<string, (() => void)[]>();
+  private readonly listeners = new Set<(method: number, payload: () => ByteReader) => void>();
 
   constructor(
     readonly ports: LinkPorts,
@@ -61,9 +71,19 @@ export class Link {
   receive(from: Address, frame: Uint8Array): void {
     if (frame[0] !== EVENT) return this.caller.receive(from, frame);
     const h = decodeHeader(frame);
+    for (const hear of this.listeners) hear(h.method, () => payloadOf(frame));
     if (h.method !== pagesApi.eventfdReady.id) return;
     const { token } = pagesApi.eventfdReady.args.read(payloadOf(frame));
     for (const wake of this.readable.get(token)?.splice(0) ?? []) wake();
+  }
+
+  /** `hear` is called for each such event, until the answer is called. Events may be lost. */
+  listen<A>(method: Method<A, void>, hear: (args: A) => void): () => void {
+    const listener = (id: number, payload: () => ByteReader): void => {
+      if (id === method.id) hear(method.args.read(payload()));
+    };
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
   }
 
   /** Resolves when the eventfd may be readable, or after `ms`. */

@@ -30,6 +30,18 @@ export class Memfds {
     return token.ok ? ok(this.fds.install({ token: token.value, owner: PAGES, kind: 'memfd', users: 1 })) : token;
   }
 
+  /** The empty memfd becomes what the host's process lends under the name. EBADF; EINVAL: no memfd; else as pagesApi.memfdLend. */
+  async lend(fd: number, name: string): Promise<Result<void>> {
+    const file = this.of(fd, 'EINVAL');
+    return file.ok ? this.link.call(PAGES, pagesApi.memfdLend, { token: file.value.token, name }) : file;
+  }
+
+  /** The empty memfd becomes memory that this program answers for; the answer is its number. As `lend`. */
+  async remote(fd: number, length: number): Promise<Result<number>> {
+    const file = this.of(fd, 'EINVAL');
+    return file.ok ? this.link.call(PAGES, pagesApi.memfdRemote, { token: file.value.token, length }) : file;
+  }
+
   /** ftruncate(2). EBADF; EINVAL: no file with a length, or opened for reading only; EPERM: sealed; EFBIG. */
   async truncate(fd: number, length: number): Promise<Result<void>> {
     const file = this.of(fd, 'EINVAL');

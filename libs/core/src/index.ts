@@ -8,6 +8,7 @@ export * from './files.js';
 export * from './frame.js';
 export * from './ioctl.js';
 export * from './journal.js';
+export * from './lent.js';
 export * from './machine.js';
 export * from './op.js';
 export * from './protocol/index.js';

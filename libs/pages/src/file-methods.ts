@@ -22,6 +22,7 @@ import type { Eventfds } from './eventfds.js';
 import type { MemoryFiles } from './memory-files.js';
 import type { Frames } from './frames.js';
 import type { Processes } from './processes.js';
+import type { RemoteMemory } from './remote-memory.js';
 import { readSpecial, type SpecialFiles, writeSpecial } from './special-files.js';
 import { itemsAsked, makeUdmabuf } from './udmabuf.js';
 
@@ -31,6 +32,7 @@ interface Parts {
   readonly files: MemoryFiles;
   readonly eventfds: Eventfds;
   readonly special: SpecialFiles;
+  readonly remote: RemoteMemory;
 }
 
 export const {
@@ -39,6 +41,11 @@ export const {
   ftruncate,
   fallocate,
   addSeals,
+  memfdLend,
+  memfdRemote,
+  remoteQuestions,
+  remoteAnswer,
+  remoteAsked,
   eventfd,
   eventfdRead,
   eventfdWrite,
@@ -53,7 +60,7 @@ export const {
 } = pagesApi;
 
 export function fileMethods(parts: Parts): MethodRow[][] {
-  const { processes, files, eventfds, special } = parts;
+  const { processes, files, eventfds, special, remote } = parts;
   const memory = implement(
     { memfdCreate, memfdOpen, ftruncate, fallocate, addSeals },
     {
@@ -65,6 +72,15 @@ export function fileMethods(parts: Parts): MethodRow[][] {
       ftruncate: ({ from }, { token, length }) => files.truncate(from, token, length),
       fallocate: ({ from }, { token, mode, offset, length }) => files.allocate(from, token, mode, offset, length),
       addSeals: ({ from }, { token, seals }) => files.seal(from, token, seals),
+    },
+  );
+  const foreign = implement(
+    { memfdLend, memfdRemote, remoteQuestions, remoteAnswer },
+    {
+      memfdLend: ({ from }, { token, name }) => files.lend(from, token, name),
+      memfdRemote: ({ from }, { token, length }) => files.remote(from, token, length),
+      remoteQuestions: ({ from }) => remote.questionsOf(from),
+      remoteAnswer: ({ from }, { id, data }) => remote.answer(from, id, data),
     },
   );
   const events = implement(
@@ -117,7 +133,7 @@ export function fileMethods(parts: Parts): MethodRow[][] {
       },
     },
   );
-  return [memory, events, all];
+  return [memory, foreign, events, all];
 }
 
 /** ESRCH: the other client is no process, so nobody would ever close the file for it; EBADF, EMFILE. */

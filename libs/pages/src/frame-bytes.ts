@@ -5,28 +5,42 @@
  * Rule: only frames that somebody wrote hold bytes; all others read as zero, whatever the size of the host.
  */
 import type { ByteReader, ByteWriter } from '@vfiolab/core';
+import { ForeignFrames } from './foreign-frames.js';
 import { OrderedMap } from './ordered-map.js';
+import { PAGE } from './page.js';
 
-export const PAGE = 4096;
+export { PAGE } from './page.js';
 
 export class FrameBytes {
+  /** Frames whose bytes are elsewhere. Remote ones read as zero here, and what is written to them is lost. */
+  readonly foreign = new ForeignFrames();
   private readonly written = new OrderedMap<Uint8Array>();
 
   /** Fills `into` from physical address `address` on. */
   read(address: number, into: Uint8Array): void {
     eachFrame(address, into.length, (frame, offset, at, length) => {
       const bytes = this.written.get(frame);
-      if (bytes) into.set(bytes.subarray(offset, offset + length), at);
+      if (bytes) return into.set(bytes.subarray(offset, offset + length), at);
+      const lent = this.foreign.none ? undefined : this.foreign.lentAt(frame);
+      if (lent) lent.bytes.read(lent.offset + offset, into.subarray(at, at + length));
       else into.fill(0, at, at + length);
     });
   }
 
   write(address: number, data: Uint8Array): void {
     eachFrame(address, data.length, (frame, offset, at, length) => {
+      if (!this.foreign.none && this.writeForeign(frame, offset, data.subarray(at, at + length))) return;
       let bytes = this.written.get(frame);
       if (!bytes) this.written.set(frame, (bytes = new Uint8Array(PAGE)));
       bytes.set(data.subarray(at, at + length), offset);
     });
+  }
+
+  /** False: the frame is the host's own. */
+  private writeForeign(frame: number, offset: number, data: Uint8Array): boolean {
+    const lent = this.foreign.lentAt(frame);
+    lent?.bytes.write(lent.offset + offset, data);
+    return lent !== undefined || this.foreign.placeOf(frame) !== undefined;
   }
 
   /** The bytes of physical addresses [from, to) become zero; whole frames cost nothing afterwards. */
@@ -43,8 +57,9 @@ export class FrameBytes {
     if (from < to) this.written.get(Math.floor(from / PAGE))?.fill(0, from % PAGE, (from % PAGE) + to - from);
   }
 
-  /** Frames [first, end) become zero. */
+  /** Frames [first, end) become zero; foreign ones become the host's, which then are zero. */
   erase(first: number, end: number): void {
+    this.foreign.forget(first, end);
     const frames = Array.from(this.written.entries(first, end), ({ key }) => key);
     for (const frame of frames) this.written.delete(frame);
   }

@@ -7,7 +7,14 @@
  * Rule: the file owns its frames; mappings look them up here. So a page that was cut off is gone for every mapping at once
  * (SIGBUS), and lives on for who has it pinned (semantics B8.1, trace c063).
  */
-import { F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE } from '@vfiolab/core';
+import {
+  type LentBytes,
+  F_SEAL_FUTURE_WRITE,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+} from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import type { Span } from './extents.js';
 import { PAGE } from './frame-bytes.js';
@@ -28,12 +35,18 @@ export interface FileName {
   readonly serial: number;
 }
 
+/** Whose bytes the pages of a foreign file are: what is lent under a name, or memory that a client answers for. */
+export type ForeignSource =
+  { readonly lent: string; readonly bytes: LentBytes | undefined } | { readonly client: string };
+
 export class MemoryFile implements PageSource {
   readonly refusal = 'EINVAL';
   readonly cache: PageMap;
   /** Bytes. */
   size = 0;
   seals = 0;
+  /** Undefined: the pages are the host's own. */
+  foreign: ForeignSource | undefined;
   /** Open descriptions, VMAs and stores. */
   users = 0;
   /** Shared VMAs that are writable or may become so. */
@@ -101,6 +114,34 @@ export class MemoryFile implements PageSource {
   }
 
   /**
+   * The empty file becomes memory of `bytes` bytes that lies elsewhere; its length stays that for good. EBUSY: it is not empty;
+   * EINVAL: hugetlb, or no whole pages; EFBIG; ENOMEM: the host has no frames for it.
+   */
+  becomeForeign(source: ForeignSource, bytes: number): Result<void> {
+    if (this.size > 0 || this.cache.pages > 0 || this.foreign) return fail('EBUSY');
+    if (this.pageShift > 12 || bytes === 0 || bytes % (PAGE * this.frames.block) !== 0) return fail('EINVAL');
+    if (bytes > MAX_FILE_BYTES) return fail('EFBIG');
+    if (!this.fill({ first: 0, end: bytes / PAGE })) return fail('ENOMEM');
+    this.size = bytes;
+    this.seals |= F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+    this.foreign = source;
+    this.linkFrames();
+    return ok(undefined);
+  }
+
+  /** Tells the frames where their bytes are. */
+  linkFrames(): void {
+    const { foreign: source, frames, id } = this;
+    if (!source) return;
+    const { foreign } = frames.bytes;
+    for (const { page, frame, count } of this.cache.all()) {
+      const offset = page * PAGE;
+      if ('client' in source) foreign.remote(frame, count, { memory: id, offset });
+      else if (source.bytes) foreign.lend(frame, count, { bytes: source.bytes, offset });
+    }
+  }
+
+  /**
    * ftruncate(2). EINVAL: no whole hugetlb pages; EFBIG; EPERM: sealed against shrinking or growing. What is cut off is
    * zero when the file grows again.
    */
@@ -126,8 +167,9 @@ export class MemoryFile implements PageSource {
     return ok(undefined);
   }
 
-  /** fallocate(2) with FALLOC_FL_PUNCH_HOLE: the range reads as zero, whole pages of it lose their frames. EPERM: sealed. */
+  /** fallocate(2) with FALLOC_FL_PUNCH_HOLE: the range reads as zero, whole pages of it lose their frames. EPERM: sealed, or foreign. */
   punch(offset: number, length: number): Result<void> {
+    if (this.foreign) return fail('EPERM');
     if ((this.seals & ANY_WRITE_SEAL) !== 0) return fail('EPERM');
     this.erase(offset, Math.min(offset + length, this.endPage * PAGE));
     return ok(undefined);

@@ -14,6 +14,7 @@ import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   FileTable,
+  type LentMemory,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
@@ -64,7 +65,10 @@ export class MemoryFiles {
   private readonly table = new FileTable<OpenMemory>();
   private nextId = 1;
 
-  constructor(private readonly frames: Frames) {}
+  constructor(
+    private readonly frames: Frames,
+    private readonly lent: LentMemory,
+  ) {}
 
   get size(): number {
     return this.files.size;
@@ -109,6 +113,22 @@ export class MemoryFiles {
     const token = this.describe(client, file, true, entropy);
     if (!token.ok) this.discard(file);
     return token;
+  }
+
+  /** The empty memfd becomes what is lent under the name. EBADF; ENOENT: nothing is; else as `becomeForeign`. */
+  lend(client: Address, token: string, name: string): Result<void> {
+    const open = this.table.get(token, client);
+    if (!open?.writable) return fail('EBADF');
+    const bytes = this.lent.get(name);
+    return bytes ? open.file.becomeForeign({ lent: name, bytes }, bytes.length) : fail('ENOENT');
+  }
+
+  /** The empty memfd becomes memory that the client answers for; answers its number. EBADF; else as `becomeForeign`. */
+  remote(client: Address, token: string, bytes: number): Result<number> {
+    const open = this.table.get(token, client);
+    if (!open?.writable) return fail('EBADF');
+    const done = open.file.becomeForeign({ client }, bytes);
+    return done.ok ? ok(open.file.id) : done;
   }
 
   /** Another open description of the same file, as open of /proc/self/fd/N. EBADF, ETXTBSY, ENFILE, EMFILE. */
@@ -224,7 +244,12 @@ export class MemoryFiles {
       w.u8(file.pageShift);
       w.num(file.size);
       w.u8(file.seals);
-      if (view === 'snapshot') return file.cache.encode(w);
+      if (view === 'snapshot') {
+        const { foreign } = file;
+        w.str(foreign && 'lent' in foreign ? foreign.lent : '');
+        w.str(foreign && 'client' in foreign ? foreign.client : '');
+        return file.cache.encode(w);
+      }
       w.u32(opens.get(file) ?? 0);
       file.cache.encodeContents(w);
     });
@@ -247,7 +272,12 @@ export class MemoryFiles {
       const file = this.put(r.num(), { maker: r.str(), serial: r.num() }, r.u8());
       file.size = r.num();
       file.seals = r.u8();
+      const [lent, client] = [r.str(), r.str()];
       file.cache.decode(r);
+      if (client !== '') file.foreign = { client };
+      // What is not lent any more reads as zero.
+      else if (lent !== '') file.foreign = { lent, bytes: this.lent.get(lent) };
+      file.linkFrames();
     });
     r.list(() => {
       const open = { id: r.num(), file: this.files.get(r.num())!, writable: r.bool() };

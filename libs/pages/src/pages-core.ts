@@ -13,13 +13,15 @@ import {
   type Core,
   DEVICE_FRAMES,
   deviceAddress,
-  type DmaPiece,
   hugetlb,
   implement,
   isClient,
   LAB,
+  type LentMemory,
   MAX_DMA,
   MAX_RUNS,
+  type MethodRow,
+  type MethodTable,
   methodTable,
   optional,
   type PinCount,
@@ -38,6 +40,7 @@ import { Accounting } from './accounting.js';
 import { audit } from './audit.js';
 import { describePages, pagesFigures } from './describe.js';
 import type { DeviceWindow } from './device-windows.js';
+import { DmaBytes } from './dma-bytes.js';
 import { Eventfds } from './eventfds.js';
 import { PAGE } from './frame-bytes.js';
 import { eventfdReady, fileMethods, otherMethods } from './file-methods.js';
@@ -46,6 +49,7 @@ import { forkMemory, mapMemory, mapShared, mlock, munlock } from './memory-calls
 import { MemoryFiles } from './memory-files.js';
 import { readPhysical, writePhysical } from './physical.js';
 import { type Process, Processes } from './processes.js';
+import { RemoteMemory } from './remote-memory.js';
 import { SpecialFiles } from './special-files.js';
 import { readStore, type StoreBytes, writeStore } from './store-bytes.js';
 import { Stores } from './stores.js';
@@ -60,18 +64,29 @@ const optionalHugetlb = optional(hugetlb);
 export class PagesCore implements Core {
   readonly service = 'pages';
   readonly frames = new Frames();
-  readonly files = new MemoryFiles(this.frames);
+  readonly files: MemoryFiles;
   readonly accounting = new Accounting();
   readonly special = new SpecialFiles(this.frames);
   readonly processes = new Processes(this.frames);
   readonly stores = new Stores(this.frames, this.processes, this.accounting);
   readonly eventfds = new Eventfds((client, token) => this.surroundings?.emit(client, eventfdReady, { token }));
+  readonly remote: RemoteMemory;
+  private readonly dma: DmaBytes;
+  readonly methods: MethodTable;
   /** Programs of this host send the ioctl numbers of powerpc. */
   private powerpc = false;
   private surroundings: Surroundings | undefined;
 
-  readonly methods = methodTable(
-    implement(served, {
+  /** `lent`: what the host's process lends to its programs. */
+  constructor(lent: LentMemory = new Map()) {
+    this.files = new MemoryFiles(this.frames, lent);
+    this.remote = new RemoteMemory(this.files, (client, method) => this.surroundings?.emit(client, method, undefined));
+    this.dma = new DmaBytes(this.frames, this.remote);
+    this.methods = methodTable(this.rows(), ...fileMethods(this), this.farewell());
+  }
+
+  private rows(): MethodRow[] {
+    return implement(served, {
       setup: (_req, args) => this.setup(args),
       procStart: (req, args) => this.procStart(req, args),
       mmap: this.asProcess((process, args) => process.space.mmap(args)),
@@ -112,21 +127,23 @@ export class PagesCore implements Core {
       unpinMany: (_req, { stores }) => stores.forEach((s) => this.stores.unpin(s.store, s.ranges, s.release)),
       physicalRead: (_req, { address, length }) => readPhysical(this.frames, address, length),
       physicalWrite: (_req, { address, data }) => writePhysical(this.frames, address, data),
-      dmaRead: (_req, { pieces }) => this.dmaRead(pieces),
-      dmaWrite: (_req, { pieces, data }) => this.dmaWrite(pieces, data),
+      dmaRead: (_req, { pieces }) => this.dma.read(pieces),
+      dmaWrite: (_req, { pieces, data }) => this.dma.write(pieces, data),
       pageFrames: (_req, args) => this.touch(args).map(({ frame, count }) => ({ frame, count })),
       pagePins: (_req, args) => this.pagePins(args),
       storeRead: (_req, args) =>
         readStore(this.stores.existing(args.store), this.frames, this.where(args, args.length)),
       storeWrite: (_req, args) =>
         writeStore(this.stores.existing(args.store), this.frames, this.where(args, args.data.length), args.data),
-    }),
-    ...fileMethods(this),
-    implement(
+    });
+  }
+
+  private farewell(): MethodRow[] {
+    return implement(
       { clientGone: sysApi.clientGone },
       { clientGone: ({ from }, { client }) => (from === LAB ? this.clientGone(client) : undefined) },
-    ),
-  );
+    );
+  }
 
   join(surroundings: Surroundings): void {
     this.surroundings = surroundings;
@@ -270,39 +287,8 @@ export class PagesCore implements Core {
     return { at: Number(at), length, fast: !slow && !file && owner === this.processes.of(client) };
   }
 
-  /** A device reads memory. That an unpinned frame can be asked for is a bug of an IOMMU's: fail closed (I02, I04). */
-  private dmaRead(pieces: readonly DmaPiece[]): Uint8Array {
-    const out = new Uint8Array(this.dmaLength(pieces));
-    let at = 0;
-    for (const { frame, offset, length } of pieces) {
-      this.frames.bytes.read(frame * PAGE + offset, out.subarray(at, at + length));
-      at += length;
-    }
-    return out;
-  }
-
-  private dmaWrite(pieces: readonly DmaPiece[], data: Uint8Array): void {
-    const length = this.dmaLength(pieces);
-    if (length !== data.length) throw new Error(`a DMA of ${length} bytes carries ${data.length}`);
-    let at = 0;
-    for (const piece of pieces) {
-      this.frames.bytes.write(piece.frame * PAGE + piece.offset, data.subarray(at, at + piece.length));
-      at += piece.length;
-    }
-  }
-
-  private dmaLength(pieces: readonly DmaPiece[]): number {
-    let sum = 0;
-    for (const { frame, offset, length } of pieces) {
-      if (!this.frames.pinned(frame * PAGE + offset, length))
-        throw new Error(`DMA of ${length} bytes at frame ${frame} + ${offset}, which is not pinned`);
-      sum += length;
-    }
-    if (sum > MAX_DMA) throw new Error(`a DMA of ${sum} bytes: at most ${MAX_DMA}`);
-    return sum;
-  }
-
   private clientGone(client: Address): void {
+    this.remote.clientGone(client);
     this.eventfds.closeAll(client);
     this.special.closeAll(client);
     this.files.closeAll(client);

@@ -15,3 +15,4 @@ export {
 } from './run.js';
 export type { ActionArgs, ActionName, Expect, HostSpec, Num, ProcessSpec, Scenario, Step } from './scenario.js';
 export { suggestion } from './words.js';
+export { type MadeHost, makeHost } from './make-host.js';

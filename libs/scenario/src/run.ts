@@ -6,20 +6,16 @@
  * Rule: the next step begins when the one before has been answered; the first unexpected answer ends the run.
  */
 import { Process } from '@vfiolab/client';
-import { LAB, labApi } from '@vfiolab/core';
 import { Call, type Answer, type Facts, FileNames } from './actions/action.js';
 import { actionOf } from './actions/index.js';
 import { awaitCrash } from './crash.js';
 import type { Environment } from './environment.js';
 import { judge, type Mismatch } from './judge.js';
+import { makeHost } from './make-host.js';
 import { iommuOf, readMachine } from './machine-file.js';
 import { resolvePath } from './paths.js';
 import { OPERATOR } from './operator.js';
 import type { ActionArgs, ActionName, ProcessSpec, Scenario, Step } from './scenario.js';
-
-const PAGE = 4096;
-/** Characters of the machine's description in one message: even of three bytes each they fit into a frame. */
-const PIECE = 200 * 1024;
 
 export interface TranscriptEntry {
   readonly step: number;
@@ -96,44 +92,12 @@ class Run {
 
   /** What is wrong; empty when nothing is. */
   private async makeHost(): Promise<string> {
-    const {
-      machine,
-      machineFile,
-      memory,
-      profile,
-      allowUnsafeInterrupts,
-      vfioContainer,
-      kvm,
-      memoryCards,
-      teaching,
-      pageShift,
-      iommu: chosen,
-    } = this.scenario.host;
-    const text = readMachine(machineFile);
-    const iommu = chosen ?? iommuOf(text);
+    const { host } = this.scenario;
+    const text = readMachine(host.machineFile);
+    const iommu = host.iommu ?? iommuOf(text);
     if (iommu === undefined) return 'the description of the machine does not say which IOMMU it has; give host.iommu';
-    const link = this.environment.link(OPERATOR);
-    for (let part = 0; part * PIECE < Math.max(text.length, 1); part++) {
-      const loaded = await link.call(LAB, labApi.loadMachine, {
-        part,
-        text: text.slice(part * PIECE, (part + 1) * PIECE),
-      });
-      if (!loaded.ok) return `part ${part} of the machine's description was refused: ${loaded.errno}`;
-    }
-    const plan = {
-      machine,
-      profile,
-      iommu,
-      frames: memory / PAGE,
-      allowUnsafeInterrupts: allowUnsafeInterrupts ? 1 : 0,
-      vfioContainer,
-      teaching,
-      pageShift,
-      kvm,
-      memoryCards,
-    };
-    const { error, functions, groups } = await link.call(LAB, labApi.createHost, plan);
-    if (error === '') this.observer.hostMade?.({ machine, functions, groups });
+    const { error, functions, groups } = await makeHost(this.environment.link(OPERATOR), { ...host, iommu }, text);
+    if (error === '') this.observer.hostMade?.({ machine: host.machine, functions, groups });
     return error;
   }
 

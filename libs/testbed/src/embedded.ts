@@ -5,7 +5,7 @@
  */
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import type { ActorLimits, Address } from '@vfiolab/core';
+import type { ActorLimits, Address, LentMemory } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
 import { makeCore, SERVICES, stateHash } from '@vfiolab/host';
 import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
@@ -33,6 +33,14 @@ export interface StartOptions {
   readonly record?: boolean;
   /** Other limits of the actors than the services'. */
   readonly limits?: Partial<ActorLimits>;
+  /** Memory of this process that programs of the lab may use in place, by names that only they know. It is in no journal. */
+  readonly lent?: LentMemory;
+}
+
+/** What only a lab in this process can do. */
+export interface EmbeddedLab extends Environment {
+  /** Forgets the link of a client that has ended. */
+  unlink(name: string): void;
 }
 
 /** The memory bus with a tap. */
@@ -57,14 +65,17 @@ class TappedBus implements Bus {
   }
 }
 
-export async function startEmbedded({ dir, durability, record = true, limits }: StartOptions): Promise<Environment> {
+export async function startEmbedded(options: StartOptions): Promise<EmbeddedLab> {
+  const { dir, durability, record = true, limits, lent } = options;
+  if (lent && durability !== 'none')
+    throw new Error('memory of another program is in no journal: durability must be none');
   makeRunFolder(dir);
   const scheduler = new TurnScheduler();
   const bus = new TappedBus(new MemoryBus(scheduler));
   const failures: string[] = [];
   const module = ServiceModule.forRoot({
     services: [...SERVICES, 'device'],
-    cores: makeCore,
+    cores: (address) => makeCore(address, lent),
     bus,
     config: configOf(dir, durability, record),
     onFailed: (address, error) => failures.push(`${address} stopped: ${error.message}`),
@@ -79,7 +90,7 @@ export async function startEmbedded({ dir, durability, record = true, limits }: 
   return new EmbeddedEnvironment(host, bus, failures, () => app.close());
 }
 
-class EmbeddedEnvironment implements Environment {
+class EmbeddedEnvironment implements EmbeddedLab {
   readonly mode = 'embedded';
   private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
 
@@ -100,6 +111,15 @@ class EmbeddedEnvironment implements Environment {
     timer.unref();
     this.links.set(name, { link, timer, detach });
     return link;
+  }
+
+  unlink(name: string): void {
+    const known = this.links.get(name);
+    if (!known) return;
+    clearInterval(known.timer);
+    known.detach();
+    known.link.close(new Error(`the client ${name} has ended`));
+    this.links.delete(name);
   }
 
   crash(plan: CrashPlan): Promise<void> {

@@ -136,3 +136,16 @@ describe('a recorded run', () => {
     );
   });
 });
+
+it('memory of another program is lent to a lab without journals, and to no other', async () => {
+  const lent = new Map([['ram', { length: 4096, read: () => undefined, write: () => undefined }]]);
+  const start = (durability: 'process' | 'none') =>
+    startEmbedded({ dir: join(tmp, `lent-${durability}`), durability, record: false, lent });
+  await expect(start('process')).rejects.toThrow('durability must be none');
+  const lab = await start('none');
+  const link = lab.link('guest');
+  lab.unlink('guest');
+  // A client that comes back under the name is another one.
+  expect(lab.link('guest')).not.toBe(link);
+  expect((await lab.end()).broken).toEqual([]);
+});

@@ -7,6 +7,7 @@ import { DeviceLab } from './device-lab.js';
 import { ioctls, ioctlsOnNats, maps, optionGet } from './ioctls.js';
 import { memory, translate } from './translate.js';
 import { transport } from './transport.js';
+import { vfioUser } from './vfio-user.js';
 
 const HUGE_ROUNDS = 50;
 const GIB = 2 ** 30;
@@ -64,6 +65,7 @@ export const benches: readonly Bench[] = [
   { name: 'translate', about: 'one IOVA to its frame', run: translate },
   { name: 'memory', about: 'what a mapped page costs', run: memory },
   { name: 'mapping', about: 'large memory against one page', run: mapping },
+  { name: 'vfio-user', about: 'a device of a lab on a socket against a server in C that only answers', run: vfioUser },
   { name: 'replay', about: 'seeing a run again against making it', run: replay },
   { name: 'simulation', about: 'a run with faults against one without', run: simulation },
 ];

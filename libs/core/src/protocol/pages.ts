@@ -81,6 +81,13 @@ export type PinCount = ValueOf<typeof pinCount>;
 
 export const procStatus = message({ pid: u32, vmLockedKb: num, vmPinnedKb: num, userLockedPages: num });
 
+/**
+ * A read or write by DMA of memory that the client has outside of the lab. `memory`: its number, `offset`: bytes from its
+ * start; `data`: what is written.
+ */
+export const remoteQuestion = message({ id: num, memory: num, write: bool, offset: num, length: u32, data: bytes });
+export type RemoteQuestion = ValueOf<typeof remoteQuestion>;
+
 const unpinning = message({ store: num, ranges: list(message({ first: num, count: num })), release: bool });
 export type Unpinning = ValueOf<typeof unpinning>;
 
@@ -135,6 +142,23 @@ export const pagesApi = api('pages', {
   fallocate: method(74, message({ token, mode: u32, offset: num, length: num }), result(nothing), { clients: true }),
   /** F_ADD_SEALS. EBADF, EINVAL; EPERM: sealed against seals; EBUSY: F_SEAL_WRITE while somebody may write or pins. */
   addSeals: method(75, message({ token, seals: u32 }), result(nothing), { clients: true }),
+  /**
+   * The empty memfd becomes memory that the host's process lends under this name (a capability): devices and programs read and
+   * write it in place. Its length is fixed then. EBADF; ENOENT: nothing is lent under it; EBUSY: the file is not empty; EINVAL:
+   * hugetlb; ENOMEM: the host has no frames for it.
+   */
+  memfdLend: method(96, message({ token, name: str }), result(nothing), { clients: true }),
+  /**
+   * The empty memfd becomes memory of this length that the client has outside of the lab: DMA to it asks the client. The answer
+   * is the memory's number. Programs find zeros in it. As `memfdLend`; EINVAL: also no whole pages.
+   */
+  memfdRemote: method(97, message({ token, length: num }), result(num), { clients: true }),
+  /** The caller's questions that wait for an answer, oldest first. */
+  remoteQuestions: method(98, nothing, list(remoteQuestion), { clients: true }),
+  /** Answers one: `data` is what was read. Undefined: it failed, so reads give ones. */
+  remoteAnswer: method(99, message({ id: num, data: optional(bytes) }), nothing, { clients: true }),
+  /** Event to a client: there are questions. */
+  remoteAsked: method(100, nothing, nothing),
   /**
    * fork: `child`, a process that has just been started, gets the caller's memory (private copied, shared as it is),
    * user, capabilities and limit. ESRCH: it is no process; EEXIST: it has memory already; ENOMEM.

@@ -14,6 +14,7 @@ import {
   type Codec,
   IOMMUFD,
   LAB,
+  type LentBytes,
   pagesApi,
   type ReplyOf,
   RLIMIT_USER,
@@ -49,7 +50,9 @@ const recoded = <T>(codec: Codec<T>, message: T): T => {
 };
 
 export class Bench {
-  core = new PagesCore();
+  /** What the host's process lends. */
+  readonly lent = new Map<string, LentBytes>();
+  core = new PagesCore(this.lent);
   readonly events: { to: string; token: string }[] = [];
   readonly forgotten: string[] = [];
   private tokens = 0;
@@ -111,7 +114,7 @@ export class Bench {
   /** The core goes away, and another one comes up from its snapshot. */
   restart(): void {
     const r = new ByteReader(this.bytes('snapshot'));
-    this.core = new PagesCore();
+    this.core = new PagesCore(this.lent);
     this.join();
     this.core.decode(r);
     r.done();

@@ -1,0 +1,2 @@
+/** Bytes of a frame. */
+export const PAGE = 4096;
