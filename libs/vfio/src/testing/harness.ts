@@ -77,7 +77,7 @@ export class Harness {
   private run(): void {
     for (let next = this.ready.shift(); next; next = this.ready.shift()) {
       this.resume(next[0], next[1]);
-      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
+      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, true]);
     }
   }
 
@@ -89,7 +89,8 @@ export class Harness {
       const effect = step.value;
       if (effect.kind === 'call') return this.call(op, effect);
       if (effect.kind === 'wait') return effect.signal.park(op);
-      if (effect.kind === 'unlock') this.unlock(op, effect.lock);
+      if (effect.kind === 'time') value = 0;
+      else if (effect.kind === 'unlock') this.unlock(op, effect.lock);
       else if (!effect.lock.acquire(op, effect.exclusive)) return;
     }
   }
