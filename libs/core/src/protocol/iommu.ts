@@ -235,7 +235,7 @@ export const iommuApi = api('iommu', {
    * From a device with ATS: it is about to be reset, or (`over`) has been. In between none of its requests is translated, and
    * nothing can be attached to its group or to PASIDs there (EBUSY). What was attached before is attached afterwards.
    */
-  park: method(93, message({ bdf: str, over: bool }), nothing),
+  park: method(94, message({ bdf: str, over: bool }), nothing),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),
