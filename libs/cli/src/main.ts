@@ -15,7 +15,17 @@ import { sysfs } from './commands/sysfs.js';
 import { type Engine, engine } from './engine.js';
 import { Terminal } from './terminal.js';
 
-export const commands: readonly Command[] = [demo, run, replay, groups, sysfs, serveCommand, campaign, conformance, bench];
+export const commands: readonly Command[] = [
+  demo,
+  run,
+  replay,
+  groups,
+  sysfs,
+  serveCommand,
+  campaign,
+  conformance,
+  bench,
+];
 
 function overview(): string {
   return [

@@ -140,10 +140,10 @@ it('memory without a descriptor is asked for, in pieces that the VMM takes', asy
   };
   expect(await client.map(0x40000n, 0x4000, {})).toMatchObject({ errno: undefined });
   await enable();
-  await dma(0x40800n, 2500, false);
+  await dma(0x41000n, 2500, false);
   expect(client.heard).toEqual([1000, 1000, 500].map((n) => ({ command: wire.DMA_READ, bytes: n })));
   await dma(0x42000n, 2500, true);
-  expect(hex(bytes.subarray(0x2000, 0x2000 + 2500))).toBe(hex(bytes.subarray(0x800, 0x800 + 2500)));
+  expect(hex(bytes.subarray(0x2000, 0x2000 + 2500))).toBe(hex(bytes.subarray(0x1000, 0x1000 + 2500)));
   // What it cannot read is all ones, as on a bus where nobody answers.
   client.memory.read = () => undefined;
   await dma(0x40000n, 4, false);

@@ -69,16 +69,7 @@ async function serve(plan: Plan, { terminal, engine, json }: Context): Promise<n
   });
   try {
     const { machine, memory, profile, iommu, text, device: bdf, socket: path } = plan;
-    const host = {
-      machine,
-      memory,
-      profile,
-      iommu,
-      allowUnsafeInterrupts: false,
-      vfioContainer: 'vfio',
-      pageShift: 12,
-    };
-    const { error } = await makeHost(lab.link('operator'), host as Parameters<typeof makeHost>[1], text);
+    const { error } = await makeHost(lab.link('operator'), { machine, memory, profile, iommu }, text);
     if (error !== '') throw new UsageError(error);
     const root = new Process('root', lab.link('root'));
     await root.start();

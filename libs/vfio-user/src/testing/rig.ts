@@ -61,15 +61,7 @@ export class Rig {
     const dir = mkdtempSync(join(tmpdir(), 'vfio-user-'));
     const loans: Loans = new Map();
     const lab = await startEmbedded({ dir: join(dir, 'run'), durability: 'none', record: false, lent: loans });
-    const host = {
-      machine: 'rig',
-      memory: 2 ** 32,
-      profile: '7.2',
-      iommu: 'intel-vtd',
-      allowUnsafeInterrupts: false,
-      vfioContainer: 'vfio',
-      pageShift: 12,
-    } as const;
+    const host = { machine: 'rig', memory: 2 ** 32, profile: '7.2', iommu: 'intel-vtd' };
     const { error } = await makeHost(lab.link('operator'), host, JSON.stringify(machine(model)));
     if (error !== '') throw new Error(error);
     const root = new Process('root', lab.link('root'));

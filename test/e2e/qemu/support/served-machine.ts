@@ -20,15 +20,7 @@ export class ServedMachine {
     const dir = mkdtempSync(join(tmpdir(), 'vfiolab-served-'));
     const loans: Loans = new Map();
     const lab = await startEmbedded({ dir: join(dir, 'run'), durability: 'none', record: false, lent: loans });
-    const host = {
-      machine: 'served',
-      memory: 2 ** 33,
-      profile: '7.2',
-      iommu: 'intel-vtd',
-      allowUnsafeInterrupts: false,
-      vfioContainer: 'vfio',
-      pageShift: 12,
-    } as const;
+    const host = { machine: 'served', memory: 2 ** 33, profile: '7.2', iommu: 'intel-vtd' };
     const { error } = await makeHost(lab.link('operator'), host, description);
     if (error !== '') throw new Error(error);
     const root = new Process('root', lab.link('root'));
