@@ -62,7 +62,7 @@ export class Harness {
     const entropy = new Uint8Array(32).fill(++this.entropy);
     const answer = this.core.methods.get(method.id)!.handle({ from, now: 0, entropy }, args);
     const result: Pending<unknown> = { done: !isOp(answer), value: isOp(answer) ? undefined : answer };
-    if (isOp(answer)) this.ready.push([{ gen: answer, held: [], result }, undefined]);
+    if (isOp(answer)) this.begin(answer, result);
     this.run();
     return result as Pending<ReplyOf<M>>;
   }
@@ -74,10 +74,15 @@ export class Harness {
     return pending.value as ReplyOf<M>;
   }
 
+  private begin(gen: Op<unknown>, result: Pending<unknown>): void {
+    this.ready.push([{ gen, held: [], result }, undefined]);
+  }
+
   private run(): void {
     for (let next = this.ready.shift(); next; next = this.ready.shift()) {
       this.resume(next[0], next[1]);
-      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, undefined]);
+      // Raised, and not over because its time has come.
+      for (const woken of Signal.takeRaised()) this.ready.push([woken as Running, true]);
     }
   }
 
@@ -89,7 +94,10 @@ export class Harness {
       const effect = step.value;
       if (effect.kind === 'call') return this.call(op, effect);
       if (effect.kind === 'wait') return effect.signal.park(op);
-      if (effect.kind === 'unlock') this.unlock(op, effect.lock);
+      // Time stands still here.
+      if (effect.kind === 'time') value = 0;
+      else if (effect.kind === 'spawn') this.begin(effect.op, { done: false, value: undefined });
+      else if (effect.kind === 'unlock') this.unlock(op, effect.lock);
       else if (!effect.lock.acquire(op, effect.exclusive)) return;
     }
   }
