@@ -8,6 +8,7 @@ import type { JoinedGroup } from './backend.js';
 import type { Container } from './container.js';
 import type { Registrations } from './spapr/registrations.js';
 import type { Spapr } from './spapr/spapr.js';
+import type { Mapping } from './type1/mappings.js';
 import type { Type1 } from './type1/type1.js';
 
 /** Slots [first, first + count) of a store of the pages service, covered `times` over. */
@@ -55,10 +56,16 @@ export interface ContainerClaims {
 const noted = (type1: Type1): DomainClaim['areas'] =>
   [...type1.mappings].map(({ first, count, store }) => ({ store, iova: first, at: 0, count }));
 
+/** The whole of a mapping, where domains show it; and each page that drivers of mediated devices have, once. */
+const coversOf = ({ store, count, pinned, pins }: Mapping): CoverClaim[] => [
+  { store, first: 0, count, times: pinned ? 1 : 0 },
+  ...[...pins.keys()].map((first) => ({ store, first, count: 1, times: 1 })),
+];
+
 export function claimsOfType1(type1: Type1): BackendClaims {
   const areas = noted(type1);
   return {
-    covers: [...type1.mappings].map(({ store, count, pinned }) => ({ store, first: 0, count, times: pinned ? 1 : 0 })),
+    covers: [...type1.mappings].flatMap(coversOf),
     domains: type1.domainIds.map((domain) => ({ domain, perPage: 1, areas })),
     domainOf: (group) => type1.domains.find(({ groups }) => groups.some((each) => each.group === group))?.info.domain,
   };
