@@ -61,6 +61,13 @@ export class CdevFile {
   }
 }
 
+/** As they were opened; in the order of what they are where the order of opens must not tell. */
+export function filesFor(all: Iterable<CdevFile>, view: View): CdevFile[] {
+  const rank = ({ binding, viaGroup, closed, accessMode }: CdevFile): number =>
+    (binding ? 4 : 0) + (viaGroup ? 8 : 0) + (closed ? 16 : 0) + accessMode;
+  return view === 'snapshot' ? [...all] : [...all].sort((a, b) => rank(a) - rank(b));
+}
+
 /** A context's number and a file's are ours alone; a client sees the ids of the device and of the HWPT. */
 export function encodeFile(w: ByteWriter, file: CdevFile, view: View): void {
   if (view === 'snapshot') w.num(file.id);

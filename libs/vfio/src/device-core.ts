@@ -51,7 +51,7 @@ import {
   waitUntil,
 } from '@vfiolab/core';
 import { fail, isKernelProfile, ok, type Result, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_RESET } from '@vfiolab/uapi';
-import { type Binding, CdevFile, decodeFile, encodeFile, O_ACCMODE, O_RDWR } from './cdev-file.js';
+import { CdevFile, decodeFile, encodeFile, filesFor, O_ACCMODE, O_RDWR, type Binding } from './cdev-file.js';
 import { closeShared, decodeShared, encodeShared, openShared } from './group-open.js';
 import { joinHotReset } from './hot-reset.js';
 import type { CommonDevice, Driver } from './common-device.js';
@@ -65,10 +65,8 @@ import { whatIsWrong, whatIsWrongWithMdev } from './facts-check.js';
 import { checkFiles, describeFile } from './inspect.js';
 import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
 import type { Session } from './migration/session.js';
-import { MemoryCard } from './mdma/memory-card.js';
-import { MemoryDriver } from './mdma/memory-driver.js';
-import { SerialCard } from './mtty/serial-card.js';
-import { SerialDriver } from './mtty/serial-driver.js';
+import { isMdevDriver, mdevDriver } from './mdev-driver.js';
+import { ofVms, someAbandoned } from './held-files.js';
 import { PciDriver } from './pci-driver.js';
 import { answer2010, domainOf, knownIn2010, leaveDomain } from './uiommu.js';
 import { VdpaDevice, VdpaDriver } from './vdpa-device.js';
@@ -83,10 +81,6 @@ const REQUEST_EVERY_MS = 10_000;
 const NODE_2010 = '/dev/vfio';
 /** Kinds of drivers in a snapshot. */
 const [NO_DRIVER, VFIO_PCI, MDEV, VDPA] = [0, 1, 2, 3] as const;
-
-/** The driver of a mediated device: one without ports is a memory card. */
-const mdevDriver = (facts: MdevFacts): SerialDriver | MemoryDriver =>
-  facts.ports === 0 ? new MemoryDriver(new MemoryCard(facts)) : new SerialDriver(new SerialCard(facts));
 
 export class DeviceCore implements Core {
   readonly service = 'device';
@@ -123,9 +117,7 @@ export class DeviceCore implements Core {
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
-      fileHold: (_req, { token, client }) => this.fileHold(token, client),
-      fileDrop: (_req, { file }) => this.fileDrop(file),
-      fileVm: (_req, { file, vm }) => this.fileVm(file, vm),
+      ...ofVms(this.tokens, this.made, this.files, (file) => this.unheld(file, file.closed)),
       dmaUnmap: (_req, { first, last }) => this.device?.dmaUnmap?.(first, last),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
       load: (req, { token, offset, length }) => this.mapped(req, token, (driver) => driver.load(offset, length)),
@@ -338,24 +330,6 @@ export class DeviceCore implements Core {
     return ok(undefined);
   }
 
-  /** EBADF; EINVAL: a file that the device made. */
-  private fileHold(token: string, client: Address): Result<{ file: number }> {
-    const file = this.tokens.get(token, client);
-    if (!file) return fail(this.made.get(token, client) ? 'EINVAL' : 'EBADF');
-    file.holders++;
-    return ok({ file: file.id });
-  }
-
-  private *fileDrop(id: number): Op<void> {
-    const file = this.files.get(id)!;
-    file.holders--;
-    yield* this.unheld(file, file.closed);
-  }
-
-  private fileVm(id: number, vm: number): void {
-    this.files.get(id)!.vm = vm;
-  }
-
   /** Released when neither a client nor a VM has it. */
   private *unheld(file: CdevFile, closed: boolean): Op<void> {
     file.closed = closed;
@@ -372,7 +346,6 @@ export class DeviceCore implements Core {
     }
     this.surroundings?.forget(client);
     yield* this.madeClosed();
-    for (const file of last) file.closed = true;
     for (const file of last) yield* this.unheld(file, true);
   }
 
@@ -482,20 +455,13 @@ export class DeviceCore implements Core {
     w.u8(!driver ? NO_DRIVER : driver instanceof PciDriver ? VFIO_PCI : driver instanceof VdpaDriver ? VDPA : MDEV);
     if (!driver) return this.encodeCounters(w, view);
     if (driver instanceof PciDriver) functionFacts.write(w, driver.device.facts);
-    else if (driver instanceof SerialDriver || driver instanceof MemoryDriver) mdevFacts.write(w, driver.device.facts);
+    else if (isMdevDriver(driver)) mdevFacts.write(w, driver.device.facts);
     else if (driver instanceof VdpaDriver) vdpaFacts.write(w, driver.device.facts);
     encodeShared(w, driver.device, view);
-    w.list(this.filesFor(view), (file) => encodeFile(w, file, view));
+    w.list(filesFor(this.files.values(), view), (file) => encodeFile(w, file, view));
     driver.encode(w, view);
     this.encodeCounters(w, view);
     if (view === 'snapshot') this.tokens.encode(w);
-  }
-
-  /** As they were opened; in the order of what they are where the order of opens must not tell. */
-  private filesFor(view: View): CdevFile[] {
-    const rank = (f: CdevFile): number => (f.binding ? 4 : 0) + (f.viaGroup ? 8 : 0) + f.accessMode;
-    const files = [...this.files.values()];
-    return view === 'snapshot' ? files : files.sort((a, b) => rank(a) - rank(b));
   }
 
   private encodeCounters(w: ByteWriter, view: View): void {
@@ -535,9 +501,7 @@ export class DeviceCore implements Core {
     const broken = this.driver ? [...this.driver.check(), ...checkFiles(this.driver.device, files)] : [];
     if (!this.driver && this.made.size > 0 && !this.lingers)
       broken.push('I27: nobody knows of the files that are left');
-    const open = files.filter(({ closed }) => !closed).length;
-    if (this.tokens.size < open || files.some(({ closed, holders }) => closed && holders === 0))
-      broken.push('I27: a file is open that nobody holds');
+    if (someAbandoned(files, this.tokens.size)) broken.push('I27: a file is open that nobody holds');
     return broken;
   }
 
