@@ -32,7 +32,7 @@ it('33: ATTACH to another IOAS while DMA runs: every transfer sees the old memor
         device.attach(lag % 2 === 0 ? to : from),
         lab.host
           .pause(lag * 0.04)
-          .then(() => device.fetch(AT + 2048n, 4096))
+          .then(() => device.fetch(AT, 4096))
           .then(() => device.store(SCRATCH, 4096)),
       ]),
     );

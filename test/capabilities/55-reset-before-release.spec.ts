@@ -28,15 +28,15 @@ it.each(['close', 'exit'] as const)(
       // A first DMA sets the registers; its like then runs against the end. The buffer is zero.
       await device.store(AT + 2048n, 8);
       const end = async () => {
-        await lab.pause(lag * 0.05);
+        await lab.host.pause(lag * 0.05);
         if (way === 'exit') return p.process.exit();
         await p.process.close(p.fd);
         return p.process.close(device.fd);
       };
       await device.retarget(AT);
-      const start = () => lab.pause(0.6).then(() => p.process.pwrite(device.fd, REG_DMA_COMMAND, COMMAND));
-      await lab.together(() => Promise.allSettled([start(), end()]));
-      await lab.run(lab.pause(50));
+      const start = () => lab.host.pause(0.6).then(() => p.process.pwrite(device.fd, REG_DMA_COMMAND, COMMAND));
+      await lab.host.together(() => Promise.allSettled([start(), end()]));
+      await lab.run(lab.host.pause(50));
       if (way === 'close') written.add((await p.read(va, 1))[0]!);
       await p.exit();
       expect([lag, await faults(lab, witness, FUNCTIONS[0])]).toEqual([lag, 0]);
