@@ -57,17 +57,11 @@ export class Access implements IommufdObject {
     readonly pins: boolean,
     readonly mdev?: string,
   ) {}
-
-  /** What the access wants IOVAs to be multiples of. */
-  get alignment(): bigint {
-    return this.pins ? PAGE : 1n;
-  }
 }
 
-/** EADDRINUSE: areas of the IOAS do not fit the access's alignment. */
+/** An access that pins wants whole pages of the kernel. EADDRINUSE: areas of the IOAS are none. */
 export function joinIoas(access: Access, ioas: Ioas): Result<void> {
-  const alignment = access.alignment > ioas.alignment ? access.alignment : ioas.alignment;
-  const conforms = ioas.checkAlignment(alignment);
+  const conforms = access.pins ? ioas.checkAlignment(ioas.page) : ok(undefined);
   if (!conforms.ok) return conforms;
   ioas.accesses.push(access);
   ioas.alignment = ioas.wantedAlignment();

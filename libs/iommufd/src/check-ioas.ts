@@ -63,7 +63,7 @@ function checkAlignment(ioas: Ioas): string[] {
   const wanted = [
     1n,
     ...ioas.hwpts.map(smallestPage),
-    ...ioas.accesses.map(({ alignment }) => (alignment > 1n ? ioas.page : 1n)),
+    ...ioas.accesses.map(({ pins }) => (pins ? ioas.page : 1n)),
     ...(ioas.hugePages ? [] : [ioas.page]),
   ].reduce((a, b) => (a > b ? a : b));
   if (ioas.alignment !== wanted) return [`I30: IOAS ${ioas.id} has alignment ${ioas.alignment}, not ${wanted}`];

@@ -1,3 +1,4 @@
+import { Access, joinIoas } from './access.js';
 import { Ioas, type Area } from './ioas.js';
 import { newArea } from './map.js';
 import { U64_MAX } from './spans.js';
@@ -8,6 +9,14 @@ const put = (ioas: Ioas, start: bigint, length: bigint, startByte = 0n): Area =>
   if (!placed.ok) throw new Error(placed.errno);
   return area;
 };
+
+it('an access that pins wants whole pages of the kernel, 64 KiB too (campaign --mix vfio, seed 211)', () => {
+  const ioas = new Ioas(0x10000n);
+  put(ioas, 0x210000n, 0x31000n);
+  expect(joinIoas(new Access(true), ioas)).toEqual({ ok: false, errno: 'EADDRINUSE' });
+  expect(joinIoas(new Access(false), ioas).ok).toBe(true);
+  expect(ioas.alignment).toBe(1n);
+});
 
 describe('a fixed place', () => {
   it.each([

@@ -168,7 +168,7 @@ export class Ioas implements IommufdObject {
   wantedAlignment(extra?: PagingHwpt): bigint {
     const hwpts = extra ? [...this.hwpts, extra] : this.hwpts;
     const byDomains = hwpts.reduce((a, h) => max(a, smallestPage(h)), this.hugePages ? 1n : this.page);
-    return this.accesses.some(({ alignment }) => alignment > 1n) ? max(byDomains, this.page) : byDomains;
+    return this.accesses.some(({ pins }) => pins) ? max(byDomains, this.page) : byDomains;
   }
 
   /** EADDRINUSE when an area is not a multiple of the new, larger alignment. */
