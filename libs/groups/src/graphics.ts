@@ -30,7 +30,8 @@ const [ABSOLUTE, RELATIVE] = [0x0200, 0x0201];
 type Igd = NonNullable<FunctionFacts['igd']>;
 
 /** Does the function answer at the legacy VGA addresses? */
-export const isVga = ({ iommu }: Host, f: PciFunction): boolean => iommu.x86 && classOf(f) === VGA_CLASS;
+export const isVga = ({ iommu }: Host, f: PciFunction): boolean =>
+  iommu.processors === 'x86' && classOf(f) === VGA_CLASS;
 
 /**
  * The regions of an Intel graphics device. Undefined: it is none, or the firmware left it no OpRegion. `refused`: the kernel
@@ -39,7 +40,7 @@ export const isVga = ({ iommu }: Host, f: PciFunction): boolean => iommu.x86 && 
 export function igdOf(host: Host, f: PciFunction): Igd | undefined {
   const anyDisplay = KERNEL_BUILDS[host.profile].igdIsAnyDisplay;
   const graphics = anyDisplay ? (classOf(f) ?? 0) >> 8 === DISPLAY : classOf(f) === VGA_CLASS;
-  if (!host.iommu.x86 || !graphics || f.vendor !== INTEL || f.isVf) return undefined;
+  if (host.iommu.processors !== 'x86' || !graphics || f.vendor !== INTEL || f.isVf) return undefined;
   const address = f.config && f.config.length > ADDRESS_AT ? viewOf(f.config).getUint32(ADDRESS_AT, true) : 0;
   if (address === 0 || address === 0xffffffff || !f.opregion) return undefined;
   const shown = showOpregion(f.opregion, address);

@@ -5,11 +5,11 @@
  */
 import { type MessageForm, ZPCI } from '@vfiolab/core';
 import type { EndpointUnit } from '@vfiolab/pci';
-import type { KvmArch } from './kvm/arch.js';
+import type { Processors } from './kvm/arch.js';
 
 export interface IommuKindTraits {
-  /** Its machines are PCs: vfio-pci knows of VGA and of Intel graphics there. */
-  readonly x86: boolean;
+  /** Of its machines. */
+  readonly processors: Processors;
   /** False: no function is behind an IOMMU and no group exists. */
   readonly translates: boolean;
   /** MSI writes of a device reach only interrupts that were routed to it (interrupt remapping, ITS). (A2.8) */
@@ -34,8 +34,6 @@ export interface IommuKindTraits {
   readonly fixesPower?: boolean;
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
-  /** The processors of its machines; `x86` when left out. */
-  readonly kvm?: KvmArch;
   /** Functions of s390: each is a group, and says more of itself than PCI has (A1.10). */
   readonly zpci?: boolean;
   /** A partitionable endpoint that has an error is frozen (semantics C10.5). */
@@ -64,7 +62,7 @@ const HYPERVISOR_DOORBELL = 1n << 42n;
 const ITS_DOORBELL = 0x8000040n;
 
 const X86: IommuKindTraits = {
-  x86: true,
+  processors: 'x86',
   translates: true,
   isolatesMsi: true,
   defaultDomain: 'DMA-FQ',
@@ -78,8 +76,7 @@ const VTD: IommuKindTraits = { ...X86, messages: 'handle', unit: virtual('dmar')
 const PLAIN_APIC: IommuKindTraits = { ...X86, isolatesMsi: false, messages: 'vector' };
 const AMD: IommuKindTraits = { ...X86, unit: virtual('ivhd') };
 const ARM: IommuKindTraits = {
-  kvm: 'arm64',
-  x86: false,
+  processors: 'arm64',
   separatesStreams: true,
   namedByFirmware: true,
   translates: true,
@@ -93,7 +90,7 @@ const ARM: IommuKindTraits = {
 
 /** Every interrupt goes through the function's own adapter. Bridges are not seen. */
 const S390: IommuKindTraits = {
-  x86: false,
+  processors: 's390',
   translates: true,
   isolatesMsi: true,
   defaultDomain: 'DMA-FQ',
@@ -105,8 +102,7 @@ const S390: IommuKindTraits = {
 
 /** Interrupts are isolated by the PE, but the kernel does not say so (SURPRISES 69); its groups have no type (71). */
 const POWER: IommuKindTraits = {
-  kvm: 'power',
-  x86: false,
+  processors: 'power',
   translates: true,
   isolatesMsi: false,
   defaultDomain: 'unknown',

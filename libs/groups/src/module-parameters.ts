@@ -83,7 +83,7 @@ export class ModuleParameters {
     const { profile, vfioContainer, iommu } = this.setup;
     return ALL.filter(({ module, name }) => {
       if (name === NOIOMMU_MODE) return profile === '7.3' || hasGroupNodes(this.setup);
-      if (name === DISABLE_VGA) return IOMMU_KINDS.get(iommu)!.x86;
+      if (name === DISABLE_VGA) return IOMMU_KINDS.get(iommu)!.processors === 'x86';
       return module !== 'vfio_iommu_type1' || vfioContainer === 'vfio';
     });
   }

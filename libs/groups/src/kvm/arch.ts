@@ -1,7 +1,7 @@
 /** What KVM of each processor architecture answers differently, as far as the lab has it. */
 import type { Errno } from '@vfiolab/uapi';
 
-export type KvmArch = 'x86' | 'arm64' | 'power';
+export type Processors = 'x86' | 'arm64' | 'power' | 's390';
 
 export interface KvmTraits {
   /** The argument of KVM_CREATE_VM. */
@@ -19,8 +19,10 @@ export interface KvmTraits {
 const [MIN_IPA_BITS, MAX_IPA_BITS] = [32, 48];
 /** POWER: 0 is the best that the host has, 1 and 2 ask for one kind. */
 const LAST_POWER_TYPE = 2;
+/** s390: 1 leaves the guest's control to the program. */
+const LAST_S390_TYPE = 1;
 
-const KVM_TRAITS: Readonly<Record<KvmArch, KvmTraits>> = {
+const KVM_TRAITS: Readonly<Record<Processors, KvmTraits>> = {
   x86: {
     acceptsType: (type) => type === 0,
     unknown: 'ENOTTY',
@@ -35,6 +37,13 @@ const KVM_TRAITS: Readonly<Record<KvmArch, KvmTraits>> = {
     addressSpaces: 1,
     readOnlySlots: true,
   },
+  s390: {
+    acceptsType: (type) => type <= LAST_S390_TYPE,
+    unknown: 'ENOTTY',
+    tces: false,
+    addressSpaces: 1,
+    readOnlySlots: false,
+  },
   power: {
     acceptsType: (type) => type <= LAST_POWER_TYPE,
     unknown: 'ENOTTY',
@@ -44,4 +53,4 @@ const KVM_TRAITS: Readonly<Record<KvmArch, KvmTraits>> = {
   },
 };
 
-export const traitsOf = ({ kvm = 'x86' }: { readonly kvm?: KvmArch }): KvmTraits => KVM_TRAITS[kvm];
+export const traitsOf = ({ processors }: { readonly processors: Processors }): KvmTraits => KVM_TRAITS[processors];

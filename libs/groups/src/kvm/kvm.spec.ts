@@ -117,7 +117,7 @@ it('everything survives a snapshot', () => {
   b.close(group);
   const vm = b.bench.core.host!.vms.get(1)!;
   const region = { slot: 1, flags: 1, guest_phys_addr: 0x3000n, memory_size: 0x2000n, userspace_addr: 0x1000n };
-  vm.memory.set(region, traitsOf({}), 12);
+  vm.memory.set(region, traitsOf({ processors: 'x86' }), 12);
   const table = new GuestTceTable({ liobn: 1n << 40n, pageShift: 16, offset: 1n, size: 2n }, 3, 32);
   table.links = [{ container: 5, window: 2, count: 2 }];
   vm.tables.set(1n << 40n, table);

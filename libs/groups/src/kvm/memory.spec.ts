@@ -2,7 +2,7 @@ import { GuestMemory } from './memory.js';
 import { traitsOf } from './arch.js';
 
 const PAGE = 0x1000n;
-const X86 = traitsOf({});
+const X86 = traitsOf({ processors: 'x86' });
 const region = (slot: number, guest: bigint, bytes: bigint, va = 0x10000n, flags = 0) => ({
   slot,
   flags,
@@ -65,7 +65,7 @@ it('EINVAL: a slot keeps its memory, its length, and whether it can be written',
 });
 
 it('POWER has no read-only slots, and one address space', () => {
-  const { set } = memory(traitsOf({ kvm: 'power' }));
+  const { set } = memory(traitsOf({ processors: 'power' }));
   expect([set(0, 0n, PAGE, 0x10000n, 2), set(0x10000, 0n, PAGE), set(0, 0n, PAGE)]).toEqual(['EINVAL', 'EINVAL', 'ok']);
 });
 
@@ -74,7 +74,8 @@ it.each([
   ['arm64', 40, 49],
   ['arm64', 0, 31],
   ['power', 2, 3],
-] as const)('%s makes VMs of type %i, and not of type %i', (kvm, good, bad) => {
-  const traits = traitsOf({ kvm });
+  ['s390', 1, 2],
+] as const)('%s makes VMs of type %i, and not of type %i', (processors, good, bad) => {
+  const traits = traitsOf({ processors });
   expect([traits.acceptsType(good), traits.acceptsType(bad)]).toEqual([true, false]);
 });
