@@ -153,9 +153,11 @@ async function mapIn(p: Program, container: ContainerFile): Promise<void> {
   const made = inside && !chance.once(10) ? { ...wanted, ...inside } : wanted;
   const flags = chance.once(8) ? chance.below(9) : RW;
   const { iova, va: vaddr, bytes: size } = made;
+  const { spoils } = p.model;
   const { ret, errno } = await p.ioctl(p.fdOr(container.fd), VFIO_IOMMU_MAP_DMA, { flags, vaddr, iova, size });
   // SPAPR answers 1 for an IOVA that is on no page, and maps nothing.
-  if (!errno && ret === 0 && (flags & VFIO_DMA_MAP_FLAG_VADDR) === 0) noteMapped(space, made, flags === RW);
+  if (!errno && ret === 0 && (flags & VFIO_DMA_MAP_FLAG_VADDR) === 0)
+    noteMapped(space, made, flags === RW, p.model.spoils === spoils);
 }
 
 async function unmap(p: Program): Promise<void> {

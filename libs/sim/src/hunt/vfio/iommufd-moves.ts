@@ -55,8 +55,9 @@ async function map(p: Program): Promise<void> {
   const wanted = range(p);
   const flags = p.chance.once(8) ? p.chance.below(8) : FIXED_RW;
   const fields = { ioas_id: space.id, user_va: wanted.va, iova: wanted.iova, length: wanted.bytes, flags };
+  const { spoils } = p.model;
   const { errno, out } = await p.ioctl(p.fdOr(fd), IOMMU_IOAS_MAP, fields);
-  if (!errno) noteMapped(space, { ...wanted, iova: out.iova }, flags === FIXED_RW);
+  if (!errno) noteMapped(space, { ...wanted, iova: out.iova }, flags === FIXED_RW, p.model.spoils === spoils);
 }
 
 async function mapFile(p: Program): Promise<void> {
@@ -66,7 +67,7 @@ async function mapFile(p: Program): Promise<void> {
   const { iova, bytes: length } = range(p);
   const fields = { ioas_id: found[1].id, fd: file, start: 0n, iova, length, flags: FIXED_RW };
   const { errno } = await p.ioctl(found[0].fd, IOMMU_IOAS_MAP_FILE, fields);
-  if (!errno) noteMapped(found[1], { iova, va: 0n, bytes: length }, false);
+  if (!errno) noteMapped(found[1], { iova, va: 0n, bytes: length }, false, false);
 }
 
 async function unmap(p: Program): Promise<void> {
@@ -88,7 +89,7 @@ async function copy(p: Program): Promise<void> {
   const ids = { src_ioas_id: from[1].id, dst_ioas_id: to[1].id };
   const fields = { ...ids, src_iova: iova, dst_iova, length, flags: FIXED_RW };
   const { errno } = await p.ioctl(from[0].fd, IOMMU_IOAS_COPY, fields);
-  if (!errno && from[0] === to[0]) noteMapped(to[1], { iova: dst_iova, va, bytes: length }, false);
+  if (!errno && from[0] === to[0]) noteMapped(to[1], { iova: dst_iova, va, bytes: length }, false, false);
 }
 
 async function newTable(p: Program): Promise<void> {

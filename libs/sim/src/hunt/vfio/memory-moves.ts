@@ -44,11 +44,12 @@ export function mapped(p: Program, space: Space): Range {
 
 const meets = (m: Range, iova: bigint, bytes: bigint): boolean => m.iova < iova + bytes && iova < m.iova + m.bytes;
 
-/** It is mapped; `certain`: for reading and writing. */
-export function noteMapped(space: Space, { iova, va, bytes, plain }: Range, certain: boolean): void {
+/** It is mapped; `certain`: for reading and writing; `intact`: no memory has gone meanwhile. */
+export function noteMapped(space: Space, range: Range, certain: boolean, intact: boolean): void {
+  const { iova, va, bytes, plain } = range;
   // SPAPR writes its entries over those that are there.
   for (const m of space.maps) if (meets(m, iova, bytes)) m.stale = true;
-  space.maps.push({ iova, va, bytes, stale: !certain || plain !== true });
+  space.maps.push({ iova, va, bytes, stale: !certain || !intact || plain !== true, spoiled: !intact });
 }
 
 /** The range is being unmapped, and not a byte of it can be foretold until `noteGone`. */
@@ -63,7 +64,7 @@ export function noteGone(space: Space, going: readonly Mapping[], iova: bigint, 
   const inside = (m: Range): boolean => m.iova >= iova && m.iova + m.bytes <= iova + bytes;
   const gone = going.filter((m) => space.maps.includes(m) && inside(m));
   space.maps = space.maps.filter((m) => !gone.includes(m));
-  space.gone = [...space.gone, ...gone.map((m) => ({ ...m, stale: false }))].slice(-4);
+  space.gone = [...space.gone, ...gone.map((m) => ({ ...m, stale: m.spoiled }))].slice(-4);
 }
 
 async function newMemory(p: Program): Promise<void> {

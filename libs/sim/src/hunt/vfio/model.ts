@@ -2,7 +2,8 @@
  * What a program remembers of what it has made, so that most of what it asks for is there.
  *
  * Words: a *space* is where DMA of a device goes: a container, or an IOAS. It is *shared* when another process may change it:
- * nothing can be foretold of it then. A mapping is *stale* when the program cannot say any more what is behind it.
+ * nothing can be foretold of it then. A mapping is *stale* when the program cannot say any more what is behind it, and *spoiled*
+ * when the memory behind it is not the program's any more.
  */
 
 export interface Mapping {
@@ -10,6 +11,7 @@ export interface Mapping {
   readonly va: bigint;
   readonly bytes: bigint;
   stale: boolean;
+  spoiled: boolean;
 }
 
 export interface Space {
@@ -78,14 +80,17 @@ export class Model {
   memfds: number[] = [];
   /** Migration's data, dma-bufs. */
   others: number[] = [];
+  /** All that were ever made: a device keeps its space when the file of that is closed. */
+  readonly spaces: Space[] = [];
+  /** How often memory has gone: a map that was under way then may have caught what went. */
+  spoils = 0;
 
   newSpace(id: number): Space {
-    return { id, maps: [], gone: [], shared: false };
+    const space = { id, maps: [], gone: [], shared: false };
+    this.spaces.push(space);
+    return space;
   }
 
-  spaces(): Space[] {
-    return [...this.containers.map(({ space }) => space), ...this.iommufds.flatMap(({ spaces }) => spaces)];
-  }
 
   /** An fd was closed. */
   drop(fd: number): void {
@@ -104,8 +109,10 @@ export class Model {
   /** Nothing can be foretold of memory in the range any more. */
   spoil(va: number, bytes: number): void {
     const [start, end] = [BigInt(va), BigInt(va + bytes)];
-    for (const space of this.spaces())
-      for (const m of [...space.maps, ...space.gone]) if (m.va < end && start < m.va + m.bytes) m.stale = true;
+    this.spoils++;
+    for (const space of this.spaces)
+      for (const m of [...space.maps, ...space.gone])
+        if (m.va < end && start < m.va + m.bytes) m.stale = m.spoiled = true;
     for (const container of this.containers)
       container.registered = container.registered.map((r) =>
         r.va < end && start < r.va + r.bytes ? { ...r, plain: false } : r,
@@ -114,7 +121,7 @@ export class Model {
 
   /** Somebody else, or nobody, knows what becomes of spaces and devices. */
   foretellNothing(): void {
-    for (const space of this.spaces()) space.shared = true;
+    for (const space of this.spaces) space.shared = true;
     for (const device of this.devices) device.odd = true;
   }
 
