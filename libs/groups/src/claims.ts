@@ -23,7 +23,7 @@ export function claimsOf(host: Host): GroupsClaims {
         : [],
     ),
     devices: [...passables(host)].flatMap(({ name, vfio, cdevClaims }) =>
-      vfio ? [{ name, cdevClaims, inUse: vfio.inUse }] : [],
+      vfio ? [{ name, cdevClaims, inUse: vfio.uses.length }] : [],
     ),
   };
 }

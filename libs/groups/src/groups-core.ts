@@ -231,7 +231,7 @@ export class GroupsCore implements Core {
     if (!used.ok) return used;
     // The last close of before may not have been heard of yet.
     this.letVmGo(vfio);
-    vfio.inUse++;
+    vfio.uses = [...vfio.uses, used.value.counted];
     vfio.vm = vfio.group.vm;
     return ok({ vm: vfio.vm });
   }
@@ -246,10 +246,11 @@ export class GroupsCore implements Core {
   private *groupUnuse(from: Address, bdf: string): Op<void> {
     const vfio = this.ofActor(from, bdf);
     if (!vfio) return;
-    vfio.inUse--;
-    if (vfio.inUse === 0) this.letVmGo(vfio);
+    const [counted, ...others] = vfio.uses;
+    vfio.uses = others;
+    if (others.length === 0) this.letVmGo(vfio);
     const { group } = vfio;
-    if (group.backing.kind !== 'container') return;
+    if (!counted || group.backing.kind !== 'container') return;
     group.backing.users--;
     yield* this.files.unused(this.host!, group.file);
   }

@@ -43,8 +43,11 @@ export interface VfioPart {
   /** The cdev node exists: false while vfio-pci probes, and from the beginning of an unbind on. */
   visible: boolean;
   readonly group: VfioGroup;
-  /** Opens through its group that have not been taken back: a last close may be heard of after the next first open. */
-  inUse: number;
+  /**
+   * Opens through its group that have not been taken back, oldest first: a last close may be heard of after the next first
+   * open. Each tells whether the group's container counts it as a user.
+   */
+  uses: readonly boolean[];
   /** The VM that it keeps while it is open; 0: none. */
   vm: number;
   /** Of a PF: what it and its VFs are opened with; undefined: nobody knows it (semantics A3.7). */
@@ -52,7 +55,7 @@ export interface VfioPart {
 }
 
 /** What nobody has opened yet. */
-export const UNUSED = { inUse: 0, vm: 0, token: undefined };
+export const UNUSED = { uses: [], vm: 0, token: undefined };
 
 /** SR-IOV of a PF. */
 export interface VirtualFunctions {

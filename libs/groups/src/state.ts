@@ -35,7 +35,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
     writeMdev(w, mdev);
     w.num(mdev.vfio!.group.minor);
     w.num(mdev.cdevClaims);
-    w.num(mdev.vfio!.inUse);
+    w.list(mdev.vfio!.uses, (counted) => w.bool(counted));
     w.num(mdev.vfio!.vm);
   });
   for (const { name, dynamicIds } of host.drivers.all()) {
@@ -45,7 +45,7 @@ export function encodeHost(w: ByteWriter, host: Host): void {
   for (const device of host.devices.values()) {
     writeBinding(w, device);
     w.num(device.vfio?.group.minor ?? 0);
-    w.num(device.vfio?.inUse ?? 0);
+    w.list(device.vfio?.uses ?? [], (counted) => w.bool(counted));
     w.num(device.vfio?.vm ?? 0);
     w.bytes(device.vfio?.token ?? NO_TOKEN);
     w.num(device.cdevClaims);
@@ -197,7 +197,7 @@ function readMdev(r: ByteReader, host: Host): Mdev {
   );
   mdev.vfio = { minor, visible: true, group: host.vfioGroups.get(r.num())!, ...UNUSED };
   mdev.cdevClaims = r.num();
-  mdev.vfio.inUse = r.num();
+  mdev.vfio.uses = r.list(() => r.bool());
   mdev.vfio.vm = r.num();
   return mdev;
 }
@@ -224,7 +224,7 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
   device.resetMethods = methods === ALL_METHODS ? undefined : methods.split(' ').filter((name) => name !== '');
   const node = r.num();
   const group = vfioGroups.get(r.num());
-  const inUse = r.num();
+  const uses = r.list(() => r.bool());
   const vm = r.num();
   const token = r.bytes();
   if (node > 0)
@@ -232,7 +232,7 @@ function readBinding(r: ByteReader, { vfioGroups }: Host, device: Device): void 
       minor: node - 1,
       visible: true,
       group: group!,
-      inUse,
+      uses,
       vm,
       token: token.length > 0 ? token.slice() : undefined,
     };

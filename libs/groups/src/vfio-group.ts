@@ -90,20 +90,21 @@ export function* leaveGroup(host: Host, device: Passable): Op<void> {
 
 /**
  * A device is opened through its group. EINVAL: the container has no backend; EPERM: there is no IOMMU, and the client has
- * no CAP_SYS_RAWIO, or (with an iommufd) an IOAS that promises translation. In a container it is one user more.
+ * no CAP_SYS_RAWIO, or (with an iommufd) an IOAS that promises translation. In a container it is one user more (`counted`).
  */
-export function* useGroup({ backing, iommuGroup }: VfioGroup, client: Address): Op<Result<undefined>> {
+export function* useGroup({ backing, iommuGroup }: VfioGroup, client: Address): Op<Result<{ counted: boolean }>> {
   if (backing.kind === 'container') {
     const ready = yield* call(CONTAINER, containerApi.ready, { container: backing.container });
     if (!ready.ok) return ready;
     if (iommuGroup.noiommu && !(yield* mayGoWithoutIommu(client))) return fail('EPERM');
     backing.users++;
+    return ok({ counted: true });
   } else if (backing.kind === 'iommufd' && iommuGroup.noiommu) {
     const { context } = backing;
     const agreed = yield* call(IOMMUFD, iommufdApi.compatNoiommu, { context, client });
-    return agreed.ok ? ok(undefined) : agreed;
+    if (!agreed.ok) return agreed;
   }
-  return ok(undefined);
+  return ok({ counted: false });
 }
 
 /** Out of the container, with the DMA ownership that came with it; an iommufd is only held. The caller has the lock. */

@@ -116,7 +116,7 @@ it.each<[string, (of: CoreOf) => unknown, RegExp]>([
   ],
   [
     'a device that its group thinks closed',
-    (of) => (part(of(GROUPS), 'host').devices.get(CONTAINED).vfio.inUse = 0),
+    (of) => (part(of(GROUPS), 'host').devices.get(CONTAINED).vfio.uses = []),
     /I16: 0000:00:03.0 is open through its group/,
   ],
   [

@@ -100,6 +100,36 @@ it('and which group is whose, whatever order they came in', async () => {
   expect(b.lost()).toEqual([]);
 });
 
+it('a last close that is heard of late is not taken from the users of the container that the group is in by then', async () => {
+  const b = await Bench.boot('B-type1');
+  const { p, host } = b;
+  const path = `/dev/vfio/${await b.groupOf(`${PCI}/${ENGINE}`)}`;
+  const [before, iommufd, container] = [
+    await b.must(p.open(path)),
+    await b.must(p.open('/dev/iommu')),
+    await b.must(p.open('/dev/vfio/vfio')),
+  ];
+  await host.run(p.ioctlPlain(before, VFIO_GROUP_SET_CONTAINER, iommufd));
+  const { ret: fd } = await host.run(p.ioctlPlain(before, VFIO_GROUP_GET_DEVICE_FD, ENGINE));
+  let lost = false;
+  host.host.watch((_from, to, frame, when) => {
+    const first =
+      when === 'leaving' && !lost && to === GROUPS && decodeHeader(frame).method === groupsApi.groupUnuse.id;
+    lost ||= first;
+    return first;
+  });
+  await host.together(async () => {
+    const closing = p.close(fd);
+    await p.close(before);
+    const after = await p.open(path);
+    if (after.ok) await p.ioctlPlain(after.value, VFIO_GROUP_SET_CONTAINER, container);
+    await closing;
+  });
+  await host.run(p.exit());
+  await host.run(p.link.ports.sleep(500));
+  expect([lost, host.broken(), host.figures(GROUPS).ownedGroups]).toEqual([true, [], 0]);
+});
+
 it('a device is open though its last close is heard of late, after it was opened again', async () => {
   const b = await Bench.boot('B-type1');
   const { p, host } = b;
