@@ -16,6 +16,7 @@ test('every field of a function arrives', () => {
       host_bridges: [
         { domain: 0, parent: 'platform/1.pcie' },
         { domain: 1, window: { bus: '0x80000000', cpu: '0x600c000000000', size: '0x7fff0000' }, endpoints: 256 },
+        { domain: 2, wide_window: { bus: '0x1', cpu: '0x2', size: '0x3' }, firmware: 'pciex@600c3c0200000' },
       ],
       probe_order: ['0000:00:01.0'],
     },
@@ -51,6 +52,8 @@ test('every field of a function arrives', () => {
     new Map([[1, { bus: 0x80000000n, cpu: 0x600c000000000n, size: 0x7fff0000n }]]),
   );
   expect(topology.endpointCounts).toEqual(new Map([[1, 256]]));
+  expect(topology.wideWindows).toEqual(new Map([[2, { bus: 1n, cpu: 2n, size: 3n }]]));
+  expect(topology.firmwareNames).toEqual(new Map([[2, 'pciex@600c3c0200000']]));
   expect(topology.probeOrder).toEqual(['0000:00:01.0']);
   expect(topology.get('0000:00:01.0')).toEqual({
     bdf: '0000:00:01.0',
@@ -113,6 +116,18 @@ describe('a wrong field is named by its path', () => {
       'a window that is no number',
       machine({ host_bridges: [{ domain: 0, window: { bus: '80000000', cpu: '0x0', size: '0x1' } }] }),
       'host_bridges[0].window.bus',
+      /64 bits in hexadecimal/,
+    ],
+    [
+      'a name without an address',
+      machine({ host_bridges: [{ domain: 0, firmware: '../pci' }] }),
+      'host_bridges[0].firmware',
+      /a name, @ and an address/,
+    ],
+    [
+      'a place that is no number',
+      machine({}, { bars: [{ index: 6, kind: 'mem', address: '80000000' }] }),
+      'functions[0].bars[0].address',
       /64 bits in hexadecimal/,
     ],
     ['a PF that is no address', machine({}, { vf_of: 'eth0' }), 'functions[0].vf_of', /a PCI address/],

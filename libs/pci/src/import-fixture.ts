@@ -55,7 +55,9 @@ export function importFixture(text: string): Topology {
       .list(LIMITS.functions)
       .flatMap((bdf) => readAddress(bdf) ?? []),
     hostBridges: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readHostBridge)),
-    bridgeWindows: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readBridgeWindow)),
+    bridgeWindows: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readWindow('window'))),
+    wideWindows: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readWindow('wide_window'))),
+    firmwareNames: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readFirmwareName)),
     endpointCounts: new Map(file.at('host_bridges').list(LIMITS.functions).flatMap(readEndpointCount)),
     memoryMaps: readMemoryMaps(file.at('memory_map')),
     vdpaDevices: readVdpas(file.at('vdpa_devices')),
@@ -109,12 +111,24 @@ function readHostBridge(bridge: JsonReader): [number, string][] {
   return [[domainOf(bridge), parent]];
 }
 
-function readBridgeWindow(bridge: JsonReader): [number, BridgeWindow][] {
-  const window = bridge.at('window');
-  if (window.absent) return [];
-  const [bus, cpu, size] = (['bus', 'cpu', 'size'] as const).map((name) => readU64(window.at(name)));
-  return [[domainOf(bridge), { bus: bus!, cpu: cpu!, size: size! }]];
+const FIRMWARE_NAME = /^[\w.,+-]+@[0-9a-f]+$/;
+
+function readFirmwareName(bridge: JsonReader): [number, string][] {
+  const field = bridge.at('firmware');
+  if (field.absent) return [];
+  const name = field.text();
+  if (!FIRMWARE_NAME.test(name)) throw field.wrong('a name, @ and an address in hexadecimal');
+  return [[domainOf(bridge), name]];
 }
+
+const readWindow =
+  (field: 'window' | 'wide_window') =>
+  (bridge: JsonReader): [number, BridgeWindow][] => {
+    const window = bridge.at(field);
+    if (window.absent) return [];
+    const [bus, cpu, size] = (['bus', 'cpu', 'size'] as const).map((name) => readU64(window.at(name)));
+    return [[domainOf(bridge), { bus: bus!, cpu: cpu!, size: size! }]];
+  };
 
 function readEndpointCount(bridge: JsonReader): [number, number][] {
   const count = bridge.at('endpoints').numberOrNull(4, 0xffff);
@@ -233,6 +247,7 @@ function readBar(bar: JsonReader): Bar {
     prefetchable: bar.at('prefetchable').absent ? null : bar.at('prefetchable').flagOr(false),
     size: bar.at('size').numberOrNull(0, Number.MAX_SAFE_INTEGER),
     vf: bar.at('vf').flagOr(false),
+    ...(bar.at('address').absent ? {} : { address: readU64(bar.at('address')) }),
   };
 }
 

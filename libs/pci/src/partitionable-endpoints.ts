@@ -29,7 +29,7 @@ export function partitionableEndpoints(topology: Topology, unit: EndpointUnit): 
   return [...members.values()].map((devices, id) => ({ id, devices }));
 }
 
-/** PEs of a PHB4 with all of its lanes; the last is reserved, the one before is the root bus's. */
+/** PEs of a PHB4 with all of its lanes. The last is reserved, the one before is the root bus's. */
 const ALL_ENDPOINTS = 512;
 const SET_ASIDE = 2;
 
@@ -42,11 +42,13 @@ const usesWideWindow = (f: PciFunction): boolean =>
  */
 export function endpointNumber(topology: Topology, unit: EndpointUnit, f: PciFunction): number {
   if (unit === 'host-bridge') return 0;
+  const count = topology.endpointCounts.get(f.domain) ?? ALL_ENDPOINTS;
+  if (topology.isOnRootBus(f)) return count - SET_ASIDE;
   const inDomain = topology.functions.filter((each) => each.domain === f.domain && !topology.isOnRootBus(each));
   const wide = new Set(inDomain.filter(usesWideWindow).map((each) => busOf(topology, each)));
   const bus = busOf(topology, f);
   const before = new Set(inDomain.map((each) => busOf(topology, each)).filter((each) => each < bus));
   const [low, high] = [[...before].filter((each) => wide.has(each)), [...before].filter((each) => !wide.has(each))];
   if (wide.has(bus)) return low.length;
-  return (topology.endpointCounts.get(f.domain) ?? ALL_ENDPOINTS) - SET_ASIDE - 1 - high.length;
+  return count - SET_ASIDE - 1 - high.length;
 }

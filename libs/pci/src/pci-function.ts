@@ -63,6 +63,8 @@ export interface Bar {
   readonly size: number | null;
   /** True for a BAR of the function's VFs (in its SR-IOV capability). */
   readonly vf: boolean;
+  /** Where the kernel placed it, when its register does not say: that of a ROM is written only when the ROM is on. */
+  readonly address?: bigint;
 }
 
 export interface Capability {

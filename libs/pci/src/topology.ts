@@ -66,6 +66,10 @@ export interface TopologyInit {
   readonly hostBridges?: ReadonlyMap<number, string>;
   /** By PCI domain: where the processor has other addresses than functions; elsewhere they are the same. */
   readonly bridgeWindows?: ReadonlyMap<number, BridgeWindow>;
+  /** By PCI domain: the window for prefetchable memory of 64 bits, where a host bridge of POWER has one. */
+  readonly wideWindows?: ReadonlyMap<number, BridgeWindow>;
+  /** By PCI domain: what firmware calls the host bridge in its device tree. */
+  readonly firmwareNames?: ReadonlyMap<number, string>;
   /** Partitionable endpoints by PCI domain, where a host bridge of POWER has fewer than most. */
   readonly endpointCounts?: ReadonlyMap<number, number>;
   /** Lines of /proc/iomem, by kernel release. */
@@ -97,6 +101,8 @@ export class Topology {
   readonly warnings: readonly string[];
   readonly hostBridges: ReadonlyMap<number, string>;
   readonly bridgeWindows: ReadonlyMap<number, BridgeWindow>;
+  readonly wideWindows: ReadonlyMap<number, BridgeWindow>;
+  readonly firmwareNames: ReadonlyMap<number, string>;
   readonly endpointCounts: ReadonlyMap<number, number>;
   private readonly byBdf = new Map<string, PciFunction>();
   private readonly byBus = new Map<number, PciFunction[]>();
@@ -129,6 +135,8 @@ export class Topology {
     this.warnings = init.warnings ?? [];
     this.hostBridges = init.hostBridges ?? new Map();
     this.bridgeWindows = init.bridgeWindows ?? new Map();
+    this.wideWindows = init.wideWindows ?? new Map();
+    this.firmwareNames = init.firmwareNames ?? new Map();
     this.endpointCounts = init.endpointCounts ?? new Map();
     for (const f of functions) this.linkBridge(f, origins.get(f.bdf) ?? {});
     this.functions = functions.map((f) => this.place(f));
