@@ -3,7 +3,7 @@
  *
  * Rule: classes of devices that the lab does not model are there and empty.
  */
-import type { Topology } from '@vfiolab/pci';
+import type { PciFunction, Topology } from '@vfiolab/pci';
 import type { Host } from './host.js';
 import { classNames } from './kernel-build.js';
 import { type DirNode, fixedDir, link, listDir, type Node } from './nodes.js';
@@ -28,6 +28,16 @@ function iommuClass({ iommu: { unit }, topology }: Host): DirNode {
     (name) =>
       names.includes(name) ? link(`../../devices/${unit!.parent(name)}/iommu/${name}`, () => EMPTY) : undefined,
   );
+}
+
+/** The link from a function's directory to its IOMMU, of machines that have one of it. `up`: to /sys. */
+export function iommuLink({ iommu: { unit }, topology }: Host, f: PciFunction, up: string): Node | undefined {
+  if (!unit || unit.many === false) return undefined;
+  const numbers = numbersOf(unit.many, topology);
+  const number = unit.many === 'domains' ? f.bdf.slice(0, f.bdf.indexOf(':')) : numbers.length === 1 ? '0' : undefined;
+  if (number === undefined) return undefined;
+  const name = unit.name + number;
+  return link(`${up.slice('../'.length)}${unit.parent(name)}/iommu/${name}`, () => EMPTY);
 }
 
 function numbersOf(many: false | 'units' | 'domains', { unitOrder, functions }: Topology): string[] {

@@ -8,7 +8,7 @@
 import { CONTAINER, deviceAddress, GROUPS, IOMMUFD, PAGES } from '@vfiolab/core';
 import { cdevNamed, cdevNames } from './cdev-names.js';
 import type { Host, Passable } from './host.js';
-import { cdevMajor, GROUP_MAJOR, hasGroupNodes, KERNEL_BUILDS, KVM_MISC } from './kernel-build.js';
+import { cdevMajor, GROUP_MAJOR, hasGroupNodes, KVM_MISC, miscDevices } from './kernel-build.js';
 import { fixedDir, listDir, type DeviceNode, type DirNode } from './nodes.js';
 import { type Vdpa, VDPA_NODE, vdpaOfNode } from './vdpa.js';
 import type { VfioGroup } from './vfio-group.js';
@@ -16,7 +16,6 @@ import { hasCdev } from './vfio-dirs.js';
 
 /** Numbers of the misc devices (trace a051). */
 const MISC_MAJOR = 10;
-const IOMMU_MINOR = 257;
 const CONTAINER_MINOR = 196;
 /** Handed out at boot behind those of vfio. */
 const VDPA_MAJOR = 252;
@@ -25,13 +24,16 @@ const UIO_MAJOR = 252;
 const UIOMMU_MINOR = 254;
 const ROOT_ONLY = 0o600;
 
-const IOMMU_NODE: DeviceNode = {
+const miscMinor = ({ profile, setup, iommu }: Host, name: string): number | undefined =>
+  miscDevices(profile, setup, iommu.platformMisc).find((each) => each.name === name)?.minor;
+
+const iommuNode = (host: Host): DeviceNode => ({
   kind: 'device',
   owner: IOMMUFD,
   mode: 0o660,
   major: MISC_MAJOR,
-  minor: IOMMU_MINOR,
-};
+  minor: miscMinor(host, 'iommu')!,
+});
 
 const KVM_NODE: DeviceNode = {
   kind: 'device',
@@ -42,7 +44,13 @@ const KVM_NODE: DeviceNode = {
   minor: KVM_MISC.minor,
 };
 /** A designer's choice of that time: whoever has a device may make domains. */
-const UIOMMU_NODE: DeviceNode = { ...IOMMU_NODE, owner: CONTAINER, mode: 0o666, minor: UIOMMU_MINOR };
+const UIOMMU_NODE: DeviceNode = {
+  kind: 'device',
+  owner: CONTAINER,
+  mode: 0o666,
+  major: MISC_MAJOR,
+  minor: UIOMMU_MINOR,
+};
 
 const MEM_MAJOR = 1;
 const NULL_NODE: DeviceNode = { kind: 'device', owner: PAGES, mode: 0o666, major: MEM_MAJOR, minor: 3 };
@@ -62,7 +70,7 @@ const NO_NODES: ReadonlyMap<string, DeviceNode> = new Map();
 
 const fixedTree = (host: Host): DirNode =>
   fixedDir({
-    iommu: () => IOMMU_NODE,
+    iommu: () => iommuNode(host),
     kvm: () => (host.setup.kvm ? KVM_NODE : undefined),
     null: () => NULL_NODE,
     udmabuf: () => udmabufNode(host),
@@ -89,8 +97,8 @@ const containerNode = ({ setup }: Host): DeviceNode => ({
 });
 
 function udmabufNode(host: Host): DeviceNode | undefined {
-  const found = KERNEL_BUILDS[host.profile].misc.find(({ name }) => name === 'udmabuf');
-  return found && { kind: 'device', owner: PAGES, mode: ROOT_ONLY, major: MISC_MAJOR, minor: found.minor };
+  const minor = miscMinor(host, 'udmabuf');
+  return minor === undefined ? undefined : { kind: 'device', owner: PAGES, mode: ROOT_ONLY, major: MISC_MAJOR, minor };
 }
 
 /** There is no empty directory: it comes and goes with its nodes. */

@@ -68,7 +68,7 @@ export interface Driver {
 }
 
 export const VFIO_PCI = 'vfio-pci';
-const PCI_STUB = 'pci-stub';
+export const PCI_STUB = 'pci-stub';
 export const PCIEPORT = 'pcieport';
 
 /** Bridges in both decode modes, and RC event collectors. */
@@ -87,11 +87,18 @@ export const knowsIds = matchesStatically;
 export const matches = (driver: Driver, f: PciFunction, override: string | undefined): boolean =>
   override !== undefined ? override === driver.name : matchesStatically(driver, idsOf(f));
 
+/** Drivers that leave the DMA mask of their functions as it was, because they do no DMA. */
+const WITHOUT_DMA: ReadonlySet<string> = new Set(['i801_smbus', 'lpc_ich', 'piix4_smbus']);
+
+/** Does it send to memory itself, by addresses of 64 bits? */
+export const drivesNatively = ({ name, managesDma }: Driver): boolean => !managesDma && !WITHOUT_DMA.has(name);
+
 /** All registered drivers, in the order in which they are tried: ports, native ones by name, then those that need an id. */
 export class DriverTable {
   private readonly byName = new Map<string, Driver>();
 
-  constructor(functions: readonly PciFunction[]) {
+  /** `ports`: the kernel drives PCI Express ports itself. */
+  constructor(functions: readonly PciFunction[], ports: boolean) {
     const recorded = new Map<string, PciId[]>();
     const record = (driver: string | null | undefined, { vendor, device }: DeviceIds): void => {
       if (!driver) return;
@@ -103,7 +110,7 @@ export class DriverTable {
       record(f.driver, idsOf(f));
       if (f.sriov) record(f.vfTemplate?.driver, idsOf({ ...f, device: f.sriov.vfDevice }));
     }
-    this.add({ name: PCIEPORT, managesDma: true, staticIds: PORT_CLASSES.map(classId), dynamicIds: [] });
+    if (ports) this.add({ name: PCIEPORT, managesDma: true, staticIds: PORT_CLASSES.map(classId), dynamicIds: [] });
     for (const name of [...recorded.keys()].sort()) this.addNative(name, recorded.get(name)!);
     for (const name of [PCI_STUB, VFIO_PCI])
       this.add({ name, managesDma: true, staticIds: [], dynamicIds: recorded.get(name) ?? [] });

@@ -6,7 +6,7 @@
  */
 import { call, deviceAddress, deviceApi, lockWrite, type Op, unlock } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { isAloneOnBus } from './host-topology.js';
+import { wasAloneOnBus, workingMethods } from './host-topology.js';
 import type { Device, Host } from './host.js';
 import { readNumber } from './parameter-text.js';
 import { defaultResetMethods } from './pci-attributes.js';
@@ -16,7 +16,7 @@ const MAX_METHODS = 7;
 const DONE = ok(undefined);
 
 const defaultsOf = (host: Host, { facts }: Device): string[] =>
-  defaultResetMethods(facts, isAloneOnBus(host.topology, facts));
+  defaultResetMethods(facts, wasAloneOnBus(host.topology, facts));
 
 /** The files are there when the function could be reset at boot. */
 export const canBeReset = (host: Host, device: Device): boolean => defaultsOf(host, device).length > 0;
@@ -39,17 +39,17 @@ export function* setResetMethods(host: Host, device: Device, data: string): Op<R
   if (chosen?.some((name) => !known.includes(name)) || (chosen?.length ?? 0) > MAX_METHODS) return fail('EINVAL');
   device.resetMethods = chosen;
   if (device.vfio) {
-    const methods = [...resetMethodsOf(host, device)];
+    const methods = workingMethods(host.topology, device.facts, resetMethodsOf(host, device));
     yield* call(deviceAddress(device.bdf), deviceApi.resetMethods, { methods });
   }
   return DONE;
 }
 
-/** `1` resets the function; it waits for a bind or unbind under way. EINVAL: another number; ENOTTY: no method is chosen. */
+/** `1` resets the function; it waits for a bind or unbind under way. EINVAL: another number; ENOTTY: no chosen method works. */
 export function* resetFunction(host: Host, device: Device, data: string): Op<Result<undefined>> {
   const value = readNumber(data);
   if (!value.ok || value.value !== 1) return fail('EINVAL');
-  if (resetMethodsOf(host, device).length === 0) return fail('ENOTTY');
+  if (workingMethods(host.topology, device.facts, resetMethodsOf(host, device)).length === 0) return fail('ENOTTY');
   yield* lockWrite(device.lock);
   if (device.vfio) yield* call(deviceAddress(device.bdf), deviceApi.functionReset, undefined);
   yield* unlock(device.lock);

@@ -50,7 +50,7 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
     const groups = iommu.translates ? groupsOf(parts) : new Map<number, IommuGroup>();
     const devices = devicesOf(topology, groups);
     const fixed = { setup, profile, iommu, topology, memoryMap: topology.memoryMaps.get(profile) };
-    const drivers = new DriverTable(topology.functions);
+    const drivers = new DriverTable(topology.functions, !iommu.firmwarePorts);
     const parameters = new ModuleParameters(setup);
     const vfioGroups = new Map<number, VfioGroup>();
     const empty = {
@@ -115,7 +115,7 @@ export const groupsAtProbe = (profile: KernelProfile, { namedByFirmware }: Iommu
 
 /** Functions that a driver was offered at boot, in the recorded order, else by address. */
 function metAtBoot({ functions, probeOrder }: Topology): string[] {
-  const drivers = [...new DriverTable(functions).all()];
+  const drivers = [...new DriverTable(functions, true).all()];
   const met = functions.filter((f) => f.iommuGroup !== null || drivers.some((driver) => matches(driver, f, undefined)));
   const rest = new Set(met.map(({ bdf }) => bdf));
   return [...probeOrder.filter((bdf) => rest.delete(bdf)), ...rest];
@@ -172,13 +172,14 @@ export const newDevice = (facts: PciFunction, group: IommuGroup | undefined): De
 });
 
 /** The driver that the boot found for a function: the recorded one, or pcieport for a port of unknown driver. */
-const bootDriver = (f: PciFunction): string | undefined => f.driver ?? (isPciePort(f) ? PCIEPORT : undefined);
+const bootDriver = ({ drivers }: Host, f: PciFunction): string | undefined =>
+  f.driver ?? (isPciePort(f) ? drivers.get(PCIEPORT)?.name : undefined);
 
 /** Binds every boot driver but vfio-pci, and answers the devices that are left for vfio-pci, in address order. */
 export function bindBootDrivers(host: Host): Device[] {
   const forVfio: Device[] = [];
   for (const device of host.devices.values()) {
-    const name = bootDriver(device.facts);
+    const name = bootDriver(host, device.facts);
     if (name === VFIO_PCI) forVfio.push(device);
     else if (name !== undefined) {
       device.driver = name;
@@ -217,7 +218,7 @@ export function factsOf(host: Host, device: Device, minor: number): FunctionFact
     powerFixed: iommu.fixesPower === true && f.bus === 1,
     vf: f.isVf,
     noiommu: group?.noiommu,
-    resetMethods: resetMethods && [...resetMethods],
+    resetMethods: resetMethods && workingMethods(topology, f, resetMethods),
     zpci: iommu.zpci,
     freezes: iommu.freezes,
     atomicOps: atomicOps(topology, f),
@@ -229,6 +230,17 @@ export function factsOf(host: Host, device: Device, minor: number): FunctionFact
 /** The only function below a bridge of its own, and one that comes back from a reset; a virtual bus has no bridge. */
 export const isAloneOnBus = (topology: Topology, f: PciFunction): boolean =>
   topology.onBus(f).length === 1 && topology.bridgeAbove(f)?.buses?.secondary === f.bus && !diesOfBusReset(f);
+
+/**
+ * Could a reset of the bus reset it alone when it was found? Only functions that had been found before were on the bus then
+ * (trace p001: the first of two can, the second cannot).
+ */
+export const wasAloneOnBus = (topology: Topology, f: PciFunction): boolean =>
+  topology.onBus(f)[0]?.bdf === f.bdf && topology.bridgeAbove(f)?.buses?.secondary === f.bus && !diesOfBusReset(f);
+
+/** Of ways to reset it, those that work now: others may have come to its bus. */
+export const workingMethods = (topology: Topology, f: PciFunction, methods: readonly string[]): string[] =>
+  methods.filter((method) => method !== 'bus' || (f.headerType === 0 && isAloneOnBus(topology, f)));
 
 /** Path below /sys of a function's own directory, e.g. `devices/pci0000:00/0000:00:06.0/0000:01:00.0`. */
 export function devicePath(topology: Topology, f: PciFunction): string {

@@ -32,6 +32,14 @@ export interface IommuKindTraits {
   readonly messages?: MessageForm;
   /** Firmware keeps functions on the first bus below a host bridge awake (OPAL, trace d046). */
   readonly fixesPower?: boolean;
+  /** Firmware manages PCI Express ports, so the kernel's driver for them is not there (OPAL). */
+  readonly firmwarePorts?: boolean;
+  /** Firmware has a device tree, in which functions without a class are called that. */
+  readonly unclassified?: string;
+  /** Functions come from the device tree, which says of no ROM that it is prefetchable. */
+  readonly windowsFromTree?: boolean;
+  /** Misc devices that the platform registers before any driver does: they have the first numbers. */
+  readonly platformMisc?: readonly string[];
   /** Groups are POWER's partitionable endpoints, and there are no nodes of single devices (A1.10, capability 9). */
   readonly endpoints?: EndpointUnit;
   /** Functions of s390: each is a group, and says more of itself than PCI has (A1.10). */
@@ -113,6 +121,22 @@ const POWER: IommuKindTraits = {
   unit: virtual('iommu-phb', 'domains'),
 };
 
+const POWERNV: IommuKindTraits = {
+  ...POWER,
+  endpoints: 'bus',
+  fixesPower: true,
+  firmwarePorts: true,
+  unclassified: 'device',
+};
+const PSERIES: IommuKindTraits = {
+  ...POWER,
+  endpoints: 'host-bridge',
+  msiAddress: HYPERVISOR_DOORBELL,
+  unclassified: 'legacy-device',
+  windowsFromTree: true,
+  platformMisc: ['papr-sysparm'],
+};
+
 export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['intel-vtd', VTD],
   ['intel-vtd-39', VTD],
@@ -129,8 +153,8 @@ export const IOMMU_KINDS: ReadonlyMap<string, IommuKindTraits> = new Map([
   ['arm-smmu-v3-full', ARM],
   ['virtio-iommu', { ...PLAIN_APIC, namedByFirmware: true }],
   ['s390', S390],
-  ['ppc64-pnv', { ...POWER, endpoints: 'bus', fixesPower: true }],
-  ['ppc64-pnv-full', { ...POWER, endpoints: 'bus', fixesPower: true, freezes: true }],
-  ['ppc64-pseries', { ...POWER, endpoints: 'host-bridge', msiAddress: HYPERVISOR_DOORBELL }],
+  ['ppc64-pnv', POWERNV],
+  ['ppc64-pnv-full', { ...POWERNV, freezes: true }],
+  ['ppc64-pseries', PSERIES],
   ['none', { ...PLAIN_APIC, translates: false, defaultDomain: '', unit: SELFTEST }],
 ]);

@@ -71,11 +71,34 @@ export const hasGroupNodes = ({ vfioContainer }: HostSetup): boolean => vfioCont
 export const GROUP_MAJOR = 254;
 export const cdevMajor = (setup: HostSetup): number => GROUP_MAJOR - (hasGroupNodes(setup) ? 1 : 0);
 
-/** The misc devices of a host. */
-export const miscDevices = (profile: KernelProfile, setup: HostSetup): readonly MiscDevice[] => [
-  ...(setup.kvm ? [KVM_MISC] : []),
-  ...KERNEL_BUILDS[profile].misc.filter((each) => each !== VFIO || hasGroupNodes(setup)),
+/** Numbers that are handed out at boot, one after the other, begin here; the first is the VGA arbiter's. */
+const FIRST_DYNAMIC = 256;
+
+/** The misc devices of a host. `platform`: those that come before all drivers', and take numbers that these would have had. */
+export function miscDevices(
+  profile: KernelProfile,
+  setup: HostSetup,
+  platform: readonly string[] = [],
+): readonly MiscDevice[] {
+  const built = KERNEL_BUILDS[profile].misc.filter((each) => each !== VFIO || hasGroupNodes(setup));
+  const moved = ({ name, minor }: MiscDevice) => ({
+    name,
+    minor: minor > FIRST_DYNAMIC ? minor + platform.length : minor,
+  });
+  const own = platform.map((name, i) => ({ name, minor: FIRST_DYNAMIC + 1 + i })).reverse();
+  const [drivers, arbiter] = [built.slice(0, -1), built.slice(-1)];
+  return [...(setup.kvm ? [KVM_MISC] : []), ...drivers.map(moved), ...own, ...arbiter];
+}
+
+const EVERY_KERNEL_OF_POWER = [
+  ...['block', 'cpufreq', 'cxl', 'e1000e', 'kernel', 'mdev', 'memory_hotplug', 'mtty', 'nvme', 'nvme_core'],
+  ...['pci_hotplug', 'pcie_aspm', 'pciehp', 'printk', 'random', 'rcupdate', 'rcutree', 'rng_core', 'spurious'],
+  ...['srcutree', 'vfio_iommu_spapr_tce', 'virtio_pci', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'workqueue'],
+  'xz_dec',
 ];
+
+/** What is below /sys/module beyond the modules whose parameters the lab has; of other kernels nobody wrote it down (p001). */
+export const moduleNames = (power: boolean): readonly string[] => (power ? EVERY_KERNEL_OF_POWER : []);
 
 /** The class of group devices comes with them. */
 export const classNames = (profile: KernelProfile, setup: HostSetup): readonly string[] =>

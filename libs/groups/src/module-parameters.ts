@@ -7,7 +7,7 @@
 import { call, CONTAINER, containerApi, type HostSetup, type Op } from '@vfiolab/core';
 import { ok, type Result } from '@vfiolab/uapi';
 import { IOMMU_KINDS } from './iommu-kinds.js';
-import { hasGroupNodes } from './kernel-build.js';
+import { hasGroupNodes, moduleNames } from './kernel-build.js';
 import { type DirNode, fixedDir, listDir, type Node } from './nodes.js';
 import { readBoolean, readNumber } from './parameter-text.js';
 
@@ -76,16 +76,20 @@ export class ModuleParameters {
   }
 
   /**
-   * A kernel whose containers are iommufd's has no type1 module (b106). Before 7.3 only groups can do without an IOMMU, so
-   * one without groups does not ask whether they may. Only PCs know of VGA.
+   * A kernel whose containers are iommufd's has no type1 module (b106), and that of POWER has its own kind instead (p001).
+   * Before 7.3 only groups can do without an IOMMU, so one without groups does not ask whether they may. Only PCs know of VGA.
    */
   private get present(): readonly Parameter[] {
     const { profile, vfioContainer, iommu } = this.setup;
     return ALL.filter(({ module, name }) => {
       if (name === NOIOMMU_MODE) return profile === '7.3' || hasGroupNodes(this.setup);
       if (name === DISABLE_VGA) return IOMMU_KINDS.get(iommu)!.processors === 'x86';
-      return module !== 'vfio_iommu_type1' || vfioContainer === 'vfio';
+      return module !== 'vfio_iommu_type1' || (vfioContainer === 'vfio' && !this.power);
     });
+  }
+
+  private get power(): boolean {
+    return IOMMU_KINDS.get(this.setup.iommu)!.processors === 'power';
   }
 
   isOn(name: ParameterName): boolean {
@@ -95,9 +99,13 @@ export class ModuleParameters {
   /** /sys/module. */
   tree(): DirNode {
     const modules = [...new Set(this.present.map(({ module }) => module))];
+    const others = moduleNames(this.power);
     return listDir(
-      () => modules,
-      (module) => (modules.includes(module) ? fixedDir({ parameters: () => this.directory(module) }) : undefined),
+      () => [...modules, ...others],
+      (module) => {
+        if (modules.includes(module)) return fixedDir({ parameters: () => this.directory(module) });
+        return others.includes(module) ? fixedDir({}) : undefined;
+      },
     );
   }
 

@@ -74,7 +74,7 @@ test('reset_method is not there when there is no method; a function of unknown c
 
 test('memory behind a host bridge is where the processor has it; ports and what lies outside are where they are (trace d044)', () => {
   const start = (window: { bus: bigint; cpu: bigint; size: bigint }) =>
-    resourceText(f, window)
+    resourceText(f, { window })
       .split('\n')
       .flatMap((each) => (each === NONE ? [] : [each.split(' ')[0]]));
   const cpu = 0x600c000000000n;
@@ -85,4 +85,53 @@ test('memory behind a host bridge is where the processor has it; ports and what 
   ]);
   expect(start({ bus: 0xfd000000n, cpu, size: 0x800000n })[2]).toBe(hex('fd800000'));
   expect(start({ bus: 0n, cpu, size: 0x10000n })[1]).toBe(hex('c000'));
+});
+
+describe('where OPAL places windows (trace p001)', () => {
+  const bytes = new Uint8Array(256);
+  const registers = new DataView(bytes.buffer);
+  registers.setUint32(0x20, 0xfee08000, true);
+  registers.setUint32(0x24, 0x00010001, true);
+  registers.setUint32(0x28, 0x60000, true);
+  registers.setUint32(0x2c, 0x6003f, true);
+  const bridge = { ...f, bars: [], config: bytes, headerType: 1 } as const;
+  const memory = { bus: 0x80000000n, cpu: 0x600c000000000n, size: 0x7fff0000n };
+  const wide = { bus: 0x6000000000000n, cpu: 0x6000000000000n, size: 0x3fc0000000n };
+  const windows = (config: Uint8Array, placement: object) =>
+    resourceText({ ...bridge, config }, placement)
+      .split('\n')
+      .slice(14, 16);
+
+  it('a bridge at the top has those of its host bridge, without the top of the first', () =>
+    expect(windows(bytes, { window: memory, top: { memory, wide } })).toEqual([
+      line('600c000000000', '600c07fefffff', '200'),
+      line('6000000000000', '6003fbff0ffff', '102201'),
+    ]));
+
+  it('nothing is left out of the second when there is no first', () => {
+    const closed = bytes.slice();
+    new DataView(closed.buffer).setUint32(0x20, 0, true);
+    expect(windows(closed, { top: { memory, wide } })).toEqual([
+      line('0', '0', '0'),
+      line('6000000000000', '6003fbfffffff', '102201'),
+    ]);
+  });
+
+  it('any other has what its registers say', () =>
+    expect(windows(bytes, { window: memory })[0]).toBe(line('600c000000000', '600c07eefffff', '200')));
+
+  it('BARs smaller than a page are aligned to it, and ROMs of a device tree are not prefetchable', () => {
+    const flags = (placement: object) =>
+      resourceText(f, placement)
+        .split('\n')
+        .flatMap((each) => (each === NONE ? [] : [each.slice(-6)]));
+    expect(flags({ page: 0x40000 })).toEqual(['10220c', '040101', '046200']);
+    expect(flags({ plainRoms: true })).toEqual(['14220c', '040101', '044200']);
+  });
+
+  it('a ROM that is off is where the kernel placed it', () => {
+    const rom = { index: 6, kind: 'mem', bits: 32, prefetchable: false, size: 0x800, vf: false, address: 0x80000000n };
+    const [, , , , , , text] = resourceText({ ...f, bars: [rom as never] }, { window: memory }).split('\n');
+    expect(text).toBe(line('600c000000000', '600c0000007ff', '46200'));
+  });
 });

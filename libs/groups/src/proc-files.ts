@@ -12,7 +12,7 @@ export const procTree = (host: Host): DirNode =>
     iomem: () => (host.memoryMap ? { ...text(() => host.memoryMap!.join('\n')), rootOnly: true } : undefined),
     misc: () =>
       text(() =>
-        miscDevices(host.profile, host.setup)
+        miscDevices(host.profile, host.setup, host.iommu.platformMisc)
           .map(({ name, minor }) => `${String(minor).padStart(3)} ${name}`)
           .join('\n'),
       ),

@@ -4,16 +4,17 @@
  * /sys/bus/pci/{devices,drivers,drivers_probe}, /sys/class, /sys/kernel/iommu_groups, /sys/module.
  * Rule: values are printed as Linux prints them, newline included; links have the depth that they have on the machine.
  */
-import { endpointNumber } from '@vfiolab/pci';
-import { call, IOMMU, iommuApi, type Op, type ReservedRegion } from '@vfiolab/core';
 import { cdevNamed, cdevNameOf, cdevNames } from './cdev-names.js';
 import { bind, driversProbe, newId, removeId, setOverride, unbind } from './binding.js';
 import { idsOf, type Driver } from './drivers.js';
-import { classTree } from './class-dirs.js';
+import { classTree, iommuLink } from './class-dirs.js';
 import { type Branch, branchOf, deviceBranches } from './device-branches.js';
 import { machineDir, nearFiles } from './processors.js';
 import { toolFiles } from './tool-files.js';
 import { canBeReset, resetFunction, setResetMethods, showResetMethods } from './function-reset.js';
+import { deviceTreeFiles } from './device-tree.js';
+import { eehFiles } from './eeh-files.js';
+import { functionFiles } from './function-files.js';
 import { devicePath } from './host-topology.js';
 import {
   hasIommu,
@@ -25,16 +26,17 @@ import {
   type Passable,
   type VirtualFunctions,
 } from './host.js';
+import { groupFiles } from './group-dirs.js';
 import { removeFunction, rescan } from './hotplug.js';
 import { kvmDebugDir } from './kvm/debugfs.js';
 import { mdevBus, mdevDir, mdevPath, mttyClass } from './mdev-sysfs.js';
 import { fixedDir, link, listDir, text, type DirNode, type LinkNode, type Node } from './nodes.js';
-import { resourceText } from './pci-attributes.js';
+import { placementOf, resourceText } from './pci-attributes.js';
+import { powerpcDebugDir } from './powerpc-debugfs.js';
 import { setAutoprobe, setNumVfs, showNumVfs } from './sriov.js';
 import { vdpaBus, vdpaDir, vdpaPath } from './vdpa.js';
 import { vfsOf } from './virtual-functions.js';
 import { cdevDirectory, groupClass } from './vfio-dirs.js';
-import { formatRegions, mergeRegions } from './reserved-regions.js';
 
 export const sysfsTree = (host: Host): DirNode =>
   fixedDir({
@@ -54,7 +56,14 @@ export const sysfsTree = (host: Host): DirNode =>
     module: () => host.parameters.tree(),
   });
 
-const debugDir = (host: Host): DirNode | undefined => host.setup.kvm && fixedDir({ kvm: () => kvmDebugDir(host) });
+function debugDir(host: Host): DirNode | undefined {
+  const { endpoints } = host.iommu;
+  const dir = fixedDir({
+    kvm: () => (host.setup.kvm ? kvmDebugDir(host) : undefined),
+    powerpc: () => endpoints && powerpcDebugDir(endpoints, host.topology),
+  });
+  return dir.names().length > 0 ? dir : undefined;
+}
 
 const pciBus = (host: Host): DirNode =>
   fixedDir({
@@ -104,6 +113,9 @@ function deviceDir(host: Host, device: Device): DirNode {
     ...functionsBehind(host, device),
     ...toolFiles(device),
     ...nearFiles(host.topology, facts),
+    ...functionFiles(host, device),
+    ...deviceTreeFiles(host.topology, facts, host.iommu.unclassified, up),
+    ...eehFiles(host, device),
     class: () => text(() => hex(ids.class, 6)),
     device: () => text(() => hex(ids.device, 4)),
     driver: () => driverLink(host, device, up),
@@ -112,11 +124,11 @@ function deviceDir(host: Host, device: Device): DirNode {
       show: () => `${device.override ?? '(null)'}\n`,
       store: (data) => setOverride(device, data),
     }),
+    iommu: () => (device.group && hasIommu(device.group) ? iommuLink(host, facts, up) : undefined),
     iommu_group: () =>
       device.group && link(`${up}kernel/iommu_groups/${device.group.id}`, () => groupDir(host, device.group!)),
     numa_node: () => text(() => String(facts.numaNode ?? -1)),
-    remove: () => ({ kind: 'attribute', store: (data) => removeFunction(host, device, data) }),
-    rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data, device) }),
+    ...(facts.isVf ? {} : hotplugFiles(host, device)),
     reset: () =>
       canBeReset(host, device) ? { kind: 'attribute', store: (data) => resetFunction(host, device, data) } : undefined,
     reset_method: () =>
@@ -127,7 +139,7 @@ function deviceDir(host: Host, device: Device): DirNode {
             store: (data) => setResetMethods(host, device, data),
           }
         : undefined,
-    resource: () => text(() => resourceText(facts, host.topology.bridgeWindows.get(facts.domain))),
+    resource: () => text(() => resourceText(facts, placementOf(host, facts))),
     revision: () => text(() => hex(facts.revision ?? 0, 2)),
     ...(device.vfs ? sriovFiles(host, device, device.vfs) : {}),
     ...(facts.vfOf === null ? {} : { physfn: () => peerLink(host, device, host.devices.get(facts.vfOf!)) }),
@@ -138,6 +150,11 @@ function deviceDir(host: Host, device: Device): DirNode {
     'vfio-dev': () => vfioDevDir(host, device),
   });
 }
+
+const hotplugFiles = (host: Host, device: Device): Record<string, () => Node> => ({
+  remove: () => ({ kind: 'attribute', store: (data) => removeFunction(host, device, data) }),
+  rescan: () => ({ kind: 'attribute', store: (data) => rescan(host, data, device) }),
+});
 
 /** What a PF's directory has more than others', with a link to each of its VFs. */
 function sriovFiles(host: Host, pf: Device, vfs: VirtualFunctions): Record<string, () => Node | undefined> {
@@ -252,35 +269,10 @@ const groupsDir = (host: Host): DirNode =>
     },
   );
 
-/** PCI groups have no `name` file: only those of POWER, and those that vfio makes, mediated devices' too, whose domain is none. */
 const groupDir = (host: Host, group: IommuGroup): DirNode =>
-  fixedDir({
-    devices: () =>
-      listDir(
-        () => [...group.members],
-        (name) => memberLink(host, group, name),
-      ),
-    name: () => groupName(host, group),
-    reserved_regions: () => ({ kind: 'attribute', show: () => showRegions(group) }),
-    type: () => text(() => (hasIommu(group) ? host.iommu.defaultDomain : 'unknown')),
-  });
-
-function groupName({ iommu, topology, devices }: Host, group: IommuGroup): Node | undefined {
-  if (!hasIommu(group)) return text(() => 'vfio-noiommu');
-  const first = devices.get(group.members[0]!)?.facts;
-  const { endpoints } = iommu;
-  if (!endpoints || !first) return undefined;
-  const number = endpointNumber(topology, endpoints, first);
-  return text(() => `domain${first.domain.toString(16)}-pe${number.toString(16)}`);
-}
+  groupFiles(host, group, (name) => memberLink(host, group, name));
 
 function memberLink(host: Host, { members }: IommuGroup, name: string): LinkNode | undefined {
   const member = members.includes(name) ? passableNamed(host, name) : undefined;
   return member && link(`../../../../${pathOf(host, member)}`, () => directoryOf(host, member));
-}
-
-function* showRegions(group: IommuGroup): Op<string> {
-  const regions: ReservedRegion[] = [];
-  for (const bdf of group.members) regions.push(...(yield* call(IOMMU, iommuApi.reservedRegions, { bdf })));
-  return formatRegions(mergeRegions(regions));
 }

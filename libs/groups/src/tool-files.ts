@@ -33,7 +33,7 @@ function lineOf({ facts }: Device): number {
 }
 
 /** `pci:v00008086d...`: what module loaders match. */
-function modalias({ facts }: Device): string {
+export function modalias({ facts }: Device): string {
   const ids = idsOf(facts);
   const hex = (value: number, digits: number): string => value.toString(16).toUpperCase().padStart(digits, '0');
   const byte = (shift: number): string => hex((ids.class >>> shift) & 0xff, 2);
