@@ -134,7 +134,10 @@ describe('POWER (trace p001)', () => {
     ]);
   });
 
-  it('firmware manages the ports of bare metal: nothing drives them', () => {
+  it('firmware manages the ports of bare metal: nothing drives them, whatever drove them when they were recorded', () => {
+    const recorded = SMALL_MACHINE.replace('"bdf":"0000:00:06.0"', '"driver":"pcieport",$&');
+    const moved = files(sealedBench({}, { ...SETUP, iommu: 'ppc64-pnv' }, recorded));
+    expect(moved.readlink(`${DEV}/0000:00:06.0/driver`)).toBe('ENOENT');
     expect(on('ppc64-pnv').list('/sys/bus/pci/drivers')).not.toContain('pcieport');
     expect(on('ppc64-pnv').readlink(`${DEV}/0000:00:06.0/driver`)).toBe('ENOENT');
     expect(on('ppc64-pseries').readlink(`${DEV}/0000:00:06.0/driver`)).toContain('pcieport');

@@ -171,9 +171,14 @@ export const newDevice = (facts: PciFunction, group: IommuGroup | undefined): De
   resetting: new Lock(),
 });
 
-/** The driver that the boot found for a function: the recorded one, or pcieport for a port of unknown driver. */
-const bootDriver = ({ drivers }: Host, f: PciFunction): string | undefined =>
-  f.driver ?? (isPciePort(f) ? drivers.get(PCIEPORT)?.name : undefined);
+/**
+ * The driver that the boot found for a function: the recorded one, or pcieport for a port of unknown driver; none, where this
+ * kernel has no pcieport.
+ */
+function bootDriver({ drivers }: Host, f: PciFunction): string | undefined {
+  const name = f.driver ?? (isPciePort(f) ? PCIEPORT : undefined);
+  return name === undefined ? undefined : drivers.get(name)?.name;
+}
 
 /** Binds every boot driver but vfio-pci, and answers the devices that are left for vfio-pci, in address order. */
 export function bindBootDrivers(host: Host): Device[] {
