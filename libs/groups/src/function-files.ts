@@ -60,7 +60,7 @@ function hasAri({ topology }: Host, f: PciFunction): boolean {
 const isFirstVga = ({ topology }: Host, { bdf }: PciFunction): boolean =>
   topology.functions.find((each) => classOf(each) === VGA_CLASS)?.bdf === bdf;
 
-const inUse = ({ vfio, cdevClaims }: Device): boolean => cdevClaims > 0 || (vfio?.inUse ?? 0) > 0;
+const inUse = ({ vfio, cdevClaims }: Device): boolean => cdevClaims > 0 || (vfio?.uses.length ?? 0) > 0;
 
 /** Ordinary drivers enable their function, vfio-pci one that is open; a bridge is when something below it is. */
 function isEnabled(host: Host, device: Device): boolean {
