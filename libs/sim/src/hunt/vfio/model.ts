@@ -91,7 +91,6 @@ export class Model {
     return space;
   }
 
-
   /** An fd was closed. */
   drop(fd: number): void {
     const others = <T extends { readonly fd: number }>(list: T[]): T[] => list.filter((each) => each.fd !== fd);
