@@ -11,6 +11,7 @@ import { type Device, type Host, linkedDriver } from './host.js';
 import { fixedDir, type Node, text } from './nodes.js';
 import { linkFiles } from './link-files.js';
 import { modalias } from './tool-files.js';
+import { isOpen } from './vf-token.js';
 
 const VGA_CLASS = 0x0300;
 const ROM_INDEX = 6;
@@ -60,12 +61,10 @@ function hasAri({ topology }: Host, f: PciFunction): boolean {
 const isFirstVga = ({ topology }: Host, { bdf }: PciFunction): boolean =>
   topology.functions.find((each) => classOf(each) === VGA_CLASS)?.bdf === bdf;
 
-const inUse = ({ vfio, cdevClaims }: Device): boolean => cdevClaims > 0 || (vfio?.uses.length ?? 0) > 0;
-
 /** Ordinary drivers enable their function, vfio-pci one that is open; a bridge is when something below it is. */
 function isEnabled(host: Host, device: Device): boolean {
   const { driver, facts } = device;
-  if (driver === VFIO_PCI) return inUse(device);
+  if (driver === VFIO_PCI) return isOpen(device);
   if (driver !== undefined && driver !== PCI_STUB) return true;
   if (facts.headerType === 0) return false;
   return host.topology
@@ -73,7 +72,7 @@ function isEnabled(host: Host, device: Device): boolean {
     .some(({ bdf }) => bdf !== facts.bdf && host.devices.has(bdf) && isEnabled(host, host.devices.get(bdf)!));
 }
 
-const sleeps = (device: Device): boolean => device.driver === VFIO_PCI && !inUse(device);
+const sleeps = (device: Device): boolean => device.driver === VFIO_PCI && !isOpen(device);
 
 /** vfio-pci lets a function sleep that nobody has open; it does if it can, and if firmware does not keep it awake. */
 function powerState({ iommu, parameters }: Host, device: Device): string {

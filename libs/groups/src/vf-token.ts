@@ -13,7 +13,7 @@ const DONE = ok(undefined);
 const same = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
   a !== undefined && b?.length === a.length && a.every((byte, i) => byte === b[i]);
 
-const isOpen = ({ vfio, cdevClaims }: Device): boolean => cdevClaims > 0 || (vfio?.uses.length ?? 0) > 0;
+export const isOpen = ({ vfio, cdevClaims }: Device): boolean => cdevClaims > 0 || (vfio?.uses.length ?? 0) > 0;
 
 /**
  * A device is being opened with or without a token. EACCES: another one is asked for; EINVAL: none is asked for. A PF whose VFs

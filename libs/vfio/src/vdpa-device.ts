@@ -5,46 +5,34 @@
  * is quiet and as after power-on while nobody has it bound.
  */
 import {
-  answerIoctl,
   type ByteReader,
   type ByteWriter,
   call,
   DONE,
-  failed,
   frontDoor,
   IOMMU,
   iommuApi,
-  type IoctlArgs,
-  type IoctlReply,
   type IoctlResult,
   Lock,
   lockRead,
   lockWrite,
   MAX_DMA,
   type Op,
-  type Request,
   unlock,
   type VdpaFacts,
 } from '@vfiolab/core';
 import { DEFAULT_MODEL, type DeviceModel, makeModel, type ModelBus, type Width } from '@vfiolab/devices';
 import { fail, type KernelProfile, ok, type Result } from '@vfiolab/uapi';
 import type { Binding, CdevFile } from './cdev-file.js';
-import type { CommonDevice, DmaLogging, Driver, OpenFile } from './common-device.js';
 import { commonIoctls } from './common-ioctls.js';
 import type { OpenDevice } from './device-call.js';
 import { readWord, writeWord } from './little-endian.js';
 import { PlannedWork } from './planned-work.js';
+import { NO_LOG, type PlainDevice, PlainDriver } from './plain-driver.js';
 import { flagsOf, type ProfileFlags } from './profile-flags.js';
 
 const NO_DATA = new Uint8Array(0);
 const WIDTHS: readonly number[] = [1, 2, 4, 8];
-const NOTHING_LOGGED: DmaLogging = {
-  canStart: false,
-  on: false,
-  start: () => undefined,
-  stop: () => undefined,
-  take: () => [],
-};
 const ROWS = frontDoor<OpenDevice<VdpaDevice>>(commonIoctls);
 
 /** All of its DMA goes through the IOMMU. */
@@ -83,15 +71,16 @@ class VdpaBus implements ModelBus {
   }
 }
 
-export class VdpaDevice implements CommonDevice {
+export class VdpaDevice implements PlainDevice {
   readonly emulated = false;
   readonly noiommu = false;
+  readonly heldEventfds = 0;
   readonly refusesOpen = undefined;
   readonly takesToken = false;
   readonly set = new Lock();
   readonly memory = new Lock();
   readonly flags: ProfileFlags;
-  readonly log = NOTHING_LOGGED;
+  readonly log = NO_LOG;
   readonly migration = undefined;
   private readonly bus: VdpaBus;
   readonly model: DeviceModel;
@@ -130,19 +119,27 @@ export class VdpaDevice implements CommonDevice {
     this.bus.forget();
     this.model.reset();
   }
+
+  encode(w: ByteWriter): void {
+    this.model.encode(w);
+  }
+
+  decode(r: ByteReader): void {
+    this.model.decode(r);
+  }
+
+  check(): string[] {
+    return this.model.check();
+  }
+
+  describe(): string[] {
+    return [`vdpa ${this.name}`, this.model.describe()];
+  }
 }
 
-export class VdpaDriver implements Driver {
-  readonly heldEventfds = 0;
-
-  constructor(readonly device: VdpaDevice) {}
-
-  *wakeUp(): Op<void> {}
-
-  ioctl(on: OpenFile, req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {
-    const found = ROWS.get(args.cmd);
-    if (!found) return failed('ENOTTY');
-    return answerIoctl(found, this.device.flags.profile, { ...on, device: this.device }, req, args);
+export class VdpaDriver extends PlainDriver<VdpaDevice> {
+  constructor(device: VdpaDevice) {
+    super(device, ROWS, 'ENODEV');
   }
 
   *reset(): Op<IoctlResult> {
@@ -167,37 +164,6 @@ export class VdpaDriver implements Driver {
     yield* lockRead(memory);
     yield* model.write(offset, data.length as Width, readWord(data, 0, data.length));
     return ok(data.length);
-  }
-
-  *map(): Op<Result<number>> {
-    return fail('ENODEV');
-  }
-
-  *load(): Op<Result<Uint8Array>> {
-    return fail('EIO');
-  }
-
-  *store(): Op<Result<number>> {
-    return fail('EIO');
-  }
-
-  /** It is never unbound. */
-  *request(): Op<void> {}
-
-  encode(w: ByteWriter): void {
-    this.device.model.encode(w);
-  }
-
-  decode(r: ByteReader): void {
-    this.device.model.decode(r);
-  }
-
-  check(): string[] {
-    return this.device.model.check();
-  }
-
-  describe(): string[] {
-    return [`vdpa ${this.device.name}`, this.device.model.describe()];
   }
 }
 

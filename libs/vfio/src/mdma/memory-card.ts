@@ -23,7 +23,7 @@ import {
 } from '@vfiolab/core';
 import { errnoNumber, type KernelProfile, type Result } from '@vfiolab/uapi';
 import type { Binding, CdevFile } from '../cdev-file.js';
-import type { CommonDevice, DmaLogging } from '../common-device.js';
+import { NO_LOG, type PlainDevice } from '../plain-driver.js';
 import { flagsOf, type ProfileFlags } from '../profile-flags.js';
 import { pinPages, type PinnedRange, readMemory, unpinPages, writeMemory } from './guest-memory.js';
 
@@ -37,13 +37,12 @@ const [MAX_COUNT, MAX_PINS] = [1024n, 256];
 const PROT_BITS = 3n;
 
 /** Nobody logs what it writes. */
-const NO_LOG: DmaLogging = { canStart: false, on: false, start: () => {}, stop: () => {}, take: () => [] };
-
 const minus = (errno: Parameters<typeof errnoNumber>[0]): bigint => BigInt.asUintN(64, BigInt(-errnoNumber(errno)));
 
-export class MemoryCard implements CommonDevice {
+export class MemoryCard implements PlainDevice {
   readonly emulated = true;
   readonly noiommu = false;
+  readonly heldEventfds = 0;
   readonly refusesOpen = undefined;
   readonly takesToken = false;
   readonly set = new Lock();

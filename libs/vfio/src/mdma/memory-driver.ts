@@ -1,26 +1,11 @@
 /** The driver of memory cards: what it does with the calls on a card's files. No interrupts, no config space, no mmap. */
-import {
-  answerIoctl,
-  type ByteReader,
-  type ByteWriter,
-  DONE,
-  failed,
-  frontDoor,
-  type IoctlArgs,
-  type IoctlReply,
-  type IoctlResult,
-  lockWrite,
-  type Op,
-  type Request,
-  row,
-  type View,
-} from '@vfiolab/core';
+import { DONE, frontDoor, type IoctlResult, lockWrite, type Op, row } from '@vfiolab/core';
 import * as uapi from '@vfiolab/uapi';
 import { fail, ok, type Result, type StructOf } from '@vfiolab/uapi';
-import type { Driver, OpenFile } from '../common-device.js';
 import { commonIoctls } from '../common-ioctls.js';
 import type { DeviceCall, OpenDevice } from '../device-call.js';
 import { deviceFeature } from '../ioctl/feature.js';
+import { PlainDriver } from '../plain-driver.js';
 import { placeOf, regionOffset } from '../regions.js';
 import { BUFFER_BYTES, BUFFER_OFFSET, type MemoryCard, REGISTERS } from './memory-card.js';
 
@@ -64,15 +49,9 @@ function targetOf(from: number, length: number): { register: number } | { at: nu
   return whole && offset / REGISTER_BYTES < REGISTERS ? { register: offset / REGISTER_BYTES } : undefined;
 }
 
-export class MemoryDriver implements Driver {
-  constructor(readonly device: MemoryCard) {}
-
-  *wakeUp(): Op<void> {}
-
-  ioctl(on: OpenFile, req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {
-    const found = ROWS.get(args.cmd);
-    if (!found) return failed('ENOTTY');
-    return answerIoctl(found, this.device.flags.profile, { ...on, device: this.device }, req, args);
+export class MemoryDriver extends PlainDriver<MemoryCard> {
+  constructor(card: MemoryCard) {
+    super(card, ROWS);
   }
 
   *reset(): Op<IoctlResult> {
@@ -98,38 +77,5 @@ export class MemoryDriver implements Driver {
     if ('at' in target) device.buffer.set(data, target.at);
     else yield* device.writeRegister(target.register, new BigUint64Array(data.slice().buffer)[0]!, client);
     return ok(data.length);
-  }
-
-  *map(): Op<Result<number>> {
-    return fail('EINVAL');
-  }
-
-  *load(): Op<Result<Uint8Array>> {
-    return fail('EIO');
-  }
-
-  *store(): Op<Result<number>> {
-    return fail('EIO');
-  }
-
-  /** Nobody is told: it waits until the card is closed. */
-  *request(): Op<void> {}
-
-  readonly heldEventfds = 0;
-
-  encode(w: ByteWriter, view: View): void {
-    this.device.encode(w, view);
-  }
-
-  decode(r: ByteReader): void {
-    this.device.decode(r);
-  }
-
-  check(): string[] {
-    return this.device.check();
-  }
-
-  describe(): string[] {
-    return this.device.describe();
   }
 }

@@ -64,6 +64,10 @@ export class SerialCard implements CommonDevice {
     return this.facts.uuid;
   }
 
+  get heldEventfds(): number {
+    return this.interrupt ? 1 : 0;
+  }
+
   get node(): string {
     return `/dev/vfio/devices/vfio${this.facts.minor}`;
   }

@@ -1,26 +1,11 @@
 /** The driver of mediated serial cards: what it does with the calls on a card's files. It cannot be mapped. */
-import {
-  answerIoctl,
-  type ByteReader,
-  type ByteWriter,
-  DONE,
-  failed,
-  frontDoor,
-  type IoctlArgs,
-  type IoctlReply,
-  type IoctlResult,
-  lockWrite,
-  type Op,
-  type Request,
-  row,
-  type View,
-} from '@vfiolab/core';
+import { DONE, frontDoor, type IoctlResult, lockWrite, type Op, row } from '@vfiolab/core';
 import * as uapi from '@vfiolab/uapi';
-import { fail, type Result } from '@vfiolab/uapi';
-import type { Driver, OpenFile } from '../common-device.js';
+import type { Result } from '@vfiolab/uapi';
 import { commonIoctls } from '../common-ioctls.js';
 import type { OpenDevice } from '../device-call.js';
 import { deviceFeature } from '../ioctl/feature.js';
+import { PlainDriver } from '../plain-driver.js';
 import { readCard, writeCard } from './serial-access.js';
 import type { SerialCard } from './serial-card.js';
 import { getInfo, getRegionInfo } from './serial-info.js';
@@ -38,15 +23,9 @@ const ROWS = frontDoor<OpenDevice<SerialCard>>({
   ),
 });
 
-export class SerialDriver implements Driver {
-  constructor(readonly device: SerialCard) {}
-
-  *wakeUp(): Op<void> {}
-
-  ioctl(on: OpenFile, req: Request, args: IoctlArgs): IoctlReply | Op<IoctlReply> {
-    const found = ROWS.get(args.cmd);
-    if (!found) return failed('ENOTTY');
-    return answerIoctl(found, this.device.flags.profile, { ...on, device: this.device }, req, args);
+export class SerialDriver extends PlainDriver<SerialCard> {
+  constructor(card: SerialCard) {
+    super(card, ROWS);
   }
 
   /** Migration is back at RUNNING; the card itself stays as it is. */
@@ -62,40 +41,5 @@ export class SerialDriver implements Driver {
 
   write(offset: number, data: Uint8Array): Op<Result<number>> {
     return writeCard(this.device, offset, data);
-  }
-
-  *map(): Op<Result<number>> {
-    return fail('EINVAL');
-  }
-
-  *load(): Op<Result<Uint8Array>> {
-    return fail('EIO');
-  }
-
-  *store(): Op<Result<number>> {
-    return fail('EIO');
-  }
-
-  /** Nobody is told: the driver waits until the card is closed (trace b096). */
-  *request(): Op<void> {}
-
-  get heldEventfds(): number {
-    return this.device.interrupt ? 1 : 0;
-  }
-
-  encode(w: ByteWriter, view: View): void {
-    this.device.encode(w, view);
-  }
-
-  decode(r: ByteReader): void {
-    this.device.decode(r);
-  }
-
-  check(): string[] {
-    return this.device.check();
-  }
-
-  describe(): string[] {
-    return this.device.describe();
   }
 }
