@@ -4,7 +4,16 @@
  * Words: a *crash* drops an actor with all it had not journaled; after a while a new instance recovers from the journal.
  * Rule: everything that happens is a function of the seed and the scenario.
  */
-import { Actor, type Address, DEFAULT_LIMITS, isClient } from '@vfiolab/core';
+import {
+  Actor,
+  type Address,
+  DEFAULT_LIMITS,
+  isClient,
+  type JournalPort,
+  type JournalRecord,
+  type Output,
+  type Snapshot,
+} from '@vfiolab/core';
 import { disagreements, makeCore, SERVICES, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
@@ -27,6 +36,12 @@ interface Place {
 /** Something to be done when a frame passes: used by crash plans of scenarios. */
 export type Watcher = (from: Address, to: Address, frame: Uint8Array, when: 'arriving' | 'leaving') => boolean;
 
+/** A place in a turn of an actor where its process can end. */
+export type Moment = 'before write' | 'after write' | 'before send' | 'after send';
+
+/** Ends a turn where the actor's process ended. */
+class Killed extends Error {}
+
 export class SimHost {
   readonly agenda = new Agenda();
   readonly dice: Dice;
@@ -38,6 +53,8 @@ export class SimHost {
   private readonly places = new Map<Address, Place>();
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
+  /** Asked at every moment of an actor: does it crash there? Answers for how many ms it is down; undefined: it goes on. */
+  atMoment: ((address: Address, moment: Moment) => number | undefined) | undefined;
   /** Told after every turn of an actor. */
   onTurn: ((address: Address) => void) | undefined;
   private entropyDraws = 0;
@@ -108,15 +125,46 @@ export class SimHost {
       {
         now: () => this.now(),
         entropy: (n) => this.dice.bytes(`entropy ${this.entropyDraws++}`, n),
-        send: (to, frame) => this.leave(address, to, frame),
-        journal: p.journal,
+        send: (to, frame) => {
+          this.reach(address, 'before send');
+          this.leave(address, to, frame);
+          this.reach(address, 'after send');
+        },
+        journal: this.interruptible(address, p.journal),
         defer: (turn) => this.agenda.after(0, () => (turn(), this.onTurn?.(address))),
-        failed: (error) => this.failures.push(`${address}: ${error.stack ?? error.message}`),
+        failed: (error) => {
+          if (!(error instanceof Killed)) this.failures.push(`${address}: ${error.stack ?? error.message}`);
+        },
       },
       { ...DEFAULT_LIMITS, snapshotEvery: this.options.snapshotEvery },
     );
     p.actor = actor;
     actor.start(`${address} ${instance}`);
+  }
+
+  /** What is written is written as a whole or not at all. */
+  private interruptible(address: Address, journal: SimJournal): JournalPort {
+    const write = <A extends unknown[]>(put: (...args: A) => void) => {
+      return (...args: A): void => {
+        this.reach(address, 'before write');
+        put(...args);
+        this.reach(address, 'after write');
+      };
+    };
+    return {
+      load: () => journal.load(),
+      head: () => journal.head(),
+      close: () => journal.close(),
+      append: write((record: JournalRecord, outputs: readonly Output[]) => journal.append(record, outputs)),
+      saveSnapshot: write((snapshot: Snapshot) => journal.saveSnapshot(snapshot)),
+    };
+  }
+
+  private reach(address: Address, moment: Moment): void {
+    const downMs = this.atMoment?.(address, moment);
+    if (downMs === undefined) return;
+    this.crash(address, downMs);
+    throw new Killed(`${address} ends ${moment}`);
   }
 
   private leave(from: Address, to: Address, frame: Uint8Array): void {
@@ -160,7 +208,13 @@ export class SimHost {
   }
 
   private tick(): void {
-    for (const { actor } of this.places.values()) actor?.tick();
+    for (const { actor } of this.places.values()) {
+      try {
+        actor?.tick();
+      } catch (e) {
+        if (!(e instanceof Killed)) throw e;
+      }
+    }
     this.agenda.after(TICK_MS, () => this.tick());
   }
 
