@@ -3,8 +3,11 @@
  *
  * Words: `edits` are pairs of what stands in the file, exactly once, and what stands there instead. `hunts`: what looks for
  * it, cheapest first: `crash-points SCENARIO` (each place where a service can end), or `MIX` of the campaigns.
- * Rule: a mutant is a mistake that somebody could make, not damage; no check of the lab's is switched off.
+ * Rule: a mutant is a mistake that somebody could make, not damage; no check of the lab's is switched off. An edit that does
+ * not fit its file any more is an error, not a run without a mistake.
  */
+import { readFileSync } from 'node:fs';
+
 export const mutants = [
   {
     name: 'acknowledges-before-durable',
@@ -12,8 +15,8 @@ export const mutants = [
     file: 'libs/core/src/actor.ts',
     edits: [
       [
-        'journal.append({ seq, body }, this.outputsSinceRecord);',
-        'if (this.late) journal.append(...this.late); this.late = [{ seq, body }, this.outputsSinceRecord];',
+        'this.ports.journal.append({ seq, body }, this.outputsSinceRecord);',
+        'if (this.late) this.ports.journal.append(...this.late); this.late = [{ seq, body }, this.outputsSinceRecord];',
       ],
     ],
     hunts: ['crash-points', 'faults'],
@@ -50,7 +53,7 @@ export const mutants = [
     name: 'never-asks-again',
     says: 'a lost request is not repeated',
     file: 'libs/core/src/actor.ts',
-    edits: [['if (!all && now - pending.sentAt < wait) continue;', 'if (!all) continue;']],
+    edits: [['if (!all && Math.abs(now - pending.sentAt) < wait) continue;', 'if (!all) continue;']],
     hunts: ['faults'],
   },
   {
@@ -160,3 +163,17 @@ export const mutants = [
     hunts: ['races', 'vfio'],
   },
 ];
+
+export const sourceOf = ({ file }) => new URL(file, new URL('../../', import.meta.url));
+
+/** A file's text with the mutant in it. */
+export function mutate({ name, file, edits }) {
+  let text = readFileSync(sourceOf({ file }), 'utf8');
+  for (const [from, to] of edits) {
+    const pieces = text.split(from);
+    if (pieces.length !== 2)
+      throw new Error(`mutant ${name}: ${JSON.stringify(from)} is ${pieces.length - 1} times in ${file}, not once`);
+    text = pieces.join(to);
+  }
+  return text;
+}

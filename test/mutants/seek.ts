@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { readScenarioFile } from '@vfiolab/scenario';
-import { CALM, CrashPoints, differences, drawOptions, hunt, type Hunt, simulate } from '@vfiolab/sim';
+import { CALM, CrashSweep, differences, drawOptions, hunt, type Hunt, simulate } from '@vfiolab/sim';
 
 const SCENARIO = fileURLToPath(new URL('../../libs/cli/scenarios/containers.yaml', import.meta.url));
 /** Snapshots are written too. */
@@ -19,8 +19,11 @@ type Look = (n: number) => Promise<readonly string[] | undefined>;
 async function looker(): Promise<Look> {
   const scenario = readScenarioFile(SCENARIO);
   if (what === 'crash-points') {
-    const points = await CrashPoints.of(scenario, SNAPSHOT_EVERY);
-    return async (n) => (n < points.points.length ? points.kill(n) : undefined);
+    const sweep = await CrashSweep.of(scenario, SNAPSHOT_EVERY);
+    return async (n) => {
+      const point = sweep.points[n];
+      return point && sweep.kill(point);
+    };
   }
   if (what !== 'faults') return async (seed) => (await hunt(what as Hunt, seed)).findings;
   const calm = await simulate(scenario, { seed: 0, options: CALM });

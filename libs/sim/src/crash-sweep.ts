@@ -1,21 +1,15 @@
 /**
- * Crash points: a scenario once for each place where the process of a service can end.
+ * A scenario once for each place where the process of a service can end.
  *
- * Words: a *point* is one moment of one service, counted from 0 over the calm run: before or after a write to its journal,
- * before or after a frame leaves it.
+ * Words: a *point* is one moment of one service in a run without faults: see faults/crash-points.ts.
  * Rule: wherever one service is killed, every program gets the answers of the calm run and every service ends in the state
  * of the calm run.
  */
-import type { Address } from '@vfiolab/core';
 import type { Scenario } from '@vfiolab/scenario';
+import { CRASH_POINTS, type PlannedCrash } from './faults/crash-points.js';
 import { CALM, type SimOptions } from './options.js';
-import type { Moment } from './sim-host.js';
+import type { SimHost } from './sim-host.js';
 import { simulate, type SimResult } from './simulate.js';
-
-export interface CrashPoint {
-  readonly service: Address;
-  readonly moment: Moment;
-}
 
 /** A service that was killed is back after so many ms: more than a way through the network, less than it takes to ask again. */
 const DOWN_MS = 5;
@@ -38,41 +32,47 @@ export function differences(calm: SimResult, run: SimResult): string[] {
   return found;
 }
 
-export class CrashPoints {
+/** Everywhere that services came in a run that has ended. */
+function pointsOf(host: SimHost): PlannedCrash[] {
+  return host.addresses().flatMap((address) =>
+    CRASH_POINTS.flatMap((point) =>
+      Array.from({ length: host.crashPoints(address).passed[point] }, (_, i) => {
+        return { address, point, nth: i + 1, downMs: DOWN_MS };
+      }),
+    ),
+  );
+}
+
+export class CrashSweep {
   private constructor(
     private readonly scenario: Scenario,
     private readonly options: SimOptions,
     private readonly calm: SimResult,
-    /** In the order in which the calm run comes to them. */
-    readonly points: readonly CrashPoint[],
+    readonly points: readonly PlannedCrash[],
   ) {}
 
   /**
-   * Looks where a scenario's services can end. `snapshotEvery`: inputs between snapshots, which are writes too; 0: there are
-   * none. Throws when the scenario does not end as it should by itself.
+   * Looks where a scenario's services can end. `snapshotEvery`: inputs between snapshots, from which they then come back; 0:
+   * there are none. Throws when the scenario does not end as it should by itself.
    */
-  static async of(scenario: Scenario, snapshotEvery: number): Promise<CrashPoints> {
-    const points: CrashPoint[] = [];
+  static async of(scenario: Scenario, snapshotEvery: number): Promise<CrashSweep> {
     const options = { ...CALM, snapshotEvery };
-    const calm = await simulate(scenario, {
-      seed: 0,
-      options,
-      prepare: (host) => (host.atMoment = (service, moment) => void points.push({ service, moment })),
-    });
+    let host!: SimHost;
+    const calm = await simulate(scenario, { seed: 0, options, prepare: (made) => (host = made) });
     const wrong = differences(calm, calm);
     if (wrong.length > 0) throw new Error(`Without any crash: ${wrong.join('; ')}`);
-    return new CrashPoints(scenario, options, calm, points);
+    return new CrashSweep(scenario, options, calm, pointsOf(host));
   }
 
   /** Kills the service of that point there. Answers what then was otherwise than in the calm run, in words. */
-  async kill(nth: number): Promise<string[]> {
-    let reached = -1;
+  async kill(plan: PlannedCrash): Promise<string[]> {
+    let host!: SimHost;
     const run = await simulate(this.scenario, {
       seed: 0,
       options: this.options,
-      prepare: (host) => (host.atMoment = () => (++reached === nth ? DOWN_MS : undefined)),
+      prepare: (made) => (host = made).planCrash(plan),
     });
-    if (reached < nth) return [`the run ends before point ${nth}`];
+    if (host.crashes === this.calm.crashes) return [`${plan.address} does not come ${plan.point} ${plan.nth} times`];
     return differences(this.calm, run);
   }
 }
