@@ -6,3 +6,4 @@ export { CALM, drawOptions, type SimOptions } from './options.js';
 export { simulate, type SimResult, type SimulateOptions, Stuck } from './simulate.js';
 export { type WorkFigures } from './work.js';
 export { TestHost, type TestHostOptions } from './test-host.js';
+export { swarm, type SwarmOptions, type SwarmRun } from './swarm/swarm.js';

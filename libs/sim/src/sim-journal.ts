@@ -114,6 +114,14 @@ export class SimJournal implements JournalPort {
   }
 
   close(): void {}
+
+  /** Another journal that holds the same; asked when a snapshot has just been taken. */
+  copy(): SimJournal {
+    const other = new SimJournal();
+    other.snapshot = this.snapshot;
+    Object.assign(other, { link: this.link, snapshotLink: this.snapshotLink, lastSeq: this.lastSeq });
+    return other;
+  }
 }
 
 const loaded = ({ seq, body, outputs }: Kept): LoadedRecord => ({
