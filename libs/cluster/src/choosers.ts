@@ -16,7 +16,7 @@ export interface Pick {
 export interface Free {
   readonly shape: Shape;
   /** Units that may be taken; 0 where nothing may. */
-  readonly left: readonly number[];
+  readonly left: ArrayLike<number>;
   /** Slots that would give this item. */
   eligible(item: Item): number[];
 }

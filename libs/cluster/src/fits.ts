@@ -6,15 +6,13 @@
  * Rule: an answer depends on nothing but occupancy and ask, so hosts in the same state share it.
  */
 import type { Chooser, Free, Pick } from './choosers.js';
-import { type Occupancies, OUT, TAKEN_GROUP, UNITS, widened } from './occupancies.js';
+import { DeviceView, type Sight } from './device-view.js';
+import { type Occupancies, TAKEN_GROUP, UNITS, widened } from './occupancies.js';
 import { REASON } from './reasons.js';
-import type { Ask, Item, Near } from './request.js';
-import type { Names, Shape } from './shape.js';
+import type { Ask, Item } from './request.js';
+import type { Names } from './shape.js';
 
 const FIRST_ROOM = 1024;
-
-/** `counts`: devices are numbers. `topology`: also groups, NUMA nodes, switches. */
-export type Sight = 'counts' | 'topology';
 
 export class Fits {
   /** First pick of a row. Its last is before that of the next row. */
@@ -29,13 +27,16 @@ export class Fits {
   private rows = 0;
   /** By ask and occupancy: 0 not known, a row + 1, or a reason below 0. */
   private readonly known: Int32Array[] = [];
+  private readonly view: DeviceView;
 
   constructor(
     private readonly occupancies: Occupancies,
     private readonly kinds: Names,
     private readonly chooser: Chooser,
     private readonly sight: Sight,
-  ) {}
+  ) {
+    this.view = new DeviceView(occupancies);
+  }
 
   /** The first row, or a reason below 0. */
   of(ask: Ask, occupancy: number): number {
@@ -76,11 +77,14 @@ export class Fits {
   }
 
   private work(ask: Ask, occupancy: number): number {
-    const shape = this.occupancies.shapes[this.occupancies.shapeOf[occupancy]!]!;
-    const state = new State(this.occupancies, occupancy, shape);
-    const choices = this.choices(state, ask);
-    const answer = choices.length === 0 ? -this.reason(state, ask) : this.rows;
-    for (const [i, { numa, picks }] of choices.entries()) this.addRow(numa, picks, i === choices.length - 1);
+    this.view.of(occupancy);
+    const first = this.rows;
+    if (this.sight === 'counts') this.addChoices(this.chooser(this.view.free('counts', false), ask.items), ask);
+    else
+      for (const domain of this.view.domains(ask.near))
+        this.addChoices(this.chooser(this.view.free('topology', ask.passthrough, ask.near, domain), ask.items), ask);
+    const answer = this.rows === first ? -this.reason(ask) : first;
+    if (this.rows > first) this.last[this.rows - 1] = 1;
     let known = this.known[ask.id];
     if (!known || occupancy >= known.length) {
       const room = Math.max(this.occupancies.shapeOf.length, FIRST_ROOM);
@@ -91,28 +95,25 @@ export class Fits {
     return answer;
   }
 
-  private choices(state: State, ask: Ask): { numa: number; picks: Pick[] }[] {
-    const { items, near, passthrough, wholeGroup } = ask;
-    if (this.sight === 'counts')
-      return this.chooser(state.free('counts', false), items).map((picks) => ({ numa: -1, picks }));
-    return state.domains(near).flatMap((domain) =>
-      this.chooser(state.free('topology', passthrough, near, domain), items).map((picks) => ({
-        numa: state.numaOf(near, picks),
-        picks: wholeGroup ? state.wholeGroups(picks) : picks,
-      })),
-    );
+  private addChoices(choices: readonly Pick[][], { near, wholeGroup }: Ask): void {
+    const aligned = this.sight === 'topology' && near !== 'any';
+    for (const picks of choices) {
+      const numa = aligned && picks.length > 0 ? this.view.shape.slots[picks[0]!.slot]!.numa : -1;
+      this.addRow(numa, wholeGroup && this.sight === 'topology' ? this.view.wholeGroups(picks) : picks);
+    }
   }
 
   /** Why there is no choice: the first rule that leaves none. */
-  private reason(state: State, { items, near, passthrough }: Ask): number {
+  private reason({ items, near, passthrough }: Ask): number {
     const lacks = (free: Free): Item | undefined => items.find((item) => free.eligible(item).length < item.count);
-    const counts = lacks(state.free('counts', false));
+    const counts = lacks(this.view.free('counts', false));
     if (counts) return this.kinds.names[counts.kind] === 'vf' ? REASON.vf : REASON.devices;
-    if (near === 'any' || this.chooser(state.free('topology', passthrough), items).length === 0) return REASON.group;
+    if (near === 'any' || this.chooser(this.view.free('topology', passthrough), items).length === 0)
+      return REASON.group;
     return REASON[near];
   }
 
-  private addRow(numa: number, picks: readonly Pick[], last: boolean): void {
+  private addRow(numa: number, picks: readonly Pick[]): void {
     if (this.rows === this.firstPick.length) {
       this.firstPick = widened(this.firstPick, 2 * this.rows);
       this.numa = widened(this.numa, 2 * this.rows);
@@ -125,69 +126,10 @@ export class Fits {
     }
     this.firstPick[this.rows] = this.picks;
     this.numa[this.rows] = numa;
-    this.last[this.rows++] = last ? 1 : 0;
+    this.rows++;
     for (const { slot, units } of picks) {
       this.pickSlot[this.picks] = slot;
       this.pickUnits[this.picks++] = units;
     }
-  }
-}
-
-/** One occupancy, as choosers look at it. */
-class State {
-  private readonly cells: Uint16Array;
-
-  constructor(
-    { cells, stride }: Occupancies,
-    occupancy: number,
-    private readonly shape: Shape,
-  ) {
-    this.cells = cells.slice(occupancy * stride, (occupancy + 1) * stride);
-  }
-
-  domains(near: Near): number[] {
-    return near === 'any' ? [-1] : [...new Set(this.shape.slots.map((slot) => slot[near]))].filter((id) => id >= 0);
-  }
-
-  free(sight: Sight, passthrough: boolean, near: Near = 'any', domain = -1): Free {
-    const { slots } = this.shape;
-    const left = slots.map((slot, i) => {
-      const cell = this.cells[i]!;
-      if (cell & OUT) return 0;
-      if (sight === 'counts') return cell & UNITS;
-      if (cell & TAKEN_GROUP || (near !== 'any' && slot[near] !== domain)) return 0;
-      return passthrough && !this.groupIsWhole(i) ? 0 : cell;
-    });
-    const eligible = ({ kind, units }: Item): number[] => {
-      const found: number[] = [];
-      for (const [i, slot] of slots.entries())
-        if (slot.kind === kind && left[i]! > 0 && left[i]! >= (units || slot.units)) found.push(i);
-      return found;
-    };
-    return { shape: this.shape, left, eligible };
-  }
-
-  /** Nobody has anything of the other devices of its group. */
-  private groupIsWhole(slot: number): boolean {
-    const { slots } = this.shape;
-    return slots.every(
-      ({ group, units }, i) =>
-        i === slot || group !== slots[slot]!.group || this.cells[i]! & OUT || this.cells[i] === units,
-    );
-  }
-
-  numaOf(near: Near, picks: readonly Pick[]): number {
-    const first = picks[0];
-    return near === 'any' || !first ? -1 : this.shape.slots[first.slot]!.numa;
-  }
-
-  wholeGroups(picks: readonly Pick[]): Pick[] {
-    const { slots } = this.shape;
-    const groups = new Set(picks.map(({ slot }) => slots[slot]!.group));
-    const picked = new Set(picks.map(({ slot }) => slot));
-    const more = slots.flatMap(({ group, units }, slot) =>
-      groups.has(group) && !picked.has(slot) && !(this.cells[slot]! & OUT) ? [{ slot, units }] : [],
-    );
-    return [...picks, ...more];
   }
 }

@@ -7,5 +7,6 @@ export { LIMITS as CLUSTER_LIMITS } from './limits.js';
 export { policies } from './policies/index.js';
 export type { Policy } from './policy.js';
 export { Random } from './random.js';
+export { comparison, placementsCsv, type PolicyResult } from './report.js';
 export { type Decision, gpuCapacity, run, Run, type RunInput, type Tally } from './run.js';
 export { newKinds } from './shape.js';

@@ -1,6 +1,6 @@
-/** A map from whole numbers from 0 to 2^53 to numbers, in two arrays. */
+/** A map from whole numbers from 0 to 2^31 - 1 to numbers, in two arrays. */
 export class NumberMap {
-  private keys = new Float64Array(1024).fill(-1);
+  private keys = new Int32Array(1024).fill(-1);
   private values = new Float64Array(1024);
   private count = 0;
 
@@ -27,7 +27,7 @@ export class NumberMap {
 
   private grow(): void {
     const { keys, values } = this;
-    this.keys = new Float64Array(2 * keys.length).fill(-1);
+    this.keys = new Int32Array(2 * keys.length).fill(-1);
     this.values = new Float64Array(2 * keys.length);
     this.count = 0;
     for (let i = 0; i < keys.length; i++) if (keys[i]! >= 0) this.set(keys[i]!, values[i]!);
@@ -35,6 +35,6 @@ export class NumberMap {
 }
 
 const hash = (key: number): number => {
-  const h = Math.imul((key | 0) ^ Math.imul((key / 2 ** 32) | 0, 0x85ebca6b), 0x9e3779b1);
+  const h = Math.imul(key, 0x9e3779b1);
   return h ^ (h >>> 15);
 };

@@ -4,7 +4,8 @@
  * Rule: a score depends only on the host's own state and the request, so that only hosts that changed are scored again.
  */
 import type { Chooser } from './choosers.js';
-import type { Fits, Sight } from './fits.js';
+import type { Sight } from './device-view.js';
+import type { Fits } from './fits.js';
 import type { Fleet } from './fleet.js';
 import type { RequestClass } from './request.js';
 

@@ -10,6 +10,8 @@ import type { PodList } from './import-pods.js';
 import type { Policy } from './policy.js';
 import { Random } from './random.js';
 import { REASONS } from './reasons.js';
+import { Reports } from './reports.js';
+import type { RequestClass } from './request.js';
 import { NOWHERE, REFUSED, Scheduler } from './scheduler.js';
 import { FITS } from './score-tree.js';
 import type { Names } from './shape.js';
@@ -68,10 +70,7 @@ export class Run {
   readonly scheduler: Scheduler;
   /** Host of each arrival, NOWHERE or REFUSED. */
   readonly hosts: Int32Array;
-  /** Why not: an index in `texts`. */
-  private readonly why: Int32Array;
-  private readonly texts: string[] = [''];
-  private readonly textOf = new Map<string, number>();
+  private readonly reports: Reports;
   private readonly reasons = new Map<string, number>();
   private gpuMilli = 0;
   private demanded = 0;
@@ -88,7 +87,7 @@ export class Run {
     this.fleet = new Fleet(hosts, rank);
     this.scheduler = new Scheduler(this.fleet, policy, { classes, counts }, kinds, new Random(seed));
     this.hosts = new Int32Array(arrivals.pods.length).fill(NOWHERE);
-    this.why = new Int32Array(arrivals.pods.length);
+    this.reports = new Reports(this.fleet, arrivals.pods.length);
   }
 
   /** Offers one pod; the host, NOWHERE or REFUSED. */
@@ -103,9 +102,7 @@ export class Run {
       this.gpuMilli += milli;
       this.cpuMilli += request.cpuMilli;
     } else {
-      const tally = host === REFUSED ? undefined : this.scheduler.tally(request);
-      this.why[arrival] = this.text(tally ? rejections(this.fleet, tally) : this.refusal());
-      const main = tally ? mainReason(tally) : `refused: ${REASONS[this.scheduler.reason]}`;
+      const main = this.unplaced(arrival, request, host);
       this.reasons.set(main, (this.reasons.get(main) ?? 0) + 1);
     }
     return host;
@@ -117,7 +114,7 @@ export class Run {
       arrival,
       pod: this.input.arrivals.nameOf(arrival),
       node: host >= 0 ? this.fleet.nameOf(host) : undefined,
-      reason: this.texts[this.why[arrival]!]!,
+      reason: this.reports.text(arrival),
     };
   }
 
@@ -144,16 +141,16 @@ export class Run {
     };
   }
 
-  private refusal(): string {
-    const { refusedBy, reason } = this.scheduler;
-    return `${this.fleet.nameOf(refusedBy)} refused: ${REASONS[reason]}`;
-  }
-
-  private text(text: string): number {
-    const known = this.textOf.get(text);
-    if (known !== undefined) return known;
-    this.textOf.set(text, this.texts.length);
-    return this.texts.push(text) - 1;
+  /** Notes why, and answers the main reason. */
+  private unplaced(arrival: number, request: RequestClass, host: number): string {
+    const { scheduler, reports } = this;
+    if (host === REFUSED) {
+      reports.refusal(arrival, scheduler.refusedBy, scheduler.reason);
+      return `refused: ${REASONS[scheduler.reason]}`;
+    }
+    const tally = scheduler.tally(request);
+    reports.rejections(arrival, tally);
+    return mainReason(tally);
   }
 }
 
@@ -164,16 +161,6 @@ export const gpuCapacity = ({ shapes, shapeOf }: HostList): number => {
   const of = shapes.map(({ slots }) => slots.reduce((sum, { kind, units }) => sum + (kind === 0 ? units : 0), 0));
   return shapeOf.reduce((sum, shape) => sum + of[shape]!, 0);
 };
-
-/** Hosts that do not take it, by shape and reason: `G2 x8 96 CPUs: cpu 12 devices 537; ...`. */
-export function rejections({ shapes }: Pick<Fleet, 'shapes'>, tally: Int32Array): string {
-  return shapes
-    .map(({ name }, shape) => {
-      const parts = REASONS.map((reason, i) => [reason, tally[shape * FITS + i]!] as const).filter(([, n]) => n > 0);
-      return `${name}: ${parts.map(([reason, n]) => `${reason} ${n}`).join(' ')}`;
-    })
-    .join('; ');
-}
 
 /** What most hosts lack, those aside that are of another model. */
 function mainReason(tally: Int32Array): string {

@@ -30,6 +30,8 @@ interface Typical {
 /** The case of a fragment: the index of its sum. USABLE is none; UNUSABLE_PART of its GPUs counts as LACKS_GPU. */
 const [LACKS_BOTH, LACKS_GPU, USABLE, LACKS_CPU, FITS_CPU, WANTS_CPU, WRONG_MODEL] = [0, 1, 2, 3, 4, 5, 6];
 const CASES = 7;
+/** Keys of a `NumberMap`. */
+const MOST_KEYS = 2 ** 31 - 1;
 
 /** Requests that differ in memory only are the same here. */
 export function typicalPods({ classes, counts }: Load): Typical[] {
@@ -100,11 +102,14 @@ export class Fragmentation {
   /** Thousandths of GPUs that are fragments on a host with these devices and so much CPU left. */
   of(occupancy: number, cpu: number): number {
     const key = occupancy * this.steps.count + this.steps.of(cpu);
-    const known = this.known.get(key);
-    return known === known ? known : this.work(key, occupancy, cpu);
+    const known = key > MOST_KEYS ? Number.NaN : this.known.get(key);
+    if (!Number.isNaN(known)) return known;
+    const sum = this.work(occupancy, cpu);
+    if (key <= MOST_KEYS) this.known.set(key, sum);
+    return sum;
   }
 
-  private work(key: number, occupancy: number, cpu: number): number {
+  private work(occupancy: number, cpu: number): number {
     const { occupancies, shapes } = this.fleet;
     const { sums } = this;
     const { slots, model } = shapes[occupancies.shapeOf[occupancy]!]!;
@@ -133,19 +138,28 @@ export class Fragmentation {
     }
     let sum = 0;
     for (let i = 0; i < CASES; i++) if (i !== USABLE) sum += sums[i]!;
-    this.known.set(key, sum);
     return sum;
   }
 }
 
 function scorer(fleet: Fleet, fits: Fits, load: Load): Scorer {
   const fragments = new Fragmentation(fleet, load);
-  const { occupancy, cpuLeft } = fleet;
+  const { occupancy, cpuLeft, count } = fleet;
+  /** Of hosts as they are, where it has been worked out: most are scored for many classes before they change. */
+  const now = new Float64Array(count);
+  const nowOf = new Int32Array(count).fill(-1);
+  const cpuOf = new Int32Array(count);
+  const current = (host: number): number => {
+    if (nowOf[host] === occupancy[host] && cpuOf[host] === cpuLeft[host]) return now[host]!;
+    nowOf[host] = occupancy[host]!;
+    cpuOf[host] = cpuLeft[host]!;
+    return (now[host] = fragments.of(occupancy[host]!, cpuLeft[host]!));
+  };
   return {
     score(host, request, row) {
       const before = occupancy[host]!;
       const after = request.ask.items.length === 0 ? before : fits.after(row, before, request.ask.passthrough);
-      const less = fragments.of(before, cpuLeft[host]!) - fragments.of(after, cpuLeft[host]! - request.cpuMilli);
+      const less = current(host) - fragments.of(after, cpuLeft[host]! - request.cpuMilli);
       return Math.trunc((1 / (1 + Math.exp(-less / MILLI))) * HIGHEST);
     },
   };
