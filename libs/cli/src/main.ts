@@ -5,6 +5,7 @@ import { suggestion } from '@vfiolab/scenario';
 import { type Command, FAILED, helpText, OK, parse, USAGE, UsageError } from './command.js';
 import { bench } from './commands/bench.js';
 import { campaign } from './commands/campaign.js';
+import { cluster } from './commands/cluster.js';
 import { conformance } from './commands/conformance.js';
 import { demo } from './commands/demo.js';
 import { groups } from './commands/groups.js';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   serveCommand,
   campaign,
   conformance,
+  cluster,
   bench,
 ];
 
