@@ -6,7 +6,7 @@
  * Rule: everything that happens is a function of the seed and the scenario.
  */
 import { Actor, type Address, DEFAULT_LIMITS, isClient, serviceOf } from '@vfiolab/core';
-import { disagreements, makeCore, SERVICES, wrongOwners } from '@vfiolab/host';
+import { disagreements, makeCore, SERVICES, unpinnedEntries, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
 import { CRASHED, Crashed, CrashPoints, type PlannedCrash } from './faults/crash-points.js';
@@ -284,6 +284,11 @@ export class SimHost {
     if (!this.idle) return [];
     const coreOf = (address: Address) => this.actor(address)?.machine.core;
     return [...disagreements(coreOf), ...wrongOwners(coreOf)];
+  }
+
+  /** What of memory a device reaches that is not pinned; empty while a service is away. */
+  unpinned(): string[] {
+    return unpinnedEntries((address) => this.actor(address)?.machine.core);
   }
 
   /** Frames, turns and restarts that are still to come, apart from ticks. */
