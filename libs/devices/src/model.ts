@@ -45,6 +45,13 @@ export interface DeviceModel {
   readonly name: string;
   /** Bytes of the register BAR that the model answers for; behind them nothing does. */
   readonly registerBytes: number;
+  /** ms that a read of a register or of `memory` takes; left out: none. Writes are posted, nobody waits for them. */
+  readonly readTakes?: number;
+  /**
+   * Asked once for every reset that reaches the device, after `reset`: ms until it answers again. The kernel waits a minute, and then
+   * tries another method. Models that answer at once have no such method.
+   */
+  resetTakes?(): number;
   /** Reading has no side effects. Returns `width` bytes as a number. */
   read(offset: number, width: Width): bigint;
   /** Ends when everything the write started has ended, DMA and interrupts included. */
