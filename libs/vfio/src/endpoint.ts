@@ -16,7 +16,7 @@ interface Access {
 
 /** Answers when the access is over. */
 export function* getsThrough(device: VfioDevice, access: Access): Op<boolean> {
-  if (device.faults.disturbs || device.model.readTakes) yield* travel(device, access);
+  if (device.faults.disturbs || device.timing.read) yield* travel(device, access);
   if (!access.config && device.config.lost) return false;
   if (device.faults.disturbs && (yield* device.isSilent())) return false;
   if (!device.facts.freezes) return true;
@@ -24,9 +24,9 @@ export function* getsThrough(device: VfioDevice, access: Access): Op<boolean> {
 }
 
 /** Writes to BARs are posted: nobody waits for them. */
-function* travel({ faults, model }: VfioDevice, { config, write }: Access): Op<void> {
+function* travel({ faults, timing }: VfioDevice, { config, write }: Access): Op<void> {
   if (write && !config) return;
-  const ms = faults.delay(yield* time()) + (config ? 0 : (model.readTakes ?? 0));
+  const ms = faults.delay(yield* time()) + (config ? 0 : (timing.read ?? 0));
   if (ms > 0) yield* sleep(ms);
 }
 

@@ -27,7 +27,7 @@ export function* joinHotReset(device: VfioDevice, rest: readonly string[]): Op<R
     if (!joined.ok && joined.errno !== 'ENOTTY') return joined;
   }
   yield* device.beforeReset();
-  yield* device.resetHardware();
+  yield* device.resetHardware(true);
   if (!(yield* device.isSilent())) return ok(undefined);
   yield* sleep(SETTLE);
   if (yield* ready(device)) return ok(undefined);

@@ -24,7 +24,7 @@ import {
   unlock,
   type View,
 } from '@vfiolab/core';
-import { type DeviceModel, isMigratable, makeModel } from '@vfiolab/devices';
+import { type DeviceModel, describedModel, isMigratable, makeModel, type Timing } from '@vfiolab/devices';
 import { resetMethods } from '@vfiolab/pci';
 import {
   type Errno,
@@ -77,6 +77,9 @@ export class VfioDevice implements CommonDevice {
   resetWorks: boolean;
   readonly bus: FunctionBus;
   readonly model: DeviceModel;
+  readonly timing: Timing;
+  /** Resets that have reached it since its driver was bound. */
+  resetCount = 0;
   config: ConfigSpace;
   irqs: Interrupts;
   /** Of a function of s390. */
@@ -113,7 +116,9 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
     const memoryBytes = this.memoryBars[1]?.size ?? 0;
-    this.model = makeModel(facts.model, this.bus, { memoryBytes })!;
+    const described = describedModel(facts.model)!;
+    this.model = makeModel(described.name, this.bus, { memoryBytes })!;
+    this.timing = { ...this.model.timing, ...described.timing };
     if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
 
@@ -164,8 +169,8 @@ export class VfioDevice implements CommonDevice {
    * D1.2). `enable` has done it already where it takes no time and cannot fail.
    */
   *resetForUser(): Op<void> {
-    const { faults, model } = this;
-    const asUsual = !faults.disturbs && !faults.spoilsResets && !model.resetTakes;
+    const { faults, timing } = this;
+    const asUsual = !faults.disturbs && !faults.spoilsResets && !timing.reset && !timing.stuckEvery;
     if (asUsual) return;
     yield* lockWrite(this.memory);
     this.resetWorks = (yield* resetLadder(this)).ok;
@@ -232,10 +237,11 @@ export class VfioDevice implements CommonDevice {
     this.config.wake();
   }
 
-  /** The hardware resets, whoever told it to. */
-  *resetHardware(): Op<void> {
+  /** The hardware resets, whoever told it to; `bus`: with all that is on its bus. */
+  *resetHardware(bus: boolean): Op<void> {
     this.resetModel();
-    yield* beginSilence(this);
+    this.resetCount++;
+    yield* beginSilence(this, bus);
   }
 
   /**
@@ -385,6 +391,7 @@ export class VfioDevice implements CommonDevice {
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
     w.num(this.bus.refused);
+    w.num(this.resetCount);
     w.bool(this.mapped);
     w.bool(this.memoryTold);
   }
@@ -403,6 +410,7 @@ export class VfioDevice implements CommonDevice {
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();
+    this.resetCount = r.num();
     this.mapped = r.bool();
     this.memoryTold = r.bool();
   }

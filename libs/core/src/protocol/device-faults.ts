@@ -128,7 +128,6 @@ export function faultError(fault: DeviceFault): string {
   for (const name of given) {
     const { least, most } = FAULT_PARAMETERS[name];
     const value = fault[name]!;
-    if (typeof value === 'number' && !Number.isSafeInteger(value)) return `${name} of ${kind} is no whole number.`;
     if (BigInt(value) < least || BigInt(value) > most)
       return `${name} of ${kind} is ${value}. It can be ${least} to ${most}.`;
   }

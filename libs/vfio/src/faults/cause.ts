@@ -26,7 +26,7 @@ const EFFECTS: Readonly<Record<FaultName, Effect>> = {
     const { faults } = device;
     if (!faults.gone) return '';
     yield* lockWrite(device.memory);
-    yield* device.resetHardware();
+    yield* device.resetHardware(true);
     device.config.lose();
     faults.gone = false;
     return '';
@@ -49,7 +49,7 @@ const EFFECTS: Readonly<Record<FaultName, Effect>> = {
     yield* device.irqs.signalSingle('err');
     yield* lockWrite(device.memory);
     yield* device.revoke();
-    yield* device.resetHardware();
+    yield* device.resetHardware(true);
     device.config.lose();
     yield* tellMemory(device);
     return '';

@@ -7,6 +7,7 @@
  */
 import { lockWrite, type Op, sleep, time, unlock } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import { NEVER } from './device-faults.js';
 import type { VfioDevice } from '../vfio-device.js';
 
 /** The first pause that is not made any more, ms: 1 + 2 + 4 ... + 32,768 have been by then. */
@@ -38,7 +39,7 @@ function* works(device: VfioDevice, method: string): Op<boolean> {
   if (faults.takeFailure()) return false;
   // Other methods are the bridge's; a function that does not answer does not hear of these.
   const heard = !silent || (method !== 'flr' && method !== 'af_flr');
-  if (heard) yield* device.resetHardware();
+  if (heard) yield* device.resetHardware(method === 'bus');
   if (!(yield* device.isSilent())) return true;
   yield* sleep(method === 'pm' ? SETTLE_PM : SETTLE);
   return yield* ready(device);
@@ -53,9 +54,11 @@ export function* ready(device: VfioDevice): Op<boolean> {
   return true;
 }
 
-/** From now on, as its model and its faults have it. */
-export function* beginSilence(device: VfioDevice): Op<void> {
-  const { faults, model } = device;
-  const ms = Math.max(faults.takeSilence(), model.resetTakes?.() ?? 0);
+/** A reset has reached the function: it is silent for as long as its faults and its own timing have it. */
+export function* beginSilence(device: VfioDevice, bus: boolean): Op<void> {
+  const { faults, timing, resetCount } = device;
+  const { stuckEvery = 0 } = timing;
+  const stuck = !bus && stuckEvery > 0 && resetCount % stuckEvery === 0;
+  const ms = Math.max(faults.takeSilence(), stuck ? NEVER : (timing.reset ?? 0));
   if (ms > 0 || faults.silentUntil > 0) faults.silence(yield* time(), ms);
 }
