@@ -15,12 +15,12 @@ const demo = readScenarioFile(fileURLToPath(new URL('../../cli/scenarios/demo.ya
 const tmp = mkdtempSync(join(tmpdir(), 'vfiolab-testbed-'));
 afterAll(() => rmSync(tmp, { recursive: true, force: true }));
 
-async function record(dir: string, env: Environment): Promise<RunEnd> {
-  const result = await runScenario(demo, env);
+async function record(dir: string, env: Environment, scenario = demo): Promise<RunEnd> {
+  const result = await runScenario(scenario, env);
   const end = await env.end();
   expect(result.failure).toBeUndefined();
   expect(end.broken).toEqual([]);
-  await writeManifest(dir, { title: demo.title, mode: env.mode as 'embedded', durability: 'process' }, end);
+  await writeManifest(dir, { title: scenario.title, mode: env.mode as 'embedded', durability: 'process' }, end);
   return end;
 }
 
@@ -176,6 +176,15 @@ describe('a recorded run', () => {
     );
   });
 });
+
+it('faults of devices: embedded and on NATS the same, and both replay', async () => {
+  const faults = readScenarioFile(fileURLToPath(new URL('../../cli/scenarios/device-faults.yaml', import.meta.url)));
+  const [one, two] = [join(tmp, 'faults'), join(tmp, 'faults-nats')];
+  const embedded = await record(one, await startEmbedded({ dir: one, durability: 'process' }), faults);
+  const nats = await record(two, await startNats({ dir: two, durability: 'process', url: 'auto' }), faults);
+  expect(states(nats)).toEqual(states(embedded));
+  for (const dir of [one, two]) expect(states(await replayRun(dir))).toEqual(states(embedded));
+}, 120_000);
 
 it('memory of another program is lent to a lab without journals, and to no other', async () => {
   const lent = new Map([['ram', { length: 4096, read: () => undefined, write: () => undefined }]]);
