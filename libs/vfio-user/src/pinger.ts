@@ -56,9 +56,9 @@ export class Pinger {
       if (read === EAGAIN || read === EINTR) continue;
       if (read <= 0) throw new Error(`the server has gone: ${read}`);
       got += read;
-      if (got >= wire.HEADER_BYTES) ({ size } = wire.readHeader(this.answer));
+      if (got >= wire.HEADER_BYTES) ({ size } = wire.readHeader(this.answer, 0));
     }
-    const { flags, error } = wire.readHeader(this.answer);
+    const { flags, error } = wire.readHeader(this.answer, 0);
     if ((flags & wire.ERROR) !== 0) throw new Error(`the server answered errno ${error}`);
   }
 
