@@ -54,8 +54,8 @@ it('who was answered and asks again at once is waited for, but not for long wher
   for (let i = 0; i < 20_000; i++) twice(line);
   expect(line.heard).toHaveLength(20_000);
   expect(line.waits.length).toBeGreaterThan(3);
-  // 1, 2, 4 ... 1024 messages lie between waits in vain.
-  expect(line.waits.length).toBeLessThan(11 + 20_000 / 1024);
+  // 1, 2, 4 ... 64 messages lie between waits in vain.
+  expect(line.waits.length).toBeLessThan(7 + 20_000 / 64);
 });
 
 it('messages that follow each other without a pause leave the event loop its turns', () => {

@@ -22,7 +22,7 @@ const SLAB_END = 4352;
  * many messages each time.
  */
 const PATIENCE_US = availableParallelism() > 1 ? 50 : 0;
-const MAX_WITHOUT = 1024;
+const MAX_WITHOUT = 64;
 const NO_BYTES = new Uint8Array(0);
 /** So long may messages follow each other before the event loop has its turn, ms. */
 const TURN_MS = 0.5;
@@ -101,7 +101,6 @@ export class Channel {
     this.patience = isSoon && this.without === 0 ? PATIENCE_US : 0;
     if (isSoon && this.without > 0) this.without--;
     this.readOne(0);
-    this.idleSince = performance.now();
   }
 
   /**
@@ -109,8 +108,8 @@ export class Channel {
    * promising. It comes as an event, as all do.
    */
   soon(): void {
-    if (!this.open || !this.reading || this.patience === 0) return;
-    if (performance.now() - this.turnBegan < TURN_MS) this.waited(this.readOne(this.patience));
+    if (!this.open || !this.reading) return;
+    if (this.patience > 0 && performance.now() - this.turnBegan < TURN_MS) this.waited(this.readOne(this.patience));
     this.idleSince = performance.now();
   }
 

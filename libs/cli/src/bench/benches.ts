@@ -5,6 +5,7 @@ import { loadScenario } from '../run-scenario.js';
 import { type Bench, type Figure, figure, medianTime } from './bench.js';
 import { DeviceLab } from './device-lab.js';
 import { ioctls, ioctlsOnNats, maps, optionGet } from './ioctls.js';
+import { nvme } from './nvme.js';
 import { memory, translate } from './translate.js';
 import { transport } from './transport.js';
 import { vfioUser } from './vfio-user.js';
@@ -66,6 +67,7 @@ export const benches: readonly Bench[] = [
   { name: 'memory', about: 'what a mapped page costs', run: memory },
   { name: 'mapping', about: 'large memory against one page', run: mapping },
   { name: 'vfio-user', about: 'a device of a lab on a socket against a server in C that only answers', run: vfioUser },
+  { name: 'nvme', about: 'a disk of a lab, driven without a guest', run: nvme },
   { name: 'replay', about: 'seeing a run again against making it', run: replay },
   { name: 'simulation', about: 'a run with faults against one without', run: simulation },
 ];

@@ -3,15 +3,10 @@
  *
  * Words: the *answerer* is a server in C that only answers, with nothing behind it: what the socket and two processes cost.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { ANSWERER, native, Pinger } from '@vfiolab/vfio-user';
+import { native, Pinger } from '@vfiolab/vfio-user';
 import { type Figure, figure } from './bench.js';
+import { withServers } from './served.js';
 
-const VFIOLAB = fileURLToPath(new URL('../../bin/vfiolab.js', import.meta.url));
 const MACHINE = 'lambda-vector-wrx80-a';
 const GPU = '0000:41:00.0';
 const [BAR0, CONFIG] = [0, 7];
@@ -19,25 +14,6 @@ const ROUNDS = 20_000;
 /** Rounds of one before the next has its turn. */
 const BLOCK = 500;
 const MIB = 1 << 20;
-
-/** A child that says a line when it serves. */
-function started(command: string, args: readonly string[]): Promise<ChildProcess> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`${command} ended with ${code}`)));
-    child.stdout!.once('data', () => resolve(child));
-  });
-}
-
-/** Resolves when the child has ended. */
-const stopped = (child: ChildProcess): Promise<void> =>
-  new Promise((resolve) => {
-    child.removeAllListeners('exit');
-    if (child.exitCode !== null) return resolve();
-    child.once('exit', () => resolve());
-    child.kill('SIGTERM');
-  });
 
 /**
  * Medians in microseconds of so many rounds each. Blocks of the one and the other take turns, so that what else the machine
@@ -67,14 +43,8 @@ function mapping(pinger: Pinger, memfd: number, bytes: number): () => void {
   };
 }
 
-export async function vfioUser(): Promise<Figure[]> {
-  const dir = mkdtempSync(join(tmpdir(), 'vfiolab-bench-'));
-  const [plain, lab] = [join(dir, 'plain.sock'), join(dir, 'lab.sock')];
-  const children: ChildProcess[] = [];
-  try {
-    children.push(await started(ANSWERER, [plain]));
-    const serve = ['serve', 'vfio-user', '--machine', MACHINE, '--device', GPU, '--socket', lab, '--json'];
-    children.push(await started(process.execPath, [VFIOLAB, ...serve]));
+export function vfioUser(): Promise<Figure[]> {
+  return withServers(MACHINE, GPU, (plain, lab) => {
     const base = new Pinger(plain, { speaks: false });
     const served = new Pinger(lab);
     const read = Pinger.read(BAR0, 4, 4);
@@ -99,8 +69,5 @@ export async function vfioUser(): Promise<Figure[]> {
       figure('p50, DMA_MAP with descriptor + DMA_UNMAP, 4 KiB', page, 'us', 'the read of a BAR', ours),
       figure('p50, the same, 64 MiB', many, 'us', '4 KiB', page),
     ];
-  } finally {
-    await Promise.all(children.map(stopped));
-    rmSync(dir, { recursive: true, force: true });
-  }
+  });
 }

@@ -11,9 +11,9 @@ import { PAGES } from '@vfiolab/core';
 import { makeHost } from '@vfiolab/scenario';
 import { type EmbeddedLab, startEmbedded } from '@vfiolab/testbed';
 import type { Loans } from '../guest-memory.js';
-import { native } from '../native.js';
 import { prepareDevice } from '../prepare.js';
 import { type ServeOptions, VfioUserServer } from '../server.js';
+import { SharedMemory } from '../shared-memory.js';
 
 export const ENGINE = '0000:00:03.0';
 
@@ -96,28 +96,14 @@ export class Rig {
 }
 
 /** Memory that a VMM shares, as its guest sees it. */
-export class GuestRam {
-  readonly fd: number;
-  private readonly mapping: number;
-
-  constructor(readonly length: number) {
-    this.fd = native().memfd(length);
-    this.mapping = native().map(this.fd, 0, length, 1);
-    if (this.mapping < 0) throw new Error(`map: ${this.mapping}`);
-  }
-
+export class GuestRam extends SharedMemory {
   read(at: number, count: number): number[] {
     const bytes = new Uint8Array(count);
-    if (native().peek(this.mapping, at, bytes) !== 0) throw new Error(`${count} bytes at ${at} are outside`);
+    this.readInto(at, bytes);
     return [...bytes];
   }
 
-  write(at: number, bytes: readonly number[] | Uint8Array): void {
-    if (native().poke(this.mapping, at, Uint8Array.from(bytes)) !== 0) throw new Error(`${at} is outside`);
-  }
-
-  free(): void {
-    native().unmap(this.mapping);
-    native().close(this.fd);
+  override write(at: number, bytes: readonly number[] | Uint8Array): void {
+    super.write(at, Uint8Array.from(bytes));
   }
 }
