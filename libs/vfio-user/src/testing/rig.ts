@@ -55,12 +55,13 @@ export class Rig {
   static async start(
     options: Partial<Pick<ServeOptions, 'maxFds' | 'maxTransfer' | 'timeoutMs' | 'labMs' | 'maxMaps'>> & {
       model?: string;
+      durability?: 'none' | 'process';
     } = {},
   ): Promise<Rig> {
-    const { model = 'dma-engine', ...limits } = options;
+    const { model = 'dma-engine', durability = 'none', ...limits } = options;
     const dir = mkdtempSync(join(tmpdir(), 'vfio-user-'));
     const loans: Loans = new Map();
-    const lab = await startEmbedded({ dir: join(dir, 'run'), durability: 'none', record: false, lent: loans });
+    const lab = await startEmbedded({ dir: join(dir, 'run'), durability, record: false, lent: loans });
     const host = { machine: 'rig', memory: 2 ** 32, profile: '7.2', iommu: 'intel-vtd' };
     const { error } = await makeHost(lab.link('operator'), host, JSON.stringify(machine(model)));
     if (error !== '') throw new Error(error);
