@@ -6,7 +6,7 @@
  * Rule: everything that happens is a function of the seed and the scenario.
  */
 import { Actor, type Address, DEFAULT_LIMITS, isClient, serviceOf } from '@vfiolab/core';
-import { disagreements, makeCore, SERVICES, wrongOwners } from '@vfiolab/host';
+import { disagreements, makeCore, SERVICES, unpinnedEntries, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
 import { CRASHED, Crashed, CrashPoints, type PlannedCrash } from './faults/crash-points.js';
@@ -47,6 +47,7 @@ export class SimHost {
   /** Why a service stopped for good; a finding. */
   readonly failures: string[] = [];
   private readonly places = new Map<Address, Place>();
+  private readonly plans = new Map<Address, PlannedCrash>();
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
   /** Told after every turn of an actor. */
@@ -119,8 +120,11 @@ export class SimHost {
     return this.places.get(address)!.points;
   }
 
+  /** Also for a service that is not there yet. */
   planCrash(plan: PlannedCrash): void {
-    this.crashPoints(plan.address).plan = plan;
+    this.plans.set(plan.address, plan);
+    const p = this.places.get(plan.address);
+    if (p) p.points.plan = plan;
   }
 
   /** The place of an address; devices get theirs, and an actor, with their first frame. */
@@ -129,6 +133,7 @@ export class SimHost {
     if (p || !makeCore(address)) return p;
     const points = new CrashPoints(address, this.faults, this.options, () => this.crashes < this.options.maxCrashes);
     const place = (p = emptyPlace(points, this.parts.journals?.get(address)?.()));
+    points.plan = this.plans.get(address);
     p.journal.onAppend = (when, body) => this.writes(address, place, when, body);
     this.places.set(address, p);
     this.startInstance(address, p);
@@ -279,6 +284,11 @@ export class SimHost {
     if (!this.idle) return [];
     const coreOf = (address: Address) => this.actor(address)?.machine.core;
     return [...disagreements(coreOf), ...wrongOwners(coreOf)];
+  }
+
+  /** What of memory a device reaches that is not pinned; empty while a service is away. */
+  unpinned(): string[] {
+    return unpinnedEntries((address) => this.actor(address)?.machine.core);
   }
 
   /** Frames, turns and restarts that are still to come, apart from ticks. */

@@ -3,9 +3,9 @@
  *
  * Words: a service is *quiet* when no operation is in flight at it, the host when none is anywhere.
  * Rule: what is cheap is looked at with every frame that is said (I53, I54, I55), the invariants of a service after some of its
- * turns, and whether all services agree at some of the quiet moments: how often is a number that a run may set to 1.
+ * turns, whether what devices reach is pinned (I02) too, and whether all services agree at some of the quiet moments: how often is a number that a run may set to 1.
  */
-import { type Actor, type Address, EVENT, REPLY, REQUEST } from '@vfiolab/core';
+import { type Actor, type Address, EVENT, IOMMU, PAGES, REPLY, REQUEST } from '@vfiolab/core';
 import { kindAndId } from '../faults/frame-identity.js';
 import { lostByRestart } from '../hunt/restart.js';
 import { hashBytes } from '../sim-journal.js';
@@ -28,6 +28,7 @@ export class Monitor {
   readonly findings: string[] = [];
   checks = 0;
   private turns = 0;
+  private moves = 0;
   private quiet = 0;
   private readonly answers = new Map<Address, Map<Address, Map<number, number>>>();
   private readonly epochs = new Map<Address, number>();
@@ -76,12 +77,20 @@ export class Monitor {
 
   private afterTurn(address: Address): void {
     const machine = this.host.actor(address)?.machine;
-    if (!machine?.idle) return;
+    if (!machine) return;
+    if (address === PAGES || address === IOMMU) this.looksAtPins();
+    if (!machine.idle) return;
     if (++this.turns % this.options.turnsPerCheck === 0) {
       this.checks++;
       for (const each of machine.core.check()) this.find(`${each} (${address})`);
     }
     if (this.host.idle && ++this.quiet % this.options.quietPerCheck === 0) this.compare();
+  }
+
+  /** Between the pages service and the IOMMU nothing may be out of order at any moment. */
+  private looksAtPins(): void {
+    if (++this.moves % this.options.turnsPerCheck !== 0) return;
+    for (const each of this.host.unpinned()) this.find(each);
   }
 
   private compare(): void {
