@@ -7,3 +7,4 @@ export { simulate, type SimResult, type SimulateOptions, Stuck } from './simulat
 export { type WorkFigures } from './work.js';
 export { TestHost, type TestHostOptions } from './test-host.js';
 export { swarm, type SwarmOptions, type SwarmRun } from './swarm/swarm.js';
+export { huntMany, type HuntedSeed, type HuntShare } from './campaign.js';
