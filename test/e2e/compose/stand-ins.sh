@@ -11,6 +11,11 @@ set -eu
 NODE_IMAGE=${NODE_IMAGE:-vfiolab-stand-in-node}
 NATS_IMAGE=${NATS_IMAGE:-vfiolab-stand-in-nats}
 DOCKER=${DOCKER:-docker}
+# Made once: other images would have the image of the services built anew. `docker rmi` both to renew them.
+if "$DOCKER" image inspect "$NODE_IMAGE" "$NATS_IMAGE" > /dev/null 2>&1; then
+  echo "NODE_IMAGE=$NODE_IMAGE NATS_IMAGE=$NATS_IMAGE"
+  exit
+fi
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 
