@@ -21,7 +21,7 @@ export interface MonitorOptions {
 /** Of a header, what a repeated answer may say anew: epoch, clock and what has been heard. */
 const [METHOD_AT, PAYLOAD_AT] = [2, 48];
 /** Answers whose repetition is compared, by link; older ones are forgotten. */
-const REMEMBERED = 512;
+const REMEMBERED = 256;
 const MOST = 20;
 
 export class Monitor {
@@ -39,6 +39,11 @@ export class Monitor {
   ) {
     host.onTurn = (address) => this.afterTurn(address);
     host.onSaid = (from, to, frame) => this.said(from, to, frame);
+  }
+
+  /** A client has ended. */
+  forget(client: Address): void {
+    for (const links of this.answers.values()) links.delete(client);
   }
 
   find(what: string): void {
