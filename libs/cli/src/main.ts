@@ -78,5 +78,10 @@ export async function main(argv: readonly string[], terminal: Terminal, behind: 
 /** The program itself. */
 export async function start(): Promise<void> {
   const { argv, stdout, stderr, env } = process;
+  // Who reads has seen enough, as `head` does: nothing is wrong, and nobody is there to be told.
+  stdout.on('error', (e: NodeJS.ErrnoException) => {
+    if (e.code !== 'EPIPE') throw e;
+    process.exit();
+  });
   process.exitCode = await main(argv.slice(2), new Terminal({ stdout, stderr, env }));
 }

@@ -84,6 +84,11 @@ export const benches: readonly Bench[] = [
     run: async () => (await import('./vfio-user.js')).vfioUser(),
   },
   {
+    name: 'nvme',
+    about: 'a disk of a lab, driven without a guest',
+    run: async () => (await import('./nvme.js')).nvme(),
+  },
+  {
     name: 'cluster',
     about: "placements on a cluster against the FGD authors' simulator",
     run: async () => (await import('./cluster.js')).cluster(),
