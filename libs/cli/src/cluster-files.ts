@@ -3,7 +3,7 @@ import { closeSync, createWriteStream, mkdirSync, openSync, readFileSync, writeF
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { gunzipSync } from 'node:zlib';
-import { CLUSTER_LIMITS, placementsCsv, type PolicyResult, type Run } from '@vfiolab/cluster';
+import { CLUSTER_LIMITS, type Decision, placementsCsv, type Sample, timelineCsv } from '@vfiolab/cluster';
 import { UsageError } from './command.js';
 
 /** The text of an option's file. */
@@ -28,13 +28,19 @@ export function makeFolder(dir: string): void {
   }
 }
 
-/** `placements.csv` and `summary.json` of one policy. */
-export async function writeResult(dir: string, run: Run, result: PolicyResult): Promise<void> {
+/** `placements.csv`, `summary.json` and, of a run in time, `timeline.csv` of one policy. */
+export async function writeResult(
+  dir: string,
+  decisions: Iterable<Decision>,
+  result: object,
+  samples?: readonly Sample[],
+): Promise<void> {
   makeFolder(dir);
   const file = createWriteStream(join(dir, 'placements.csv'));
-  for (const part of placementsCsv(run)) file.write(part);
+  for (const part of placementsCsv(decisions)) file.write(part);
   file.end();
   await finished(file);
+  if (samples) writeFileSync(join(dir, 'timeline.csv'), timelineCsv(samples));
   writeJson(join(dir, 'summary.json'), result);
 }
 
