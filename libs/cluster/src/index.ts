@@ -23,3 +23,4 @@ export { type ClusterEvent, EVENTS, importEvents } from './import-events.js';
 export { type HostCosts, hostCosts, MEMORY_COSTS, type Processor } from './start-costs.js';
 export { Timeline, type TimelineInput } from './timeline.js';
 export type { Distribution, Sample, TimelineTally } from './timeline-statistics.js';
+export { sameGroups, type ShapeMachine, shapeMachine } from './shape-machine.js';
