@@ -24,3 +24,4 @@ export { type HostCosts, hostCosts, MEMORY_COSTS, type Processor } from './start
 export { Timeline, type TimelineInput } from './timeline.js';
 export type { Distribution, Sample, TimelineTally } from './timeline-statistics.js';
 export { sameGroups, type ShapeMachine, shapeMachine } from './shape-machine.js';
+export { type PlacedPod, type SampledHost, samplePlacements } from './sample.js';

@@ -82,10 +82,12 @@ export class Scheduler {
    */
   place(request: RequestClass, retries = 0): number {
     const standing = this.standing(request);
-    const strict = this.real !== this.seen && (request.ask.passthrough || request.ask.near !== 'any');
+    const blind = this.real !== this.seen;
+    const bound = request.ask.passthrough || request.ask.near !== 'any';
     for (let tries = 0; ; tries++) {
       const host = this.choose(request, standing);
       if (host < 0) return NOWHERE;
+      const strict = blind && (bound || this.isTaken(host));
       this.fits = strict ? this.real : this.seen;
       this.row = this.bestRow;
       const code = strict ? this.admit(host, request) : FITS;
@@ -272,6 +274,16 @@ export class Scheduler {
       }
       if (this.real.isLast(row)) return short;
     }
+  }
+
+  /** A device that the policy chose is in the group of somebody else, so that the host's own driver cannot have it. */
+  private isTaken(host: number): boolean {
+    const { seen, bestRow, fleet } = this;
+    const { cells, stride } = fleet.occupancies;
+    const at = fleet.occupancy[host]! * stride;
+    const end = seen.endOfPicks(bestRow);
+    for (let i = seen.firstPickOf(bestRow); i < end; i++) if (cells[at + seen.pickSlot[i]!]! & TAKEN_GROUP) return true;
+    return false;
   }
 
   /** 0, or why processors, memory or model do not suffice. */

@@ -107,6 +107,39 @@ describe('vfiolab cluster', () => {
     expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--processor: there is no "arm".') });
   });
 
+  it('carries placements out on emulated hosts', async () => {
+    const hosts = file(
+      'carry.csv',
+      'sn,cpu_milli,memory_mib,gpu,model,per_group,machine\na,64000,65536,4,H100,2,\nb,64000,65536,8,V100,,sm-4029gp-trt2\n',
+    );
+    const asks = file(
+      'carried.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,passthrough,pinned_mib\na,1,1,2,1000,1,16\nb,1,1,4,1000,1,16\nc,1,1,1,500,0,0\n',
+    );
+    const args = ['--nodes', hosts, '--pods', asks, '--policy', 'groups', '--carry', '10'];
+    const { code, out } = await cluster(...args);
+    expect(code).toBe(0);
+    expect(out).toContain(
+      'groups: 3 placements carried out on 2 emulated hosts (and 0 that were there before): 6 devices',
+    );
+    expect(out).toContain('32 MiB mapped, 0 refused');
+    const json = await cluster(...args, '--json');
+    expect(JSON.parse(json.out).policies[0].carried).toMatchObject({
+      sampled: 3,
+      devices: 6,
+      refused: 0,
+      problems: [],
+    });
+    const timed = await cluster(...args, '--time');
+    expect(timed).toMatchObject({ code: 2, err: expect.stringContaining('--carry is for runs without time') });
+    const odd = file('odd.csv', 'sn,cpu_milli,memory_mib,gpu,model,per_group,per_switch\na,64000,65536,6,H100,2,3\n');
+    const none = await cluster('--nodes', odd, ...args.slice(2));
+    expect(none).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--carry: H100 x6 64 CPUs: no PCI machine can be made'),
+    });
+  });
+
   it.each([
     ['no policy', ['--nodes', nodes, '--pods', pods], '--policy is missing'],
     ['an unknown policy', [...given, '--policy', 'fgt'], '--policy: there is no "fgt". Did you mean fgd?'],

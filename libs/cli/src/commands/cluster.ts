@@ -15,9 +15,11 @@ import {
   Timeline,
   type TimelineInput,
 } from '@vfiolab/cluster';
+import { carriedInWords, carryOut } from '../carry/carry-policy.js';
+import type { Carried } from '../carry/carry.js';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
 import { DEFAULT_SEED, MIGRATABLE, policiesOf, PROCESSORS, readInput, required, timelineOf } from '../cluster-input.js';
-import { type Command, type Context, type Input, OK } from '../command.js';
+import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
 
 const BAR = 24;
 
@@ -74,14 +76,53 @@ function printTimed(context: Context, given: TimelineInput, results: readonly Ti
 /** One policy: what it decided, and the result. */
 function placed(context: Context, given: RunInput, policy: Policy) {
   const made = watched(context, policy, given.arrivals.pods.length, (say) => run(given, policy, say));
-  return { decisions: made.decisions(), result: { policy: policy.name, ...made.tally() }, samples: undefined };
+  const result = { policy: policy.name, ...made.tally() };
+  return { decisions: made.decisions(), result, samples: undefined, hosts: made.hosts };
+}
+
+/** Placements that `--carry` asks for. */
+function carryCount(input: Input, timed: boolean): number {
+  const count = wholeNumber('carry', input.text('carry') ?? '0', CLUSTER_LIMITS.pods);
+  if (count > 0 && timed) throw new UsageError('--carry is for runs without time: in time hosts change.');
+  return count;
+}
+
+/** Draws placements of a policy and carries them out; undefined: none were asked for. */
+async function carried(
+  { terminal }: Context,
+  given: RunInput,
+  policy: Policy,
+  hosts: Int32Array | undefined,
+  count: number,
+): Promise<Carried | undefined> {
+  if (hosts === undefined || count === 0) return undefined;
+  const began = performance.now();
+  const made = await carryOut(given, policy, hosts, count, (done, all) =>
+    terminal.progress(progressLine(`${policy.name} carried out`, done, all, (performance.now() - began) / 1000)),
+  );
+  terminal.clear();
+  return made;
 }
 
 function timed(context: Context, given: TimelineInput, policy: Policy) {
   const all = given.arrivals.pods.length;
   const made = watched(context, policy, all, (say) => new Timeline(given, policy).run(say));
   const { samples } = made.statistics;
-  return { decisions: made.decisions(), result: { policy: policy.name, ...made.tally() }, samples };
+  return { decisions: made.decisions(), result: { policy: policy.name, ...made.tally() }, samples, hosts: undefined };
+}
+
+/** Says what came of `--carry`; false: something was refused. */
+function tellCarried(
+  { terminal, json }: Context,
+  results: readonly { readonly policy: string; readonly carried?: Carried | undefined }[],
+): boolean {
+  let well = true;
+  for (const { policy, carried } of results) {
+    if (!carried) continue;
+    well &&= carried.refused === 0 && carried.problems.length === 0;
+    if (!json) for (const line of carriedInWords(policy, carried)) terminal.out(line);
+  }
+  return well;
 }
 
 async function runCluster(input: Input, context: Context): Promise<number> {
@@ -89,12 +130,15 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   const out = input.text('out');
   const given = readInput(input);
   const timeline = timelineOf(input, given);
+  const count = carryCount(input, timeline !== undefined);
   if (out !== undefined) makeFolder(out);
   const slices = input.text('slices');
   if (slices !== undefined) writeText('slices', slices, exportSlices(given.hosts, given.kinds));
-  const results: (PolicyResult | TimedResult)[] = [];
+  const results: ((PolicyResult | TimedResult) & { readonly carried?: Carried | undefined })[] = [];
   for (const policy of chosen) {
-    const { decisions, result, samples } = timeline ? timed(context, timeline, policy) : placed(context, given, policy);
+    const made = timeline ? timed(context, timeline, policy) : placed(context, given, policy);
+    const { decisions, samples } = made;
+    const result = { ...made.result, carried: await carried(context, given, policy, made.hosts, count) };
     results.push(result);
     if (out !== undefined)
       await writeResult(chosen.length === 1 ? out : join(out, policy.name), decisions, result, samples);
@@ -103,7 +147,7 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: results });
   else if (timeline) printTimed(context, timeline, results as TimedResult[]);
   else print(context, given, results as PolicyResult[]);
-  return OK;
+  return tellCarried(context, results) ? OK : FAILED;
 }
 
 export const cluster: Command = {
@@ -130,6 +174,10 @@ export const cluster: Command = {
       about: `in time: what clears and pins memory, ${PROCESSORS.join(' or ')}; default: ${PROCESSORS[0]!}`,
     },
     migratable: { value: 'KIND,...', about: `in time: kinds of device that can migrate; default: ${MIGRATABLE}` },
+    carry: {
+      value: 'N',
+      about: 'carry N placements out on emulated hosts by the real calls; one that the kernel refuses ends with 1',
+    },
     out: { value: 'DIR', about: 'write placements.csv (pod,node,reason) and summary.json there' },
   },
   details: `
