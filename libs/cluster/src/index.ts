@@ -11,9 +11,12 @@ export type { Policy } from './policy.js';
 export { Random } from './random.js';
 export {
   comparison,
+  comparisonRows,
+  inLines,
   placementsCsv,
   type PolicyResult,
   timedComparison,
+  timedComparisonRows,
   type TimedResult,
   timelineCsv,
 } from './report.js';
@@ -25,3 +28,6 @@ export { Timeline, type TimelineInput } from './timeline.js';
 export type { Distribution, Sample, TimelineTally } from './timeline-statistics.js';
 export { sameGroups, type ShapeMachine, shapeMachine } from './shape-machine.js';
 export { type PlacedPod, type SampledHost, samplePlacements } from './sample.js';
+export { htmlReport, type Reported, type ReportedRun } from './html/report.js';
+export { knownFailures } from './known-failures.js';
+export { allocationCurve, fragmentation } from './report-data.js';

@@ -107,6 +107,22 @@ describe('vfiolab cluster', () => {
     expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--processor: there is no "arm".') });
   });
 
+  it('writes a page that opens without a network, in time too', async () => {
+    const page = join(dir, 'report.html');
+    expect((await cluster(...given, '--policy', 'bestfit,fgd', '--report', page)).code).toBe(0);
+    const text = readFileSync(page, 'utf8');
+    expect(text).toContain('<section id="allocation">');
+    expect(text).toContain('2 hosts with 3 GPUs, 4 pods; seed 42.');
+    const timed = file(
+      'report.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\na,1000,10,2,1000,0,100\n',
+    );
+    await cluster('--nodes', nodes, '--pods', timed, '--policy', 'fgd', '--time', '--report', page);
+    expect(readFileSync(page, 'utf8')).toMatch(/<section id="timeline">[^]*<section id="startup">/);
+    const nowhere = await cluster(...given, '--policy', 'fgd', '--report', join(dir, 'no', 'report.html'));
+    expect(nowhere).toMatchObject({ code: 2, err: expect.stringContaining('cannot be written') });
+  });
+
   it('carries placements out on emulated hosts', async () => {
     const hosts = file(
       'carry.csv',

@@ -2,15 +2,22 @@
 import { join } from 'node:path';
 import {
   CLUSTER_LIMITS,
+  allocationCurve,
   comparison,
+  comparisonRows,
   exportSlices,
+  fragmentation,
   gpuCapacity,
+  htmlReport,
+  knownFailures,
   policies,
   type Policy,
   type PolicyResult,
+  type ReportedRun,
   run,
   type RunInput,
   timedComparison,
+  timedComparisonRows,
   type TimedResult,
   Timeline,
   type TimelineInput,
@@ -77,7 +84,12 @@ function printTimed(context: Context, given: TimelineInput, results: readonly Ti
 function placed(context: Context, given: RunInput, policy: Policy) {
   const made = watched(context, policy, given.arrivals.pods.length, (say) => run(given, policy, say));
   const result = { policy: policy.name, ...made.tally() };
-  return { decisions: made.decisions(), result, samples: undefined, hosts: made.hosts };
+  const reported = (): ReportedRun => ({
+    policy: policy.name,
+    curve: allocationCurve(given, made.hosts),
+    fragmentation: fragmentation(given, made),
+  });
+  return { decisions: made.decisions(), result, samples: undefined, hosts: made.hosts, reported };
 }
 
 /** Placements that `--carry` asks for. */
@@ -107,8 +119,17 @@ async function carried(
 function timed(context: Context, given: TimelineInput, policy: Policy) {
   const all = given.arrivals.pods.length;
   const made = watched(context, policy, all, (say) => new Timeline(given, policy).run(say));
-  const { samples } = made.statistics;
-  return { decisions: made.decisions(), result: { policy: policy.name, ...made.tally() }, samples, hosts: undefined };
+  const { samples, startups } = made.statistics;
+  const result = { policy: policy.name, ...made.tally() };
+  const { startup, startupParts } = result;
+  const reported = (): ReportedRun => ({
+    policy: policy.name,
+    samples,
+    startups,
+    startup,
+    startupParts: { ...startupParts },
+  });
+  return { decisions: made.decisions(), result, samples, hosts: undefined, reported };
 }
 
 /** Says what came of `--carry`; false: something was refused. */
@@ -134,14 +155,25 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   if (out !== undefined) makeFolder(out);
   const slices = input.text('slices');
   if (slices !== undefined) writeText('slices', slices, exportSlices(given.hosts, given.kinds));
+  const page = input.text('report');
+  const reports: ReportedRun[] = [];
   const results: ((PolicyResult | TimedResult) & { readonly carried?: Carried | undefined })[] = [];
   for (const policy of chosen) {
     const made = timeline ? timed(context, timeline, policy) : placed(context, given, policy);
     const { decisions, samples } = made;
     const result = { ...made.result, carried: await carried(context, given, policy, made.hosts, count) };
     results.push(result);
+    if (page !== undefined) reports.push({ ...made.reported(), ...(result.carried && { carried: result.carried }) });
     if (out !== undefined)
       await writeResult(chosen.length === 1 ? out : join(out, policy.name), decisions, result, samples);
+  }
+  if (page !== undefined) {
+    const comparison = timeline
+      ? timedComparisonRows(results as TimedResult[])
+      : comparisonRows(results as PolicyResult[]);
+    const about = `${load(given)}; seed ${given.seed}.`;
+    const title = 'Pods with devices on a cluster';
+    writeText('report', page, [htmlReport({ title, about, comparison, runs: reports, failures: knownFailures() })]);
   }
   if (out !== undefined && chosen.length > 1) writeJson(join(out, 'summary.json'), { policies: results });
   if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: results });
@@ -178,6 +210,7 @@ export const cluster: Command = {
       value: 'N',
       about: 'carry N placements out on emulated hosts by the real calls; one that the kernel refuses ends with 1',
     },
+    report: { value: 'FILE', about: 'write a page (HTML) with plots and tables that opens without a network' },
     out: { value: 'DIR', about: 'write placements.csv (pod,node,reason) and summary.json there' },
   },
   details: `
