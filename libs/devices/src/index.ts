@@ -6,9 +6,11 @@ export { DEFAULT_MODEL, makeModel, modelNames, PASID_MODEL } from './models.js';
 export {
   type DeviceModel,
   isMigratable,
+  MAX_FRAME,
   type MigratableModel,
   type ModelBus,
   type ModelFacts,
   PENDING,
   type Width,
+  type Wiring,
 } from './model.js';

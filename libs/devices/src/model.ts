@@ -15,6 +15,9 @@ export type Width = 1 | 2 | 4 | 8;
 /** A page is missing and was asked for: `pageResponse` tells when to try again. A model has one such request at a time. */
 export const PENDING = 'pending';
 
+/** Bytes of the longest frame that a network carries, without its CRC. */
+export const MAX_FRAME = 9230;
+
 export interface ModelBus {
   /**
    * Reads memory; undefined when the request did not get through. `length`: 1 to 262144 bytes. `pasid`: the address space, the
@@ -25,6 +28,8 @@ export interface ModelBus {
   dmaWrite(iova: bigint, data: Uint8Array, pasid?: number): Op<boolean | typeof PENDING>;
   /** Sends the message of a vector, or asserts INTx when the function has no message interrupts enabled. */
   raise(vector: number): Op<void>;
+  /** How the driver has interrupts now. */
+  readonly interrupts: 'pin' | 'msi' | 'msix';
   /** Deasserts INTx. */
   lower(): void;
   /**
@@ -32,12 +37,29 @@ export interface ModelBus {
    * function is reset or closed before.
    */
   later(ms: number, work: () => Op<void>): Op<void>;
+  /**
+   * Sends an Ethernet frame of at most {@link MAX_FRAME} bytes to everyone that the port leads to, and does not wait for them.
+   * `port`: 0 when left out.
+   */
+  transmit(frame: Uint8Array, port?: number): Op<void>;
+}
+
+/** Where a function's frames go: port 0 is the network; a PF's ports behind it are its VFs, and a VF's port 0 is its PF. */
+export interface Wiring {
+  /** The port is on a network. */
+  readonly connected: boolean;
+  readonly ports: number;
+  /** Number of the VF among its PF's; undefined: it is none. */
+  readonly vf: number | undefined;
 }
 
 /** What a model is told of the function that it sits behind. */
 export interface ModelFacts {
   /** Bytes of the second memory BAR; 0: there is none. */
   readonly memoryBytes: number;
+  /** An Ethernet address that no other function of the host is told, six bytes. */
+  readonly mac: Uint8Array;
+  readonly wiring: Wiring;
 }
 
 export interface DeviceModel {
@@ -45,7 +67,7 @@ export interface DeviceModel {
   readonly name: string;
   /** Bytes of the register BAR that the model answers for; behind them nothing does. */
   readonly registerBytes: number;
-  /** Reading has no side effects. Returns `width` bytes as a number. */
+  /** Returns `width` bytes as a number. A register that reading clears is cleared: each read of a driver comes once. */
   read(offset: number, width: Width): bigint;
   /** Ends when everything the write started has ended, DMA and interrupts included. */
   write(offset: number, width: Width, value: bigint): Op<void>;
@@ -54,6 +76,8 @@ export interface DeviceModel {
    * such method.
    */
   pageResponse?(success: boolean): Op<void>;
+  /** A frame comes in at a port. Ends when it is stored or dropped. Models that have no such method drop all. */
+  receive?(frame: Uint8Array, port: number): Op<void>;
   /** What is behind the second memory BAR, from its start on; models without it have nothing there. */
   readonly memory?: SparseMemory;
   /**

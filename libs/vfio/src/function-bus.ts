@@ -9,6 +9,7 @@ import type { ConfigSpace } from './config-space.js';
 import type { DmaLog } from './dma-log.js';
 import type { Interrupts } from './interrupts.js';
 import { PlannedWork } from './planned-work.js';
+import { Wire } from './wire.js';
 
 const NO_DATA = new Uint8Array(0);
 
@@ -26,6 +27,7 @@ export interface FunctionPart {
 export class FunctionBus implements ModelBus {
   /** DMA requests dropped because bus master was off, or migration had stopped the function, since the function was opened. */
   refused = 0;
+  readonly wire: Wire;
   private readonly planned: PlannedWork;
 
   constructor(
@@ -33,6 +35,7 @@ export class FunctionBus implements ModelBus {
     private readonly owner: FunctionPart,
   ) {
     this.planned = new PlannedWork(owner.memory);
+    this.wire = new Wire(owner.facts.wiring?.ports ?? []);
   }
 
   *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
@@ -100,6 +103,15 @@ export class FunctionBus implements ModelBus {
 
   private frozen(): Op<number> {
     return call(IOMMU, iommuApi.endpointOp, { bdf: this.bdf, op: 'state' });
+  }
+
+  get interrupts(): 'pin' | 'msi' | 'msix' {
+    const { msiEnabled, msixEnabled } = this.owner.config;
+    return msixEnabled ? 'msix' : msiEnabled ? 'msi' : 'pin';
+  }
+
+  transmit(frame: Uint8Array, port = 0): Op<void> {
+    return this.wire.transmit(frame, port);
   }
 
   lower(): void {

@@ -48,6 +48,7 @@ import { read16 } from './little-endian.js';
 import { LowPower } from './low-power.js';
 import type { MadeFiles } from './made-files.js';
 import { tellMemory } from './map-region.js';
+import { macOf } from './mac-address.js';
 import { initiates, responds } from './migration/arcs.js';
 import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
@@ -106,7 +107,9 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
     const memoryBytes = this.memoryBars[1]?.size ?? 0;
-    this.model = makeModel(facts.model, this.bus, { memoryBytes })!;
+    const { connected = false, ports = [], vf } = facts.wiring ?? {};
+    const wiring = { connected, ports: ports.length, vf };
+    this.model = makeModel(facts.model, this.bus, { memoryBytes, mac: macOf(facts.bdf), wiring })!;
     if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
 
@@ -147,6 +150,7 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.restartModel();
     this.bus.refused = 0;
+    this.bus.wire.dropped = 0;
     this.resetWorks = this.resets.length > 0;
     this.zpciErrors.clear();
     this.inReset = undefined;
@@ -341,6 +345,7 @@ export class VfioDevice implements CommonDevice {
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
     w.num(this.bus.refused);
+    w.num(this.bus.wire.dropped);
     w.bool(this.mapped);
     w.bool(this.memoryTold);
   }
@@ -359,6 +364,7 @@ export class VfioDevice implements CommonDevice {
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();
+    this.bus.wire.dropped = r.num();
     this.mapped = r.bool();
     this.memoryTold = r.bool();
   }

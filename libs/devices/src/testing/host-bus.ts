@@ -34,6 +34,15 @@ export class HostBus implements ModelBus {
     this.raised.push(vector);
   }
 
+  interrupts: 'pin' | 'msi' | 'msix' = 'pin';
+
+  /** Frames that were sent, with their ports. */
+  readonly sent: { readonly frame: Uint8Array; readonly port: number }[] = [];
+
+  *transmit(frame: Uint8Array, port = 0): Op<void> {
+    this.sent.push({ frame, port });
+  }
+
   lower(): void {
     this.lowered++;
   }
