@@ -18,6 +18,9 @@ export const PENDING = 'pending';
 /** Bytes of the longest frame that a network carries, without its CRC. */
 export const MAX_FRAME = 9230;
 
+/** Bytes of what a PF and a VF tell each other at once. */
+export const MAX_NOTE = 64;
+
 export interface ModelBus {
   /**
    * Reads memory; undefined when the request did not get through. `length`: 1 to 262144 bytes. `pasid`: the address space, the
@@ -42,6 +45,11 @@ export interface ModelBus {
    * `port`: 0 when left out.
    */
   transmit(frame: Uint8Array, port?: number): Op<void>;
+  /**
+   * Tells who is at the end of the port something that is not a frame, in at most {@link MAX_NOTE} bytes, and does not wait: what
+   * a PF and its VFs share without a wire. A newer note takes the place of one that has not left. `port`: 0 when left out.
+   */
+  notify(note: Uint8Array, port?: number): Op<void>;
 }
 
 /** Where a function's frames go: port 0 is the network; a PF's ports behind it are its VFs, and a VF's port 0 is its PF. */
@@ -78,6 +86,10 @@ export interface DeviceModel {
   pageResponse?(success: boolean): Op<void>;
   /** A frame comes in at a port. Ends when it is stored or dropped. Models that have no such method drop all. */
   receive?(frame: Uint8Array, port: number): Op<void>;
+  /** Who is at the end of a port tells something: see `notify`. Models that tell each other nothing have no such method. */
+  notified?(note: Uint8Array, port: number): Op<void>;
+  /** After `reset`: the model may tell others. Not after that of a first open, before which nothing has happened. */
+  wasReset?(): Op<void>;
   /** What is behind the second memory BAR, from its start on; models without it have nothing there. */
   readonly memory?: SparseMemory;
   /**

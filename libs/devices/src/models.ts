@@ -11,6 +11,8 @@ import { E1000e } from './e1000e/e1000e.js';
 import type { DeviceModel, ModelBus, ModelFacts } from './model.js';
 import { Nvme } from './nvme/nvme.js';
 import { PasidDmaEngine } from './pasid-dma-engine.js';
+import { SriovPf } from './sriov-nic/pf.js';
+import { SriovVf } from './sriov-nic/vf.js';
 
 export const DEFAULT_MODEL = 'dma-engine';
 /** The default for functions that have PASIDs. */
@@ -33,6 +35,11 @@ const makers: ReadonlyMap<string, Maker> = new Map<string, Maker>([
   ['gpu', (bus: ModelBus, { memoryBytes }: ModelFacts) => new Gpu(bus, memoryBytes)],
   ['nvme', (bus: ModelBus) => new Nvme(bus)],
   ['e1000e', (bus: ModelBus, facts: ModelFacts) => new E1000e(bus, facts)],
+  [
+    'sriov-nic',
+    (bus: ModelBus, facts: ModelFacts) =>
+      facts.wiring.vf === undefined ? new SriovPf(bus, facts) : new SriovVf(bus, facts),
+  ],
   [BIG_ENDIAN_MODEL, (bus: ModelBus) => new BigEndian(BIG_ENDIAN_MODEL, new DmaEngine(bus))],
 ]);
 

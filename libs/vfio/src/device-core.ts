@@ -71,7 +71,7 @@ import { PciDriver } from './pci-driver.js';
 import { answer2010, domainOf, knownIn2010, leaveDomain } from './uiommu.js';
 import { VdpaDevice, VdpaDriver } from './vdpa-device.js';
 import { type EndpointPhase, VfioDevice } from './vfio-device.js';
-import { frameArrives } from './wire.js';
+import { frameArrives, noteArrives } from './wire.js';
 
 type IoctlReply = ReturnType<typeof failed>;
 
@@ -118,6 +118,7 @@ export class DeviceCore implements Core {
       endpointReset: (_req, { phase }) => this.endpointReset(phase),
       pageResponse: (_req, { success }) => this.pageResponse(success),
       frame: (req, { data }) => frameArrives(this.pci, req.from, data),
+      note: (req, { data }) => noteArrives(this.pci, req.from, data),
       eventfdFired: (_req, { event }) => this.eventfdFired(event),
       ...ofVms(this.tokens, this.made, this.files, (file) => this.unheld(file, file.closed)),
       dmaUnmap: (_req, { first, last }) => this.device?.dmaUnmap?.(first, last),

@@ -114,6 +114,10 @@ export class FunctionBus implements ModelBus {
     return this.wire.transmit(frame, port);
   }
 
+  notify(note: Uint8Array, port = 0): Op<void> {
+    return this.wire.notify(note, port);
+  }
+
   lower(): void {
     this.owner.irqs.setLine(false);
   }

@@ -65,6 +65,7 @@ class VdpaBus implements ModelBus {
 
   /** It has no port. */
   *transmit(): Op<void> {}
+  *notify(): Op<void> {}
 
   /** The model begins anew. */
   forget(): void {

@@ -174,6 +174,7 @@ export class VfioDevice implements CommonDevice {
     yield* this.irqs.shutDown();
     yield* unlock(this.irqs.gate);
     this.enable();
+    yield* this.tellReset();
     yield* tellMemory(this);
   }
 
@@ -214,6 +215,11 @@ export class VfioDevice implements CommonDevice {
     yield* this.revoke();
     this.config.wake();
     this.resetModel();
+    yield* this.tellReset();
+  }
+
+  private *tellReset(): Op<void> {
+    if (this.model.wasReset) yield* this.model.wasReset();
   }
 
   /** The same for this function alone, which the kernel parks meanwhile; a reset of its bus does not (semantics C1.5). */
@@ -236,6 +242,7 @@ export class VfioDevice implements CommonDevice {
     yield* this.revoke();
     this.config.loseCommand();
     this.resetModel();
+    yield* this.tellReset();
   }
 
   /** Does the function start requests of its own? Not while migration has stopped it (semantics D9.5). */
@@ -267,8 +274,10 @@ export class VfioDevice implements CommonDevice {
     for (const effect of effects) {
       if (effect === 'intx-disable') this.irqs.maskIntx();
       else if (effect === 'intx-enable') yield* this.irqs.unmaskIntx();
-      else if (effect === 'soft-reset') this.resetModel();
-      else if (this.resets.length > 0) yield* this.resetFunction();
+      else if (effect === 'soft-reset') {
+        this.resetModel();
+        yield* this.tellReset();
+      } else if (this.resets.length > 0) yield* this.resetFunction();
     }
   }
 

@@ -1,5 +1,5 @@
 import { clientAddress, deviceAddress, deviceApi, type Effect, type Op } from '@vfiolab/core';
-import { MAX_FRAME } from '@vfiolab/devices';
+import { MAX_FRAME, MAX_NOTE } from '@vfiolab/devices';
 import { bench, boundBench } from './testing/client.js';
 import { E1000E, EDU } from './testing/functions.js';
 import { Harness } from './testing/harness.js';
@@ -16,14 +16,31 @@ class Line {
     this.run(this.wire.transmit(new Uint8Array(length), port));
   }
 
+  /** What an operation begins runs after it, as in the machine. */
   private run(op: Op<void>): void {
+    const begun: Op<void>[] = [];
     for (let step = op.next(); !step.done; step = op.next()) {
       const effect: Effect = step.value;
-      if (effect.kind === 'spawn') this.run(effect.op);
+      if (effect.kind === 'spawn') begun.push(effect.op);
       if (effect.kind !== 'call') continue;
       this.asked.push({ to: effect.to, length: (effect.args as { data: Uint8Array }).data.length, op });
-      return;
+      break;
     }
+    for (const each of begun) this.run(each);
+  }
+
+  notify(length: number, port = 0): void {
+    this.run(this.wire.notify(new Uint8Array(length), port));
+  }
+
+  /** An operation that does several things before what it begins can run. */
+  atOnce(...lengths: readonly number[]): void {
+    const { wire } = this;
+    this.run(
+      (function* () {
+        for (const length of lengths) yield* wire.transmit(new Uint8Array(length), 1);
+      })(),
+    );
   }
 
   /** The oldest that was asked answers. */
@@ -67,6 +84,25 @@ it('so many frames may be under way to a peer that does not answer; one more is 
   const lengths = Array.from({ length: MAX_UNDER_WAY + 1 }, () => line.answer());
   expect(lengths.at(-1)).toBe(`${deviceAddress(B)} 62`);
   expect(line.asked).toEqual([]);
+});
+
+it('frames that are sent at once are under way one by one too', () => {
+  const line = new Line();
+  line.atOnce(60, 61, 62);
+  expect(line.asked.length).toBe(1);
+  expect([line.answer(), line.answer(), line.answer()].map((each) => each.slice(-2))).toEqual(['60', '61', '62']);
+});
+
+it('of notes that have not left the newest is told, and one is under way at a time', () => {
+  const line = new Line();
+  for (const length of [1, 2, 3]) line.notify(length, 1);
+  expect(line.asked.map(({ length }) => length)).toEqual([1]);
+  expect([line.answer(), line.asked.map(({ length }) => length)]).toEqual([`${deviceAddress(B)} 1`, [3]]);
+  line.answer();
+  expect(line.asked).toEqual([]);
+  line.notify(MAX_NOTE, 1);
+  expect(line.asked.length).toBe(1);
+  expect(() => line.notify(MAX_NOTE + 1)).toThrow(/65 bytes/);
 });
 
 it('the longest frame is carried, a longer one is the model’s mistake', () => {

@@ -7,7 +7,7 @@
  * as a full buffer drops on the wire. A frame that is under way arrives, though the sender is reset and though either is killed.
  */
 import { type Address, call, deviceAddress, deviceApi, deviceOf, lockRead, type Op, spawn } from '@vfiolab/core';
-import { MAX_FRAME } from '@vfiolab/devices';
+import { MAX_FRAME, MAX_NOTE } from '@vfiolab/devices';
 import type { VfioDevice } from './vfio-device.js';
 
 /** Frames under way to one peer. */
@@ -17,6 +17,8 @@ export class Wire {
   /** Frames that found no room. */
   dropped = 0;
   private readonly queues = new Map<string, Uint8Array[]>();
+  /** Notes that have not left, by peer; undefined: one is under way. */
+  private readonly notes = new Map<string, Uint8Array | undefined>();
 
   /** `ports`: the functions that each of them leads to. */
   constructor(private readonly ports: readonly (readonly string[])[]) {}
@@ -28,15 +30,39 @@ export class Wire {
       const queue = this.queues.get(peer);
       if (queue && queue.length >= MAX_UNDER_WAY) this.dropped++;
       else if (queue) queue.push(frame);
-      else yield* spawn(this.deliver(peer, frame));
+      else yield* this.begin(peer, frame);
     }
   }
 
-  private *deliver(peer: string, first: Uint8Array): Op<void> {
-    const queue = [first];
+  private *begin(peer: string, frame: Uint8Array): Op<void> {
+    const queue = [frame];
     this.queues.set(peer, queue);
+    yield* spawn(this.deliver(peer, queue));
+  }
+
+  /** The frame that is under way stays in its queue until it has arrived. */
+  private *deliver(peer: string, queue: Uint8Array[]): Op<void> {
     for (; queue.length > 0; queue.shift()) yield* call(deviceAddress(peer), deviceApi.frame, { data: queue[0]! });
     this.queues.delete(peer);
+  }
+
+  /** Every peer at the end of the port is told; a note that has not left is replaced. */
+  *notify(note: Uint8Array, port: number): Op<void> {
+    if (note.length > MAX_NOTE) throw new Error(`a model made a note of ${note.length} bytes, ${MAX_NOTE} is the most`);
+    for (const peer of this.ports[port] ?? []) {
+      const leaves = !this.notes.has(peer);
+      this.notes.set(peer, note);
+      if (leaves) yield* spawn(this.deliverNotes(peer));
+    }
+  }
+
+  /** An entry of a peer stays until all was told, so nobody else begins to tell. */
+  private *deliverNotes(peer: string): Op<void> {
+    for (let data = this.notes.get(peer); data; data = this.notes.get(peer)) {
+      this.notes.set(peer, undefined);
+      yield* call(deviceAddress(peer), deviceApi.note, { data });
+    }
+    this.notes.delete(peer);
   }
 
   /** The port at whose end somebody is; undefined: nobody's frames come from there. */
@@ -53,4 +79,12 @@ export function* frameArrives(device: VfioDevice | undefined, from: Address, dat
   if (!device || port === undefined || data.length > MAX_FRAME) return;
   yield* lockRead(device.memory);
   if (device.model.receive) yield* device.model.receive(data, port);
+}
+
+/** The same for a note. */
+export function* noteArrives(device: VfioDevice | undefined, from: Address, data: Uint8Array): Op<void> {
+  const port = device?.bus.wire.portTo(from);
+  if (!device || port === undefined || data.length > MAX_NOTE) return;
+  yield* lockRead(device.memory);
+  if (device.model.notified) yield* device.model.notified(data, port);
 }

@@ -172,4 +172,6 @@ export const deviceApi = api('device', {
   store: method(53, message({ token, offset: num, data: bytes }), result(u32), { clients: true }),
   /** From another function: an Ethernet frame for this one. Answers when it is stored or dropped; nobody is told which. */
   frame: method(160, message({ data: bytes }), nothing),
+  /** From the function's PF or one of its VFs: something that their models share. */
+  note: method(161, message({ data: bytes }), nothing),
 });

@@ -21,7 +21,8 @@ export function filtered(registers: reg.Registers, frame: Uint8Array): { readonl
   return inMulticastTable(registers, frame) ? { inexact: true } : undefined;
 }
 
-function isAddress(registers: reg.Registers, frame: Uint8Array): boolean {
+/** Is the frame for one of the receive addresses? */
+export function isAddress(registers: reg.Registers, frame: Uint8Array): boolean {
   const low = (frame[0]! | (frame[1]! << 8) | (frame[2]! << 16) | (frame[3]! << 24)) >>> 0;
   const high = frame[4]! | (frame[5]! << 8);
   for (let at = reg.RECEIVE_ADDRESSES; at < reg.RECEIVE_ADDRESSES + 8 * reg.ADDRESSES; at += 8) {

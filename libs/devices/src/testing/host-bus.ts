@@ -43,6 +43,13 @@ export class HostBus implements ModelBus {
     this.sent.push({ frame, port });
   }
 
+  /** Notes, with their ports. */
+  readonly notes: { readonly note: Uint8Array; readonly port: number }[] = [];
+
+  *notify(note: Uint8Array, port = 0): Op<void> {
+    this.notes.push({ note, port });
+  }
+
   lower(): void {
     this.lowered++;
   }
