@@ -11,13 +11,16 @@ import type {
   NatsLab,
   NatsLabOptions,
   NatsOptions,
+  ReplayOptions,
   ReplayReport,
+  RunDifference,
   RunMeta,
   StartOptions,
+  Step,
   SysfsUpdate,
 } from '@vfiolab/testbed';
 
-export type { ReplayedActor, ReplayReport, RunMeta } from '@vfiolab/testbed';
+export type { Parting, ReplayedActor, ReplayReport, RunDifference, RunMeta, Step } from '@vfiolab/testbed';
 
 export const DURABILITIES = ['process', 'power', 'none'] as const;
 /** What a run survives: the end of a process, the end of power, or nothing. */
@@ -39,7 +42,14 @@ export interface Engine {
   sysfsTarget(out: string): Promise<string | undefined>;
   /** Shows the /sys of the host that runs there in a folder. Throws when the folder is in use. */
   exportSysfs(environment: Environment, out: string): Promise<{ update(): Promise<SysfsUpdate> }>;
-  replayRun(dir: string, options?: { until?: number }): Promise<ReplayReport>;
+  replayRun(dir: string, options?: ReplayOptions): Promise<ReplayReport>;
+  /** Steps of a run, of one service or all, with clocks in [from, until]; `more`: there are more than `most`. */
+  stepsOf(
+    dir: string,
+    options: { from: number; until: number; service?: string; most: number },
+  ): Promise<{ steps: Step[]; more: boolean }>;
+  /** Where two runs part. */
+  diffRuns(first: string, second: string): Promise<RunDifference>;
   /** A scenario in virtual time. Seed 0 is calm; every other seed draws its own faults. */
   simulate(scenario: Scenario, options: { seed: number; costs?: Costs }): Promise<SimResult>;
   /** What work costs in virtual time, from a parsed file; undefined: the default. Throws an Error for people. */
@@ -56,6 +66,8 @@ export const engine: Engine = {
   sysfsTarget: async (out) => (await import('@vfiolab/testbed')).sysfsTarget(out),
   exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),
   replayRun: async (dir, options) => (await import('@vfiolab/testbed')).replayRun(dir, options),
+  stepsOf: async (dir, options) => (await import('@vfiolab/testbed')).stepsOf(dir, options),
+  diffRuns: async (first, second) => (await import('@vfiolab/testbed')).diffRuns(first, second),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
   readCosts: async (given = {}) => (await import('@vfiolab/sim')).readCosts(given),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readCosts, simulate } from '@vfiolab/sim';
 import { DEMO_FILE } from './commands/demo.js';
+import type { RunDifference } from './engine.js';
 import { commands, main } from './main.js';
 import { type FakeEngine, fakeEngine, replayReport } from './testing/fake-engine.js';
 import { FakeTerminal } from './testing/fake-terminal.js';
@@ -92,6 +93,10 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
     [['replay'], /RUN is missing/],
     [['replay', 'DIR/none'], /there is no run\.json\. Give the folder of a run that has ended/],
     [['replay', 'DIR/run', '--until', '1.5'], /--until: "1\.5" is no whole number/],
+    [['replay', 'DIR/run', '--from', '3'], /--from goes with --steps only/],
+    [['replay', 'DIR/run', '--steps', '--from', 'x'], /--from: "x" is no whole number/],
+    [['replay', 'DIR/run', '--steps', '--diff', 'DIR/run'], /--steps and --diff exclude each other/],
+    [['replay', 'DIR/run', '--diff', 'DIR/none'], /none: there is no run\.json/],
     [['groups'], /FILE is missing/],
     [['groups', 'lambda-vector-wrx80'], /there is no such file or machine\. Did you mean lambda-vector-wrx80-a\?/],
     [['groups', 'DIR'], /cannot be read/],
@@ -157,6 +162,49 @@ describe('replay', () => {
     expect(ran.out).toMatch(says);
     expect(ran.err.includes('Broken invariant: I01')).toBe(report.broken.length > 0);
   });
+
+  test('--steps lists what happened, and says where to go on', async () => {
+    const steps = [{ clock: 7, address: 'iommufd', seq: 3, what: 'client:vmm calls sys.ioctl IOMMU_IOAS_ALLOC' }];
+    const { code, out } = await run(
+      ['replay', 'DIR/run', '--steps', '--service', 'iommufd'],
+      fakeEngine({ stepsOf: () => Promise.resolve({ steps, more: true }) }),
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/ {2}7 {2}iommufd +3 {2}client:vmm calls sys\.ioctl IOMMU_IOAS_ALLOC\n.*go on with --from 8/);
+  });
+
+  test.each([
+    ['the same', { titles: ['a', 'b'], partings: [], alike: 5 }, 0, /5 steps that change something, all alike/],
+    [
+      'apart',
+      {
+        titles: ['a', 'b'],
+        partings: [
+          {
+            address: 'iommu',
+            first: {
+              clock: 9,
+              seq: 4,
+              what: 'iommufd calls iommu.map',
+              stateHash: 'aa',
+              lines: ['x', 'domain 2: 1 page'],
+            },
+            second: undefined,
+          },
+        ],
+        alike: 5,
+      },
+      1,
+      /first of all in iommu:[^]*clock 9, input 4: iommufd calls iommu\.map[^]*has ended/,
+    ],
+  ] as const)('--diff: two runs that are %s', async (_how, difference, code, says) => {
+    const ran = await run(
+      ['replay', 'DIR/run', '--diff', 'DIR/run'],
+      fakeEngine({ diffRuns: () => Promise.resolve(difference as unknown as RunDifference) }),
+    );
+    expect(ran.code).toBe(code);
+    expect(ran.out).toMatch(says);
+  });
   test('--until is passed on', async () => {
     const seen: unknown[] = [];
     const replayRun = (_dir: string, options: unknown) => (
@@ -164,7 +212,7 @@ describe('replay', () => {
       Promise.resolve(replayReport({ until: 7 }))
     );
     const { out } = await run(['replay', 'DIR/run', '--until', '7', '--json'], fakeEngine({ replayRun }));
-    expect(seen).toEqual([{ until: 7 }]);
+    expect(seen).toEqual([{ until: 7, changed: false }]);
     expect(JSON.parse(out)).toMatchObject({ ok: true, until: 7, last: 100 });
   });
 });

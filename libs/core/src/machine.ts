@@ -280,6 +280,23 @@ export class Machine {
     return { lines: this.core.describe().slice(0, MAX_INSPECT_LINES), broken, figures, busy: this.ops.size };
   }
 
+  /**
+   * The answer to a frame that is an inspection, given at once: it is no input, so that nothing is remembered of it. `note` comes
+   * first. Undefined: it is something else.
+   */
+  inspectNow(from: Address, frame: Uint8Array, note: string): Uint8Array | undefined {
+    try {
+      const { method, id } = decodeHeader(frame);
+      if (method !== bootApi.inspect.id) return undefined;
+      const { lines, ...rest } = this.inspect();
+      const reply = { ...rest, lines: [note, ...lines].slice(0, MAX_INSPECT_LINES) };
+      return encodeFrame(this.header(from, REPLY, STATUS.ok, id), bootApi.inspect.reply, reply);
+    } catch (e) {
+      if (e instanceof WireError) return undefined;
+      throw e;
+    }
+  }
+
   private forget(client: Address): void {
     this.sessions.delete(client);
     this.gone.add(client);

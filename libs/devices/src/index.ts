@@ -1,9 +1,10 @@
 /** The public list of @vfiolab/devices: what a model is, the models, and the DMA engine's registers for its drivers. */
 export * from './dma-engine.js';
+export * as gpuAudio from './gpu-audio.js';
 export * as gpu from './gpu.js';
 export * as sriovNic from './sriov-nic/registers.js';
 export * from './pasid-dma-engine.js';
-export { DEFAULT_MODEL, makeModel, modelNames, PASID_MODEL } from './models.js';
+export { DEFAULT_MODEL, describedModel, makeModel, modelNames, PASID_MODEL } from './models.js';
 export {
   type DeviceModel,
   isMigratable,
@@ -13,6 +14,7 @@ export {
   type ModelBus,
   type ModelFacts,
   PENDING,
+  type Timing,
   type Width,
   type Wiring,
 } from './model.js';

@@ -37,9 +37,9 @@ export interface ModelBus {
   lower(): void;
   /**
    * Does the work after so many ms, while accesses to registers go on: what a device does by itself. It is dropped when the
-   * function is reset or closed before.
+   * function is reset or closed before, or falls silent; then `dropped` is called when the time has come.
    */
-  later(ms: number, work: () => Op<void>): Op<void>;
+  later(ms: number, work: () => Op<void>, dropped?: () => void): Op<void>;
   /**
    * Sends an Ethernet frame of at most {@link MAX_FRAME} bytes to everyone that the port leads to, and does not wait for them.
    * `port`: 0 when left out.
@@ -70,11 +70,23 @@ export interface ModelFacts {
   readonly wiring: Wiring;
 }
 
+/** In ms. Left out: no time. */
+export interface Timing {
+  /** A read of a register, or of `memory`. Writes are posted, nobody waits for them. */
+  readonly read?: number;
+  /** From a reset until it answers again. The kernel waits for a minute, and then tries another method. */
+  readonly reset?: number;
+  /** After every so many resets of its own it does not answer until its bus is reset; 0 or left out: it always does. */
+  readonly stuckEvery?: number;
+}
+
 export interface DeviceModel {
   /** Name by which a machine's description asks for the model. */
   readonly name: string;
   /** Bytes of the register BAR that the model answers for; behind them nothing does. */
   readonly registerBytes: number;
+  /** How long it takes for what; left out: no time for anything. A machine's description may say otherwise. */
+  readonly timing?: Timing;
   /** Returns `width` bytes as a number. A register that reading clears is cleared: each read of a driver comes once. */
   read(offset: number, width: Width): bigint;
   /** Ends when everything the write started has ended, DMA and interrupts included. */

@@ -35,6 +35,8 @@ export interface ServiceOptions {
   readonly config: ShellConfig;
   /** An actor of the host has stopped by itself. */
   readonly onFailed: (address: Address, error: Error, host: string) => void;
+  /** An actor of the host has no room in its journal, and waits; undefined: it goes on. */
+  readonly onReadOnly?: (address: Address, why: Error | undefined, host: string) => void;
   /** What tests and embedded labs set: scheduler, limits, clock. */
   readonly host?: Partial<Pick<ActorHostOptions, 'scheduler' | 'limits' | 'now'>>;
 }
@@ -42,7 +44,8 @@ export interface ServiceOptions {
 export const SERVICE_OPTIONS = Symbol('service options');
 
 /** The actors of one host. */
-function makeHost({ services, cores, bus, config, onFailed, host: more }: ServiceOptions, host: string): ActorHost {
+function makeHost(options: ServiceOptions, host: string): ActorHost {
+  const { services, cores, bus, config, onFailed, onReadOnly, host: more } = options;
   const folder = new JournalFolder({ ...config, host });
   const actors = services.flatMap((s) => (FAMILIES.includes(s) ? folder.known(s) : [s]));
   const families = services.filter((s) => FAMILIES.includes(s));
@@ -53,6 +56,7 @@ function makeHost({ services, cores, bus, config, onFailed, host: more }: Servic
     cores,
     journals: folder.open,
     onFailed: (address, error) => onFailed(address, error, host),
+    onReadOnly: (address, why) => onReadOnly?.(address, why, host),
     ...more,
   });
 }

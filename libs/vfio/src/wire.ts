@@ -73,15 +73,15 @@ export class Wire {
   }
 }
 
-/** Where nobody drives the function a frame is dropped, and so is what comes from where no port of it leads. */
+/** Where nobody drives the function, and where it does not answer, a frame is dropped; so is what comes from where no port leads. */
 export function* frameArrives(device: VfioDevice | undefined, from: Address, data: Uint8Array): Op<void> {
   const port = device?.bus.wire.portTo(from);
   if (!device || port === undefined || data.length > MAX_FRAME) return;
   yield* lockRead(device.memory);
-  if (device.model.receive) yield* device.model.receive(data, port);
+  if (device.model.receive && !(yield* device.isSilent())) yield* device.model.receive(data, port);
 }
 
-/** The same for a note. */
+/** A note comes to a function that does not answer too: what it tells is inside of the card. */
 export function* noteArrives(device: VfioDevice | undefined, from: Address, data: Uint8Array): Op<void> {
   const port = device?.bus.wire.portTo(from);
   if (!device || port === undefined || data.length > MAX_NOTE) return;

@@ -171,3 +171,14 @@ it('what waits for its throttle is forgotten with the function’s reset', () =>
   rig.write(reg.ICS, RECEIVED);
   expect(rig.bus.raised).toEqual([0, 0]);
 });
+
+it('a card that falls silent while a vector is quiet tells of what comes afterwards', () => {
+  const rig = rigged('msi');
+  rig.write(reg.IMS, RECEIVED);
+  rig.write(reg.ITR, 0xffff);
+  rig.write(reg.ICS, RECEIVED);
+  rig.bus.planned.shift()!.dropped();
+  rig.read(reg.ICR);
+  rig.write(reg.ICS, RECEIVED);
+  expect(rig.bus.raised).toEqual([0, 0]);
+});

@@ -145,13 +145,14 @@ export class Causes {
     const ms = Math.floor((this.registers.get(throttle) & 0xffff) / THROTTLE_PER_MS);
     if (ms > 0) {
       this.quiet |= 1 << vector;
-      yield* this.bus.later(ms, () => this.wake(vector));
+      const wakes = (): void => void (this.quiet &= ~(1 << vector));
+      yield* this.bus.later(ms, () => this.wake(wakes), wakes);
     }
     yield* this.bus.raise(vector);
   }
 
-  private *wake(vector: number): Op<void> {
-    this.quiet &= ~(1 << vector);
+  private *wake(wakes: () => void): Op<void> {
+    wakes();
     yield* this.tell();
   }
 

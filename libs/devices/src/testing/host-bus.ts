@@ -55,10 +55,10 @@ export class HostBus implements ModelBus {
   }
 
   /** Work that waits, with how long it has to. */
-  readonly planned: { readonly ms: number; readonly work: () => Op<void> }[] = [];
+  readonly planned: { readonly ms: number; readonly work: () => Op<void>; readonly dropped: () => void }[] = [];
 
-  *later(ms: number, work: () => Op<void>): Op<void> {
-    this.planned.push({ ms, work });
+  *later(ms: number, work: () => Op<void>, dropped: () => void = () => undefined): Op<void> {
+    this.planned.push({ ms, work, dropped });
   }
 
   /** Does the work that was planned first. Answers how long it had to wait. */
