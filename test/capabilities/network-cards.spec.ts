@@ -1,7 +1,7 @@
 /** Two network cards in the hands of programs: frames through rings in their memory, the IOMMU, and the wire between. */
 import { readFileSync } from 'node:fs';
 import type { Process } from '@vfiolab/client';
-import { type Address, deviceAddress, IOMMU, PAGES } from '@vfiolab/core';
+import { type Address, deviceAddress, IOMMU, LAB, labApi, PAGES } from '@vfiolab/core';
 import { TestHost } from '@vfiolab/sim';
 import { IOMMU_IOAS_UNMAP } from '@vfiolab/uapi';
 import { BROADCAST, ENTRIES, E1000eDriver, frameOf, REG } from './support/e1000e-driver.js';
@@ -10,6 +10,11 @@ import { NOTHING, Program } from './support/passthrough.js';
 
 const [A, B] = ['0000:01:00.0', '0000:02:00.0'] as const;
 const MSIX = 2;
+const left = undefined;
+const NO_PARAMETERS = {
+  ...{ ms: left, count: left, every: left, delay: left, vector: left },
+  ...{ iova: left, bytes: left, write: left, pasid: left },
+};
 const file = new URL('../machines/network-lab.json', import.meta.url);
 const description = JSON.parse(readFileSync(file, 'utf8')) as { functions: { bdf: string; network?: string }[] };
 
@@ -154,5 +159,20 @@ it('a reset of the receiver forgets its rings, and what comes then is dropped', 
   await a.send(...framesTo(b, a, 1));
   await pause(two);
   expect([await b.card.read(REG.received), await a.allSent()]).toEqual([0, true]);
+  await end(two);
+});
+
+it('a card that does not answer takes no frame, and nobody waits for it', async () => {
+  const two = await boot();
+  const [a, b] = two.cards.map(({ driver }) => driver) as [E1000eDriver, E1000eDriver];
+  const operator = await two.host.process('operator-of-faults');
+  const fault = { ...NO_PARAMETERS, device: B, kind: 'link-down' };
+  expect(await two.host.run(operator.link.call(LAB, labApi.fault, fault))).toEqual({ error: '' });
+  await a.send(...framesTo(b, a, 3));
+  await pause(two);
+  expect([await a.allSent(), await b.received(), await b.card.read(REG.status)]).toEqual([true, [], 0xffff_ffff]);
+  const back = { ...fault, kind: 'link-up' };
+  expect(await two.host.run(operator.link.call(LAB, labApi.fault, back))).toEqual({ error: '' });
+  await two.host.run(operator.exit());
   await end(two);
 });
