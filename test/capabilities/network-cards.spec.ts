@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Process } from '@vfiolab/client';
 import { type Address, deviceAddress, IOMMU, LAB, labApi, PAGES } from '@vfiolab/core';
-import { TestHost } from '@vfiolab/sim';
+import { CALM, TestHost, type TestHostOptions } from '@vfiolab/sim';
 import { IOMMU_IOAS_UNMAP } from '@vfiolab/uapi';
 import { BROADCAST, ENTRIES, E1000eDriver, frameOf, REG } from './support/e1000e-driver.js';
 import { openCard, type Opened } from './support/network-card.js';
@@ -36,8 +36,8 @@ interface Two {
   readonly cards: readonly Opened[];
 }
 
-async function boot(networks?: readonly [string, string]): Promise<Two> {
-  const host = await TestHost.boot({ machine: machine(networks), profile: '7.2' });
+async function boot(networks?: readonly [string, string], trouble: Partial<TestHostOptions> = {}): Promise<Two> {
+  const host = await TestHost.boot({ machine: machine(networks), profile: '7.2', ...trouble });
   const programs: Program[] = [];
   const cards: Opened[] = [];
   for (const bdf of [A, B]) {
@@ -148,6 +148,23 @@ it.each<[string, Address]>([
   expect(await b.received()).toEqual(frames);
   await end(two);
 });
+
+const ROUGH = { loss: 0.1, duplication: 0.1, delay: 0.2, delayMs: 50, crash: 0.005, maxCrashes: 8, downMs: 100 };
+it.each([1, 2, 3, 4])(
+  'on a bus that loses, doubles and delays, between services that crash (seed %i)',
+  async (seed) => {
+    const two = await boot(undefined, { seed, options: { ...CALM, ...ROUGH, snapshotEvery: 12 } });
+    const [a, b] = two.cards.map(({ driver }) => driver) as [E1000eDriver, E1000eDriver];
+    const [there, back] = [framesTo(b, a, 12), framesTo(a, b, 12)];
+    for (const [i, frame] of there.entries()) {
+      await a.send(frame);
+      await b.send(back[i]!);
+    }
+    await pause(two, 30_000);
+    expect([await b.received(), await a.received()]).toEqual([there, back]);
+    await end(two);
+  },
+);
 
 it('a reset of the receiver forgets its rings, and what comes then is dropped', async () => {
   const two = await boot();

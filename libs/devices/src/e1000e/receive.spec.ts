@@ -118,7 +118,7 @@ it('takes a VLAN tag out and tells of it, when VLANs are on', () => {
 
 it.each([
   ['TCP over IPv4', summed(ipv4(MAC, 100)), 0x60, 0],
-  ['UDP over IPv4', summed(ipv4(MAC, 100, 17)), 0x60, 0],
+  ['UDP over IPv4', summed(ipv4(MAC, 100, 17)), 0x70, 0],
   ['TCP over IPv6', summed(ipv6(MAC, 100)), 0x20, 0],
   ['a wrong transport', Buffer.concat([summed(ipv4(MAC, 100)).subarray(0, -1), Buffer.of(0)]), 0x60, 0x20],
   [

@@ -194,7 +194,7 @@ function written(form: string, frame: Arrived, { piece, last, descriptor, queue 
   if (form === 'legacy') {
     d.setUint16(8, piece[0]!.length, true);
     d.setUint16(10, frame.sum, true);
-    d.setUint8(12, status & ~UDP_SUM);
+    d.setUint8(12, status);
     d.setUint8(13, errors);
     d.setUint16(14, last ? frame.tag : 0, true);
     return bytes;
