@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Process } from '@vfiolab/client';
 import { deviceAddress } from '@vfiolab/core';
 import { sriovNic as reg } from '@vfiolab/devices';
-import { TestHost } from '@vfiolab/sim';
+import { CALM, TestHost, type TestHostOptions } from '@vfiolab/sim';
 import { VFIO_DEVICE_RESET } from '@vfiolab/uapi';
 import { frameOf, REG } from './support/e1000e-driver.js';
 import { openCard, type Opened } from './support/network-card.js';
@@ -30,10 +30,11 @@ class SriovCard {
   ) {}
 
   /** The PF's program grants addresses to `count` VFs and switches on; each VF is opened by a program. */
-  static async boot(count: number): Promise<SriovCard> {
+  static async boot(count: number, trouble: Partial<TestHostOptions> = {}): Promise<SriovCard> {
     const description = JSON.parse(readFileSync(file, 'utf8')) as { functions: { bdf: string }[] };
     const functions = description.functions.map((f) => (f.bdf === PF ? { ...f, driver: 'vfio-pci' } : f));
-    const host = await TestHost.boot({ machine: JSON.stringify({ ...description, functions }), profile: '6.12' });
+    const machine = JSON.stringify({ ...description, functions });
+    const host = await TestHost.boot({ machine, profile: '6.12', ...trouble });
     const root = await host.process('root');
     const write = async (path: string, data: string): Promise<void> => {
       expect((await host.run(root.sysfsWrite(path, data))).ok).toBe(true);
@@ -159,5 +160,22 @@ it('the PF and a VF are killed in the middle of frames and messages: each comes 
     await card.pause(1000);
   }
   expect(await b.driver.received()).toEqual(frames);
+  await card.end();
+});
+
+const ROUGH = { loss: 0.1, duplication: 0.1, delay: 0.2, delayMs: 50, crash: 0.005, maxCrashes: 8, downMs: 100 };
+it.each([1, 2, 3])('on a bus that loses, doubles and delays, between services that crash (seed %i)', async (seed) => {
+  const card = await SriovCard.boot(3, { seed, options: { ...CALM, ...ROUGH, snapshotEvery: 12 } });
+  await card.pause(20_000);
+  const frames = Array.from({ length: 9 }, (_, i) =>
+    frameOf(macOf((i + 1) % 3), macOf(i % 3), Buffer.alloc(64 + i, i)),
+  );
+  for (const [i, frame] of frames.entries()) await card.vfs[i % 3]!.driver.send(frame);
+  await card.vfs[1]!.driver.card.write(reg.VF_OUT, 0x77);
+  await card.vfs[1]!.driver.card.write(reg.VF_DOORBELL, reg.SEND);
+  await card.pause(20_000);
+  for (const [n, { driver }] of card.vfs.entries())
+    expect(await driver.received()).toEqual(frames.filter((_, i) => (i + 1) % 3 === n));
+  expect([await card.get(row(1) + reg.ROW_IN), await card.get(reg.MESSAGES)]).toEqual([0x77, 2]);
   await card.end();
 });

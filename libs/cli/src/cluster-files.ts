@@ -1,5 +1,5 @@
 /** Files of `vfiolab cluster`: CSV, plain or packed by gzip. */
-import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, createWriteStream, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { gunzipSync } from 'node:zlib';
@@ -36,6 +36,18 @@ export async function writeResult(dir: string, run: Run, result: PolicyResult): 
   file.end();
   await finished(file);
   writeJson(join(dir, 'summary.json'), result);
+}
+
+/** Writes parts to an option's file. */
+export function writeText(option: string, file: string, parts: Iterable<string>): void {
+  let fd: number;
+  try {
+    fd = openSync(file, 'w');
+  } catch (error) {
+    throw new UsageError(`--${option} ${file}: cannot be written (${(error as Error).message}).`);
+  }
+  for (const part of parts) writeSync(fd, part);
+  closeSync(fd);
 }
 
 export const writeJson = (file: string, value: unknown): void =>

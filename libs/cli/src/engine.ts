@@ -5,7 +5,7 @@
  * know only this interface, so that their tests need no lab.
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { Costs, Hunt, Hunted, SimResult } from '@vfiolab/sim';
+import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
   NatsLab,
@@ -27,7 +27,7 @@ export const DURABILITIES = ['process', 'power', 'none'] as const;
 export type Durability = (typeof DURABILITIES)[number];
 
 /** What campaigns are made of: simulated faults around a scenario, or a hunt. */
-export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
+export const MIXES = ['faults', 'swarm', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
   'faults' | Hunt
 )[];
 export type Mix = (typeof MIXES)[number];
@@ -56,6 +56,8 @@ export interface Engine {
   readCosts(given: unknown): Promise<Costs>;
   /** One seed of a hunt for mistakes. Throws when a service stops, or does not answer. */
   hunt(which: Hunt, seed: number): Promise<Hunted>;
+  /** Many seeds on several threads; `heard` is told of each as it ends. Rejects when a thread cannot go on. */
+  huntMany(share: HuntShare, heard: (seed: HuntedSeed) => void): Promise<void>;
 }
 
 export const engine: Engine = {
@@ -71,4 +73,5 @@ export const engine: Engine = {
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
   readCosts: async (given = {}) => (await import('@vfiolab/sim')).readCosts(given),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),
+  huntMany: async (share, heard) => (await import('@vfiolab/sim')).huntMany(share, heard),
 };

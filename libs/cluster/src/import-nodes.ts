@@ -8,7 +8,7 @@
 import { readCsv, type Row } from './csv.js';
 import { InputError, quote } from './input-error.js';
 import { LIMITS } from './limits.js';
-import { type Names, plainShape, type Shape } from './shape.js';
+import { GPU, type Names, plainShape, type Shape } from './shape.js';
 
 export interface HostList {
   readonly shapes: readonly Shape[];
@@ -102,6 +102,8 @@ function shapeOfRow(row: Row, facts: NodeFacts, kinds: Names, machines?: Machine
   const huge = row.whole('hugepages_mib', memoryMib, 0);
   const machine = row.text('machine');
   const from = machine === '' ? plain : { ...machineShape(row, machine, kinds, machines), cpuMilli };
+  const found = from.slots.filter(({ kind }) => kind === GPU).length;
+  if (found !== gpus) throw row.wrong('gpu', `${gpus}, but machine ${quote(machine)} has ${found}`);
   const nodes = Math.max(1, from.memory.length);
   return {
     ...from,

@@ -31,6 +31,7 @@ const COLUMNS: readonly (readonly [string, (result: PolicyResult) => string])[] 
   ['placed', ({ placed }) => String(placed)],
   ['unschedulable', ({ unschedulable }) => String(unschedulable)],
   ['refused', ({ refused }) => String(refused)],
+  ['refusals', ({ refusals }) => String(refusals)],
   ['GPUs %', ({ gpuAllocation }) => percent(gpuAllocation)],
   ['CPUs %', ({ cpuAllocation }) => percent(cpuAllocation)],
   ['hosts', ({ hostsUsed }) => String(hostsUsed)],

@@ -51,6 +51,9 @@ export class SimJournal implements JournalPort {
   private link = 1;
   private snapshotLink = 1;
   private lastSeq = 0;
+  /** The head as it was told last. */
+  private told: Head = { seq: -1, hash: '' };
+  private toldLink = -1;
   /** Records that a loss of power leaves in mode `process`; in mode `power` it is all. */
   private synced = 0;
 
@@ -101,7 +104,11 @@ export class SimJournal implements JournalPort {
   }
 
   head(): Head {
-    return { seq: this.lastSeq, hash: this.link.toString(16) };
+    if (this.told.seq !== this.lastSeq || this.toldLink !== this.link) {
+      this.told = { seq: this.lastSeq, hash: this.link.toString(16) };
+      this.toldLink = this.link;
+    }
+    return this.told;
   }
 
   /** Records up to the snapshot are dropped, as in a lab that is not recorded. */

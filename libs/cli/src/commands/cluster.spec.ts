@@ -68,6 +68,25 @@ describe('vfiolab cluster', () => {
     expect(JSON.parse(other.out).policies[0].pods).toBeGreaterThan(3);
   });
 
+  it('takes devices from machines of the catalogue, and writes and reads them as ResourceSlices', async () => {
+    const real = file('real.csv', 'sn,cpu_milli,memory_mib,gpu,model,machine\nh,64000,256000,8,V100,sm-4029gp-trt2\n');
+    const asks = file(
+      'asks.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,passthrough\na,1000,1,1,1000,1\nb,1000,1,4,1000,1\nc,1000,1,1,1000,1\n',
+    );
+    const slices = join(dir, 'slices.yaml');
+    const common = ['--pods', asks, '--order', file('o.csv', 'pod\na\nb\nc\n'), '--policy', 'groups', '--json'];
+    const first = await cluster('--nodes', real, '--slices', slices, ...common);
+    // Its 8 GPUs are in two groups of 4: one for a, one for b.
+    expect(JSON.parse(first.out).policies[0]).toMatchObject({ placed: 2, unschedulable: 1, reasons: { group: 1 } });
+    const again = await cluster('--nodes', slices, ...common);
+    expect(JSON.parse(again.out).policies[0]).toMatchObject({ placed: 2, unschedulable: 1 });
+    const unknown = file('unknown.csv', 'sn,cpu_milli,memory_mib,gpu,model,machine\nh,1,1,8,V100,sm-4029gp-trt3\n');
+    const { code, err } = await cluster('--nodes', unknown, ...common);
+    expect(code).toBe(2);
+    expect(err).toContain('unknown.csv:2: machine: sm-4029gp-trt3: there is no such file or machine. Did you mean');
+  });
+
   it.each([
     ['no policy', ['--nodes', nodes, '--pods', pods], '--policy is missing'],
     ['an unknown policy', [...given, '--policy', 'fgt'], '--policy: there is no "fgt". Did you mean fgd?'],

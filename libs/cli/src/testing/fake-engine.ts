@@ -32,6 +32,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     simulate: answer('simulate'),
     readCosts: answer('readCosts'),
     hunt: answer('hunt'),
+    huntMany: answer('huntMany'),
   };
 }
 

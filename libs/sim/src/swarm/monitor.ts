@@ -30,7 +30,7 @@ export class Monitor {
   private turns = 0;
   private moves = 0;
   private quiet = 0;
-  private readonly answers = new Map<string, Map<number, number>>();
+  private readonly answers = new Map<Address, Map<Address, Map<number, number>>>();
   private readonly epochs = new Map<Address, number>();
 
   constructor(
@@ -53,7 +53,7 @@ export class Monitor {
     const kind = frame[0];
     if (kind === REPLY) this.answered(address, to, frame);
     if (kind !== REQUEST && kind !== EVENT) return;
-    const epoch = new DataView(frame.buffer, frame.byteOffset).getUint32(4, true);
+    const epoch = (frame[4]! | (frame[5]! << 8) | (frame[6]! << 16) | (frame[7]! << 24)) >>> 0;
     if (epoch < (this.epochs.get(address) ?? 0))
       this.find(`I55: ${address} speaks under epoch ${epoch} after a newer one`);
     else this.epochs.set(address, epoch);
@@ -62,16 +62,17 @@ export class Monitor {
   /** I54: a request has one answer, however often it is given. A refusal is no answer. */
   private answered(from: Address, to: Address, frame: Uint8Array): void {
     if (frame[METHOD_AT] !== 0) return;
-    const link = `${from}>${to}`;
-    let known = this.answers.get(link);
-    if (!known) this.answers.set(link, (known = new Map()));
+    let links = this.answers.get(from);
+    if (!links) this.answers.set(from, (links = new Map()));
+    let known = links.get(to);
+    if (!known) links.set(to, (known = new Map()));
     const what = kindAndId(frame);
     const hash = hashBytes(frame.subarray(PAYLOAD_AT), 1);
     const before = known.get(what);
     if (before !== undefined && before !== hash)
-      this.find(`I54: ${link} answers request ${Math.floor(what / 4)} twice, differently`);
+      this.find(`I54: ${from}>${to} answers request ${Math.floor(what / 4)} twice, differently`);
     known.set(what, hash);
-    if (known.size > REMEMBERED) this.answers.set(link, new Map([...known].slice(REMEMBERED / 2)));
+    if (known.size > REMEMBERED) links.set(to, new Map([...known].slice(REMEMBERED / 2)));
   }
 
   private afterTurn(address: Address): void {

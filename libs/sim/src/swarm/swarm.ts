@@ -42,8 +42,8 @@ export interface SwarmRun {
 
 const MONITOR: MonitorOptions = { turnsPerCheck: 8, quietPerCheck: 16 };
 /** Programs at one time, and in all. */
-const AT_ONCE = 4;
-const PROGRAMS = 6;
+const AT_ONCE = 3;
+const PROGRAMS = 4;
 const SESSIONS = 2;
 /** Trouble is over after so much virtual time; then everything must end within so much. */
 const TROUBLE_MS = 20_000;

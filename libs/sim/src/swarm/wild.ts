@@ -42,8 +42,8 @@ const MAKES_FILES: ReadonlySet<string> = new Set([
   'VFIO_DEVICE_FEATURE',
 ]);
 const MOST_FILES = 8;
-const CALLS = 30;
-const DMAS = 40;
+const CALLS = 24;
+const DMAS = 30;
 
 export class Wild {
   private readonly files: File[] = [];
