@@ -8,6 +8,7 @@ import { DmaEngine } from './dma-engine.js';
 import { Gpu } from './gpu.js';
 import { MigratableEngine } from './migratable-engine.js';
 import type { DeviceModel, ModelBus, ModelFacts } from './model.js';
+import { MigratableNvme } from './nvme/migratable.js';
 import { Nvme } from './nvme/nvme.js';
 import { PasidDmaEngine } from './pasid-dma-engine.js';
 
@@ -27,6 +28,7 @@ const makers: ReadonlyMap<string, Maker> = new Map<string, Maker>([
   ['migratable-engine', (bus: ModelBus) => new MigratableEngine(bus)],
   ['gpu', (bus: ModelBus, { memoryBytes }: ModelFacts) => new Gpu(bus, memoryBytes)],
   ['nvme', (bus: ModelBus) => new Nvme(bus)],
+  ['migratable-nvme', (bus: ModelBus) => new MigratableNvme(bus)],
   [BIG_ENDIAN_MODEL, (bus: ModelBus) => new BigEndian(BIG_ENDIAN_MODEL, new DmaEngine(bus))],
 ]);
 
