@@ -28,6 +28,7 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
+import { invalidated, setDeaf } from './ats-timeout.js';
 import { Dma } from './dma.js';
 import { refusalOf, tracksDirty } from './attachment.js';
 import { type Domain, Domains, MAX_DOMAINS } from './domain.js';
@@ -40,7 +41,8 @@ import { FRAME_LIMIT, type PageTable } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
 import { dmaUnprotected } from './unprotected.js';
-import { moved, UserTables } from './user-tables.js';
+import { leafRuns } from './runs.js';
+import { UserTables } from './user-tables.js';
 
 export interface IommuLimits {
   /** Domain ids, 0 included; the kind's own number when left out. */
@@ -85,6 +87,8 @@ export class IommuCore implements Core {
       pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.pasids.get(pasid)?.domain ?? BLOCKING,
       invalidateDevices: (_req, args) => this.users.invalidateDevices(args),
       park: (_req, { bdf, over }) => this.unit.park(bdf, over),
+      atsTimeout: (_req, { bdf, ms }) => setDeaf(this.unit, bdf, ms),
+      pageFlood: (_req, args) => this.dma.flood(args),
       deviceIommu: (_req, { bdf }) => this.users.deviceIommu(bdf),
       pageResponse: (_req, args) => this.users.pageResponse(args),
       msiPrepare: (_req, { bdf }) => this.msiPrepare(bdf),
@@ -123,6 +127,15 @@ export class IommuCore implements Core {
     return describeUnit(this.unit, this.domains);
   }
 
+  /** Physical memory that domains of users let devices reach: bytes from an address on. */
+  *reachable(): Generator<{ readonly domain: number; readonly address: number; readonly length: number }> {
+    for (const { id, table, format } of this.domains.sorted()) {
+      const granule = 2 ** format.granule;
+      for (const { frame, count } of leafRuns(table))
+        yield { domain: id, address: frame * granule, length: count * granule };
+    }
+  }
+
   /** What a domain shows: granules in all, and the frame at one of them, or -1. Undefined: there is no such domain. */
   shown(id: number): { readonly mapped: number; frameAt(granule: number): number } | undefined {
     const table = this.domains.get(id)?.table;
@@ -132,6 +145,26 @@ export class IommuCore implements Core {
   /** Where a group's requests go: a domain, BLOCKING or KERNEL; undefined: there is no such group. */
   attachment(group: number): number | undefined {
     return this.unit.groups.get(group)?.attached;
+  }
+
+  /** The paging domain that a function's DMA goes through; undefined: none, or a guest's table is before it. */
+  through(bdf: string, pasid: number | undefined): number | undefined {
+    const device = this.unit.functions.get(bdf);
+    const own = pasid === undefined ? undefined : device?.pasids.get(pasid)?.domain;
+    const domain = device && this.domains.get(own ?? device.group.attached);
+    return domain && !domain.nested ? domain.id : undefined;
+  }
+
+  /** Does the domain collect dirty bits? */
+  tracks(domain: number): boolean {
+    return this.domains.get(domain)?.tracking ?? false;
+  }
+
+  /** Page requests that stand. */
+  pageRequests(): { readonly bdf: string; readonly request: number }[] {
+    return this.unit
+      .sortedFunctions()
+      .flatMap(({ bdf, requests }) => [...requests.keys()].map((request) => ({ bdf, request })));
   }
 
   /** Domains of users. */
@@ -204,7 +237,7 @@ export class IommuCore implements Core {
   }
 
   private *reclaim(domain: Domain): Op<Result<void>> {
-    yield* domain.inFlight.flush();
+    yield* invalidated(this.unit, this.domains, [domain]);
     this.domains.reclaim(domain);
     return ok(undefined);
   }
@@ -224,7 +257,7 @@ export class IommuCore implements Core {
     const from = this.domains.get(group.attached);
     this.moveGroup(group, to, faults);
     carryDoorbell(this.unit, this.domains, group);
-    return moved(from, devices, 0);
+    return this.users.moved(from, devices, 0);
   }
 
   /** The whole group is in the new domain from here on: there is no moment without translation (semantics C1.3). */
@@ -284,8 +317,7 @@ export class IommuCore implements Core {
       for (const { iova, count } of spans) table.unmap(iova, count);
       for (const { nested } of this.domains.on(id)) nested!.guest?.parentChanged();
     }
-    const flushes = domains.map(({ inFlight }) => inFlight.flush());
-    for (const flush of flushes) yield* flush;
+    yield* invalidated(this.unit, this.domains, domains);
   }
 }
 

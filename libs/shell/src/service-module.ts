@@ -37,6 +37,8 @@ export interface ServiceOptions {
   readonly unjournaled?: readonly Address[];
   /** An actor of the host has stopped by itself. */
   readonly onFailed: (address: Address, error: Error, host: string) => void;
+  /** An actor of the host has no room in its journal, and waits; undefined: it goes on. */
+  readonly onReadOnly?: (address: Address, why: Error | undefined, host: string) => void;
   /** What tests and embedded labs set: scheduler, limits, clock. */
   readonly host?: Partial<Pick<ActorHostOptions, 'scheduler' | 'limits' | 'now'>>;
 }
@@ -45,7 +47,7 @@ export const SERVICE_OPTIONS = Symbol('service options');
 
 /** The actors of one host. */
 function makeHost(options: ServiceOptions, host: string): ActorHost {
-  const { services, cores, bus, config, onFailed, unjournaled = [], host: more } = options;
+  const { services, cores, bus, config, onFailed, onReadOnly, unjournaled = [], host: more } = options;
   const folder = new JournalFolder({ ...config, host });
   const actors = services.flatMap((s) => (FAMILIES.includes(s) ? folder.known(s) : [s]));
   const families = services.filter((s) => FAMILIES.includes(s));
@@ -56,6 +58,7 @@ function makeHost(options: ServiceOptions, host: string): ActorHost {
     cores,
     journals: (address) => (unjournaled.includes(address) ? new NoJournal() : folder.open(address)),
     onFailed: (address, error) => onFailed(address, error, host),
+    onReadOnly: (address, why) => onReadOnly?.(address, why, host),
     ...more,
   });
 }

@@ -212,9 +212,12 @@ describe('state', () => {
   });
 });
 
+const CONFIG_COMMAND = 7 * 2 ** 40 + 4;
+
 describe('check sees a broken state', () => {
   interface Inside {
     files: Map<number, CdevFile>;
+    faults: { storms: number };
     device: {
       bound: unknown;
       irqs: { kind: string; triggers: Map<number, number>; allocated: number };
@@ -229,9 +232,16 @@ describe('check sees a broken state', () => {
     ['two kinds of interrupt', 'I41', (s) => s.device.config.setMsi(true)],
     ['a kind that the function has off', 'I41', (s) => (s.device.irqs.kind = 'msi')],
     ['a trigger of a vector that is not there', 'I40', (s) => s.device.irqs.triggers.set(5, 1)],
+    [
+      'memory that is said to answer, and does not',
+      'I39',
+      (s) => Object.assign(s.device, { mapped: true, memoryTold: true }),
+    ],
+    ['storms that nobody runs', 'storms', (s) => (s.faults.storms = 1)],
     ['more vectors than there are', 'I40', (s) => (s.device.irqs.allocated = 6)],
   ])('%s: %s', (_rule, invariant, breakIt) => {
-    const { c } = busyBench();
+    const { c, dev } = busyBench();
+    expect(c.pwrite(dev, CONFIG_COMMAND, '0001')).toBe(2);
     expect(c.h.core.check()).toEqual([]);
     breakIt(c.h.core as unknown as Inside);
     expect(c.h.core.check().join('\n')).toContain(invariant);

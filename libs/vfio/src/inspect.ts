@@ -8,6 +8,26 @@ import type { CdevFile } from './cdev-file.js';
 import type { CommonDevice } from './common-device.js';
 import type { VfioDevice } from './vfio-device.js';
 
+/** What others compare with what they know, and with what the function sends. */
+export interface DeviceNow {
+  readonly open: boolean;
+  readonly busMaster: boolean;
+  /** It starts requests of its own: migration has not stopped it. */
+  readonly initiates: boolean;
+  /** Its BARs answer to others than its user's own calls. */
+  readonly lends: boolean;
+  /** The iommufd that its cdev is bound to. */
+  readonly context: number | undefined;
+}
+
+export const deviceNow = ({ isOpen, config, initiates, lends, bound }: VfioDevice): DeviceNow => ({
+  open: isOpen,
+  busMaster: config.busMaster,
+  initiates,
+  lends,
+  context: bound?.binding?.context,
+});
+
 export function checkDevice(device: VfioDevice): string[] {
   const { config, irqs, isOpen } = device;
   const broken = [
@@ -25,6 +45,8 @@ export function checkDevice(device: VfioDevice): string[] {
     msix: device.irqCount(VFIO_PCI_MSIX_IRQ_INDEX),
   };
   broken.push(...irqs.check(vectors));
+  if (device.mapped && device.memoryTold && !config.memoryEnabled)
+    broken.push('I39: pages takes it that BARs answer, and they do not');
   if (!isOpen && config.busMaster) broken.push('I42: bus master is on and nobody has the function open');
   if (!isOpen && (irqs.kind !== 'none' || irqs.single.err !== undefined || irqs.single.req !== undefined))
     broken.push('I17: interrupts are on and nobody has the function open');
