@@ -50,6 +50,26 @@ export const tightest: Chooser = (free, items) => {
   return first ? combined(free, items, [first]) : [];
 };
 
+/** Any device: as the kubelet's device manager gives them, whose order nobody can tell beforehand. */
+export const arbitrary: Chooser = (free, items) => {
+  let state = 0;
+  for (let i = 0; i < free.left.length; i++) state = Math.imul(state ^ free.left[i]!, 0x9e3779b1);
+  const key = (slot: number): number => Math.imul(state ^ (slot + 1), 0x85ebca6b) >>> 0;
+  const picks: Pick[] = [];
+  for (const item of items) {
+    const slots = free.eligible(item);
+    if (slots.length < item.count) return [];
+    picks.push(
+      ...picksOf(
+        free,
+        item,
+        slots.sort((a, b) => key(a) - key(b)),
+      ),
+    );
+  }
+  return [picks];
+};
+
 /** A share of one device: a choice for every device that has it. Whole devices: as `tightest`. */
 export const every: Chooser = (free, items) => {
   const [item] = items;

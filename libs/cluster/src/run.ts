@@ -24,6 +24,8 @@ export interface RunInput {
   /** Hosts, the one that wins a tie first. */
   readonly rank: Int32Array;
   readonly seed: number;
+  /** Other hosts that a pod is offered to after one has refused it; default: none. */
+  readonly retries?: number;
 }
 
 /** One pod's fate. */
@@ -40,8 +42,10 @@ export interface Tally {
   readonly pods: number;
   readonly placed: number;
   readonly unschedulable: number;
-  /** Chosen hosts that then refused. */
+  /** Pods that are on no host because the chosen one refused. */
   readonly refused: number;
+  /** Times that a chosen host refused. */
+  readonly refusals: number;
   /** Of all GPUs, in percent. */
   readonly gpuAllocation: number;
   readonly cpuAllocation: number;
@@ -94,7 +98,7 @@ export class Run {
   offer(arrival: number): number {
     const { pods, arrivals } = this.input;
     const request = pods.requests.classes[pods.classOf[arrivals.pods[arrival]!]!]!;
-    const host = this.scheduler.place(request);
+    const host = this.scheduler.place(request, this.input.retries);
     const milli = request.gpus * request.gpuMilli;
     this.demanded += milli;
     this.hosts[arrival] = host;
@@ -133,6 +137,7 @@ export class Run {
       placed,
       unschedulable: hosts.length - placed - refused,
       refused,
+      refusals: this.scheduler.refusals,
       gpuAllocation: percent(this.gpuMilli, gpus),
       cpuAllocation: percent(this.cpuMilli, cpus),
       gpuDemand: percent(this.demanded, gpus),

@@ -5,7 +5,7 @@
  * last; only these are scored again.
  * Rule: the same list, order and seed give the same placements.
  */
-import { tightest } from './choosers.js';
+import { arbitrary } from './choosers.js';
 import { Fits } from './fits.js';
 import { type Fleet, UP } from './fleet.js';
 import { OUT, TAKEN_GROUP } from './occupancies.js';
@@ -40,6 +40,8 @@ export class Scheduler {
   /** After REFUSED: by whom and why. */
   refusedBy = -1;
   reason = 0;
+  /** Times that a host refused. */
+  refusals = 0;
   /** MiB that the last placement took of each NUMA node: ordinary, then huge. */
   readonly memoryTaken: Int32Array;
   private readonly seen: Fits;
@@ -62,7 +64,7 @@ export class Scheduler {
   ) {
     const { occupancies, shapes, count, numaNodes } = fleet;
     this.seen = new Fits(occupancies, kinds, policy.chooser, policy.sight);
-    this.real = policy.sight === 'counts' ? new Fits(occupancies, kinds, tightest, 'topology') : this.seen;
+    this.real = policy.sight === 'counts' ? new Fits(occupancies, kinds, arbitrary, 'topology') : this.seen;
     this.fits = this.seen;
     this.scorer = policy.scorer?.(fleet, this.seen, load);
     this.changed = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(1024, count))));
@@ -74,30 +76,39 @@ export class Scheduler {
         this.modelFits[id * shapes.length + shape] = models.length === 0 || models.includes(model) ? 1 : 0;
   }
 
-  /** The host that it is on now, NOWHERE or REFUSED. */
-  place(request: RequestClass): number {
+  /**
+   * The host that it is on now, NOWHERE or REFUSED. `retries`: other hosts that are tried after one has refused; one that
+   * did is not tried for the class again until it changes.
+   */
+  place(request: RequestClass, retries = 0): number {
     const standing = this.standing(request);
-    const host = this.choose(request, standing);
-    if (host < 0) return NOWHERE;
-    const strict = request.ask.passthrough || request.ask.near !== 'any';
-    this.fits = this.seen;
-    this.row = this.bestRow;
-    if (strict && this.real !== this.seen) {
-      this.fits = this.real;
-      const code = this.admit(host, request);
-      if (code < FITS) {
-        this.refusedBy = host;
-        this.reason = code;
-        return REFUSED;
+    const strict = this.real !== this.seen && (request.ask.passthrough || request.ask.near !== 'any');
+    for (let tries = 0; ; tries++) {
+      const host = this.choose(request, standing);
+      if (host < 0) return NOWHERE;
+      this.fits = strict ? this.real : this.seen;
+      this.row = this.bestRow;
+      const code = strict ? this.admit(host, request) : FITS;
+      if (code >= FITS) {
+        this.take(host, request);
+        return host;
       }
+      this.refusals++;
+      this.refusedBy = host;
+      this.reason = code;
+      if (tries === retries) return REFUSED;
+      this.setCode(host, code, standing);
     }
-    this.take(host, request);
-    return host;
   }
 
   /** Hosts that do not take the class, by shape and reason (rows of FITS): as of its last `place`. */
   tally(request: RequestClass): Int32Array {
     return this.standing(request).tally;
+  }
+
+  /** A code for every host (see `score-tree.ts`), as an external scheduler would ask for them. Valid until the next call. */
+  codes(request: RequestClass): Uint16Array {
+    return this.standing(request).codes;
   }
 
   /** Something about the host is different from now on. */
@@ -199,9 +210,9 @@ export class Scheduler {
   }
 
   /** Newest first, each host once. */
-  private catchUp(request: RequestClass, { tree, set, codes, tally, seen }: Standing): void {
+  private catchUp(request: RequestClass, standing: Standing): void {
     const { stamps, changed } = this;
-    const { shapeOf } = this.fleet;
+    const { codes, seen } = standing;
     const mask = changed.length - 1;
     const stamp = ++this.stamp;
     for (let change = this.changes - 1; change >= seen; change--) {
@@ -209,17 +220,18 @@ export class Scheduler {
       if (stamps[host] === stamp) continue;
       stamps[host] = stamp;
       const code = this.codeOf(host, request);
-      const old = codes[host]!;
-      if (code === old) continue;
-      const row = shapeOf[host]! * FITS;
-      tally[row + (old < FITS ? old : 0)]!--;
-      tally[row + (code < FITS ? code : 0)]!++;
-      if (tree) tree.set(host, code);
-      else {
-        codes[host] = code;
-        set!.set(host, code >= FITS);
-      }
+      if (code !== codes[host]) this.setCode(host, code, standing);
     }
+  }
+
+  private setCode(host: number, code: number, { tree, set, codes, tally }: Standing): void {
+    const old = codes[host]!;
+    const row = this.fleet.shapeOf[host]! * FITS;
+    tally[row + (old < FITS ? old : 0)]!--;
+    tally[row + (code < FITS ? code : 0)]!++;
+    if (tree) return tree.set(host, code);
+    codes[host] = code;
+    set!.set(host, code >= FITS);
   }
 
   /** A host's code for a request, by what the policy sees; `bestRow` is the choice it is for. */

@@ -6,3 +6,4 @@ export { ioctlNameAt } from './ioctl-names.js';
 export { methodNamed } from './methods.js';
 export { stateHash } from './state-hash.js';
 export { wrongOwners } from './ownership-agreement.js';
+export { unpinnedEntries } from './pinned-agreement.js';

@@ -33,7 +33,7 @@ import { guestPages } from './guest-dma.js';
 import { reportGuestFault } from './guest-events.js';
 import { isPeer, transferToPeers } from './peers.js';
 import { requestPage } from './page-requests.js';
-import { granulesOf, markDirty, MSI, msiPageIn, OUTSIDE, type Refusal, type Stretch, translate } from './translate.js';
+import { markDirty, markStretch, MSI, msiPageIn, OUTSIDE, type Refusal, type Stretch, translate } from './translate.js';
 import type { Unit } from './unit.js';
 
 type DmaArgs = ArgsOf<typeof iommuApi.dma>;
@@ -107,7 +107,7 @@ export class Dma {
     if (guest) return this.throughGuest(args, target, dma);
     const pieces = translate(target.domain, dma, args.write);
     if ('reason' in pieces) return this.missed(args, target, pieces);
-    if (args.write) markDirty(target.domain.table, granulesOf(dma));
+    if (args.write) markStretch(target.domain.table, dma);
     return this.transfer([target.domain], pieces, args);
   }
 

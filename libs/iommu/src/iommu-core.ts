@@ -41,6 +41,7 @@ import { FRAME_LIMIT, type PageTable } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
 import { dmaUnprotected } from './unprotected.js';
+import { leafRuns } from './runs.js';
 import { UserTables } from './user-tables.js';
 
 export interface IommuLimits {
@@ -124,6 +125,15 @@ export class IommuCore implements Core {
 
   describe(): string[] {
     return describeUnit(this.unit, this.domains);
+  }
+
+  /** Physical memory that domains of users let devices reach: bytes from an address on. */
+  *reachable(): Generator<{ readonly domain: number; readonly address: number; readonly length: number }> {
+    for (const { id, table, format } of this.domains.sorted()) {
+      const granule = 2 ** format.granule;
+      for (const { frame, count } of leafRuns(table))
+        yield { domain: id, address: frame * granule, length: count * granule };
+    }
   }
 
   /** What a domain shows: granules in all, and the frame at one of them, or -1. Undefined: there is no such domain. */

@@ -12,7 +12,7 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { type Address, type Core } from '@vfiolab/core';
+import { type Address, type Core, NoJournal } from '@vfiolab/core';
 import { ActorHost, type ActorHostOptions } from './actor-host.js';
 import type { Bus } from './bus.js';
 import { ControlController } from './control.controller.js';
@@ -33,6 +33,8 @@ export interface ServiceOptions {
   readonly cores: (address: Address) => Core | undefined;
   readonly bus: Bus;
   readonly config: ShellConfig;
+  /** Actors whose state no journal can bring back: they keep none, and are lost when they are killed. */
+  readonly unjournaled?: readonly Address[];
   /** An actor of the host has stopped by itself. */
   readonly onFailed: (address: Address, error: Error, host: string) => void;
   /** An actor of the host has no room in its journal, and waits; undefined: it goes on. */
@@ -45,7 +47,7 @@ export const SERVICE_OPTIONS = Symbol('service options');
 
 /** The actors of one host. */
 function makeHost(options: ServiceOptions, host: string): ActorHost {
-  const { services, cores, bus, config, onFailed, onReadOnly, host: more } = options;
+  const { services, cores, bus, config, onFailed, onReadOnly, unjournaled = [], host: more } = options;
   const folder = new JournalFolder({ ...config, host });
   const actors = services.flatMap((s) => (FAMILIES.includes(s) ? folder.known(s) : [s]));
   const families = services.filter((s) => FAMILIES.includes(s));
@@ -54,7 +56,7 @@ function makeHost(options: ServiceOptions, host: string): ActorHost {
     actors,
     families,
     cores,
-    journals: folder.open,
+    journals: (address) => (unjournaled.includes(address) ? new NoJournal() : folder.open(address)),
     onFailed: (address, error) => onFailed(address, error, host),
     onReadOnly: (address, why) => onReadOnly?.(address, why, host),
     ...more,

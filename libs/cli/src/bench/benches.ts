@@ -83,6 +83,16 @@ export const benches: readonly Bench[] = [
     about: 'a device of a lab on a socket against a server in C that only answers',
     run: async () => (await import('./vfio-user.js')).vfioUser(),
   },
+  {
+    name: 'nvme',
+    about: 'a disk of a lab, driven without a guest',
+    run: async () => (await import('./nvme.js')).nvme(),
+  },
+  {
+    name: 'cluster',
+    about: "placements on a cluster against the FGD authors' simulator",
+    run: async () => (await import('./cluster.js')).cluster(),
+  },
   { name: 'replay', about: 'seeing a run again against making it', run: replay },
   { name: 'simulation', about: 'a run with faults against one without', run: simulation },
 ];
