@@ -3,6 +3,7 @@ import {
   ByteReader,
   containerApi,
   encodeFrame,
+  faultOf,
   EVENT,
   groupsApi,
   labApi,
@@ -244,9 +245,7 @@ describe('ending a client', () => {
 });
 
 describe('a fault of a device', () => {
-  const NONE = { ms: undefined, count: undefined, every: undefined, delay: undefined, vector: undefined };
-  const FAULT = { ...NONE, iova: undefined, bytes: undefined, write: undefined, pasid: undefined };
-  const DEVICE = { ...FAULT, device: '0000:41:00.0' };
+  const BDF = '0000:41:00.0';
   const made = (deviceFault: Script = () => ({ error: '' })): Bench<LabCore> => {
     const b = bench({ deviceFault });
     b.get(OPERATOR, labApi.createHost, PLAN);
@@ -256,32 +255,32 @@ describe('a fault of a device', () => {
 
   it('is handed to groups, which answers', () => {
     const b = made((fault: { kind: string }) => ({ error: fault.kind === 'clear' ? '' : 'No.' }));
-    expect(b.get(OPERATOR, labApi.fault, { ...DEVICE, kind: 'clear' })).toEqual({ error: '' });
-    expect(b.get(OPERATOR, labApi.fault, { ...DEVICE, kind: 'link-down', ms: 5 })).toEqual({ error: 'No.' });
+    expect(b.get(OPERATOR, labApi.fault, faultOf(BDF, 'clear'))).toEqual({ error: '' });
+    expect(b.get(OPERATOR, labApi.fault, faultOf(BDF, 'link-down', { ms: 5 }))).toEqual({ error: 'No.' });
     expect(calls(b)).toEqual(['groups groups.deviceFault', 'groups groups.deviceFault']);
   });
 
   it.each([
-    ['by anybody else', 'client:a', { kind: 'clear' }, /is no operator/],
-    ['that does not exist', OPERATOR, { kind: 'toString' }, /^There is no fault "toString"/],
-    ['without what it needs', OPERATOR, { kind: 'dma-storm', iova: 0n }, /^dma-storm needs count/],
-    ['with more than it takes', OPERATOR, { kind: 'clear', count: 1 }, /^clear has no count/],
-    ['below the least', OPERATOR, { kind: 'slow-link', delay: 0 }, /It can be 1 to 10000/],
-    ['beyond the most', OPERATOR, { kind: 'slow-link', delay: 10_001 }, /It can be 1 to 10000/],
-  ])('%s is refused here', (_what, from, more, words) => {
+    ['by anybody else', 'client:a', 'clear', {}, /is no operator/],
+    ['that does not exist', OPERATOR, 'toString', {}, /^There is no fault "toString"/],
+    ['without what it needs', OPERATOR, 'dma-storm', { iova: 0n }, /^dma-storm needs count/],
+    ['with more than it takes', OPERATOR, 'clear', { count: 1 }, /^clear has no count/],
+    ['below the least', OPERATOR, 'slow-link', { delay: 0 }, /It can be 1 to 10000/],
+    ['beyond the most', OPERATOR, 'slow-link', { delay: 10_001 }, /It can be 1 to 10000/],
+  ])('%s is refused here', (_what, from, kind, more, words) => {
     const b = made();
-    expect(b.get(from, labApi.fault, { ...DEVICE, ...more }).error).toMatch(words);
+    expect(b.get(from, labApi.fault, faultOf(BDF, kind, more)).error).toMatch(words);
     expect(b.heard).toEqual([]);
   });
 
   it('at the bounds is well formed', () => {
     const b = made();
     for (const delay of [1, 10_000])
-      expect(b.get(OPERATOR, labApi.fault, { ...DEVICE, kind: 'slow-link', delay })).toEqual({ error: '' });
+      expect(b.get(OPERATOR, labApi.fault, faultOf(BDF, 'slow-link', { delay }))).toEqual({ error: '' });
   });
 
   it('needs a host', () => {
-    expect(bench().get(OPERATOR, labApi.fault, { ...DEVICE, kind: 'clear' }).error).toMatch(/no host/);
+    expect(bench().get(OPERATOR, labApi.fault, faultOf(BDF, 'clear')).error).toMatch(/no host/);
   });
 });
 

@@ -4,6 +4,7 @@
  * Rule: it only reads. Numbers are those of the project's invariants.
  */
 import { VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from '@vfiolab/uapi';
+import { isMigratable, makeModel, type MigratableModel } from '@vfiolab/devices';
 import type { CdevFile } from './cdev-file.js';
 import type { CommonDevice } from './common-device.js';
 import type { VfioDevice } from './vfio-device.js';
@@ -52,6 +53,17 @@ export function checkDevice(device: VfioDevice): string[] {
     broken.push('I17: interrupts are on and nobody has the function open');
   if (!isOpen && device.lent.size > 0) broken.push('B8.3: BARs are lent out and nobody has the function open');
   return broken;
+}
+
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
+
+/** I45: a device that is given the state of this one has the same state. Asked when nothing is under way. */
+export function lostByMigration({ model, bus }: VfioDevice): string[] {
+  if (!isMigratable(model) || model.waits) return [];
+  const other = makeModel(model.name, bus) as MigratableModel;
+  const image = model.save();
+  const same = other.load(image) && isSame(image, other.save());
+  return same ? [] : [`I45: a ${model.name} that is given the state of another has another state`];
 }
 
 export function checkFiles(device: CommonDevice, files: readonly CdevFile[]): string[] {
