@@ -124,6 +124,8 @@ export interface DeviceModel {
 export interface MigratableModel extends DeviceModel {
   /** Bytes of one state. */
   readonly imageBytes: number;
+  /** A command waits for a page: it ends with the move, so the state that arrives is not quite this one. Left out: none ever does. */
+  readonly waits?: boolean;
   /** The state now. Called only while no `write` is running. */
   save(): Uint8Array;
   /** Takes a state; false: it is none of this model, and nothing has changed. */

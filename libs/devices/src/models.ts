@@ -10,6 +10,7 @@ import { GpuAudio } from './gpu-audio.js';
 import { MigratableEngine } from './migratable-engine.js';
 import { E1000e } from './e1000e/e1000e.js';
 import type { DeviceModel, ModelBus, ModelFacts, Timing } from './model.js';
+import { MigratableNvme } from './nvme/migratable.js';
 import { Nvme } from './nvme/nvme.js';
 import { PasidDmaEngine } from './pasid-dma-engine.js';
 import { SriovPf } from './sriov-nic/pf.js';
@@ -36,6 +37,7 @@ const makers: ReadonlyMap<string, Maker> = new Map<string, Maker>([
   ['gpu', (bus: ModelBus, { memoryBytes }: ModelFacts) => new Gpu(bus, memoryBytes)],
   ['gpu-audio', (bus: ModelBus) => new GpuAudio(bus)],
   ['nvme', (bus: ModelBus) => new Nvme(bus)],
+  ['migratable-nvme', (bus: ModelBus) => new MigratableNvme(bus)],
   ['e1000e', (bus: ModelBus, facts: ModelFacts) => new E1000e(bus, facts)],
   [
     'sriov-nic',

@@ -8,10 +8,13 @@ import 'reflect-metadata';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Address, Core } from '@vfiolab/core';
+import { healthOf } from './health.js';
 import type { BusEvent } from './nats-line.js';
 import { NatsBus } from './nats-bus.js';
 import { configFromEnvironment, type ShellConfig } from './shell-config.js';
+import { ServedHosts } from './served-hosts.js';
 import { ServiceModule } from './service-module.js';
+import { json, type Pages, WatchServer } from './watch-server.js';
 
 /** Runs one service on NATS until it is told to end. Never rejects: what is wrong is said on stderr, with exit code 1. */
 export async function bootstrap(service: string, cores: (address: Address) => Core | undefined): Promise<void> {
@@ -27,6 +30,7 @@ export async function bootstrap(service: string, cores: (address: Address) => Co
 
 async function run(service: string, cores: (address: Address) => Core | undefined, config: ShellConfig): Promise<void> {
   let app: INestMicroservice | undefined;
+  let watch: WatchServer | undefined;
   const onFailed = (address: Address, error: Error, host: string): void => {
     complain(`${host} ${address}`, error);
     // The other hosts go on: this one is released and served again to bring it back.
@@ -50,12 +54,21 @@ async function run(service: string, cores: (address: Address) => Core | undefine
       abortOnError: false,
     });
     app.enableShutdownHooks();
+    if (config.watch) watch = await WatchServer.listen(config.watch, pagesOf(app.get(ServedHosts), bus));
     await app.listen();
   } catch (e) {
+    await watch?.close();
     await bus.close();
     throw e;
   }
 }
+
+const pagesOf = (hosts: ServedHosts, bus: NatsBus): Pages => ({
+  '/health': () => {
+    const health = healthOf(hosts, bus.connected);
+    return json(health.healthy ? 200 : 503, health);
+  },
+});
 
 function report(service: string, event: BusEvent): void {
   if (event.kind === 'forbidden')

@@ -52,6 +52,10 @@ export class NatsBus implements Bus {
     return this.line.connection;
   }
 
+  get connected(): boolean {
+    return this.line.connected;
+  }
+
   /** Frames dropped by the connection: not connected, or too much waiting for the network. */
   get dropped(): number {
     return this.line.dropped;

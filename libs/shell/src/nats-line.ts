@@ -62,6 +62,11 @@ export class NatsLine {
     return new NatsLine(connection, options.onEvent ?? (() => undefined));
   }
 
+  /** Is there a server right now? */
+  get connected(): boolean {
+    return this.up;
+  }
+
   publish(subject: string, frame: Uint8Array): void {
     if (!this.up || ((this.sent++ & 255) === 0 && this.buffered() > MAX_BUFFERED)) this.dropped++;
     else this.connection.publish(subject, frame);

@@ -7,7 +7,7 @@ import { LAB } from '@vfiolab/core';
 import { ActorHost } from './actor-host.js';
 import { MemoryBus } from './memory-bus.js';
 import { NatsBus } from './nats-bus.js';
-import { findNatsServer, type NatsServer, startNatsServer } from './nats-server.js';
+import { findNatsServer, freePort, type NatsServer, startNatsServer } from './nats-server.js';
 import { ServiceModule } from './service-module.js';
 import type { ShellConfig } from './shell-config.js';
 import { readJournal } from './journal-file.js';
@@ -168,6 +168,28 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     await bus.control('pages', 'serve', { host: 'b' });
     expect(await b.call('pages', counterApi.add, { by: 10 })).toBe(40);
     void wrong;
+  }, 60_000);
+
+  test('what a process shows of its health is what its actors and its connection are', async () => {
+    const own = await startNatsServer();
+    const VFIOLAB_WATCH = `127.0.0.1:${await freePort()}`;
+    const env = { ...environment(), VFIOLAB_NATS: own.url };
+    const { child } = launch('pages', { ...env, VFIOLAB_WATCH });
+    const health = async (): Promise<unknown> =>
+      (await fetch(`http://${VFIOLAB_WATCH}/health`).catch(() => undefined))?.json();
+    const becomes = async (problems: string[]): Promise<void> => {
+      let last: unknown;
+      const expected = JSON.stringify({ healthy: problems.length === 0, problems });
+      const look = setInterval(() => void health().then((h) => (last = h)), 50);
+      await until(expected, () => JSON.stringify(last) === expected, 15_000).finally(() => clearInterval(look));
+    };
+    // Nobody has given it authority yet.
+    await becomes(['pages is starting']);
+    launch(LAB, env);
+    await becomes([]);
+    await own.stop();
+    await becomes(['there is no connection to NATS']);
+    expect(child.exitCode).toBeNull();
   }, 60_000);
 
   test('control answers go to the control inbox and nowhere else', async () => {

@@ -3,11 +3,18 @@
  *
  * Rule: every mistake is reported at once, with the variable's name and what it may be; nothing starts half configured.
  */
+import { isIPv4 } from 'node:net';
 import { type Durability, DURABILITIES } from './sqlite-journal.js';
 import { isToken, type Scope } from './nats-subjects.js';
 
 /** Hosts that a process can be allowed to serve. */
 export const MAX_HOSTS = 256;
+
+/** Where a process shows how it is. */
+export interface WatchAt {
+  readonly address: string;
+  readonly port: number;
+}
 
 export interface ShellConfig extends Scope {
   /** Address of the NATS server; undefined: everything is in this process. */
@@ -19,6 +26,8 @@ export interface ShellConfig extends Scope {
   readonly record: boolean;
   /** Hosts that the process serves at most, `host` included. */
   readonly hosts: number;
+  /** Undefined: nowhere. */
+  readonly watch?: WatchAt | undefined;
 }
 
 /** The environment does not say what a process needs to know. */
@@ -38,6 +47,7 @@ export function configFromEnvironment(env: Environment, needs: { readonly nats: 
     durability: durability(env.VFIOLAB_DURABILITY, problems),
     record: flag(env, 'VFIOLAB_RECORD', problems),
     hosts: hosts(env.VFIOLAB_HOSTS || '1', problems),
+    watch: watchAt(env.VFIOLAB_WATCH, problems),
   };
   if (needs.nats && !env.VFIOLAB_NATS)
     problems.push('VFIOLAB_NATS is not set: the address of the NATS server, like nats://127.0.0.1:4222');
@@ -78,4 +88,13 @@ function hosts(value: string, problems: string[]): number {
   if (number < 1 || number > MAX_HOSTS)
     problems.push(`VFIOLAB_HOSTS is '${value}': must be a whole number from 1 to ${MAX_HOSTS}`);
   return number;
+}
+
+/** `ADDRESS:PORT` with an IPv4 address: a name could mean another place than was thought of. */
+function watchAt(value: string | undefined, problems: string[]): WatchAt | undefined {
+  if (!value) return undefined;
+  const [, address = '', port = ''] = /^([\d.]+):(\d{1,5})$/.exec(value) ?? [];
+  if (isIPv4(address) && Number(port) <= 65_535) return { address, port: Number(port) };
+  problems.push(`VFIOLAB_WATCH is '${value}': must be an IPv4 address and a port, like 127.0.0.1:9464`);
+  return undefined;
 }

@@ -42,9 +42,14 @@ export function whatIsMissing(): string {
   return '';
 }
 
+/** Debian's newer packages unpack below usr. */
+const moduleRoot = (): string =>
+  ['lib/modules', 'usr/lib/modules'].map((folder) => join(kernelRoot, folder)).find((folder) => existsSync(folder)) ??
+  '';
+
 /** One file below the folder whose name ends like this. */
 function find(under: string, end: string): string {
-  const all = readdirSync(under, { recursive: true, encoding: 'utf8' });
+  const all = under === '' ? [] : readdirSync(under, { recursive: true, encoding: 'utf8' });
   const found = all.find((name) => name.endsWith(end));
   if (found === undefined) throw new Error(`${under} has no ${end}`);
   return join(under, found);
@@ -84,7 +89,7 @@ export async function boot(socket: string, ids: string, options: BootOptions = {
       { path: 'modules/order', bytes: Buffer.from(modules.map(loadLine).join('')) },
       ...modules.map(fileOf).map((name) => ({
         path: `modules/${name}.ko.xz`,
-        bytes: readFileSync(find(join(kernelRoot, 'lib/modules'), `/${name}.ko.xz`)),
+        bytes: readFileSync(find(moduleRoot(), `/${name}.ko.xz`)),
       })),
     ];
     const initrd = join(dir, 'initrd');

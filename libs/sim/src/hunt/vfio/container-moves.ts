@@ -26,7 +26,7 @@ import {
 import { enable } from './dma.js';
 import { mapped, noteGoing, noteGone, noteMapped, range } from './memory-moves.js';
 import type { ContainerFile, GroupFile } from './model.js';
-import { any, hasBackend, likely, type Move } from './moves.js';
+import { any, hasBackend, isOdd, likely, type Move } from './moves.js';
 import type { Program } from './program.js';
 import { register } from './spapr-moves.js';
 
@@ -134,7 +134,7 @@ async function openIn(p: Program, group: GroupFile): Promise<void> {
   const { ret: fd, errno } = await p.plain(p.fdOr(group.fd), VFIO_GROUP_GET_DEVICE_FD, name + token);
   if (errno) return;
   const of = { iommufd: undefined, id: 0, space: group.container?.space, alone: group.members.length === 1 };
-  const device = { fd, name, cdev: false, group, ...of, odd: !p.yard.engines.has(name) };
+  const device = { fd, name, cdev: false, group, ...of, odd: isOdd(p, name) };
   model.devices.push(device);
   if (process.kindOf(fd) === 'device') await enable(p, device);
 }

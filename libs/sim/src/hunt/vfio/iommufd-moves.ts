@@ -1,6 +1,9 @@
 /** Random use of /dev/iommu by those who have devices: address spaces, what is mapped, page tables, cdevs. */
 import {
+  decode,
+  encode,
   IOMMU_DESTROY,
+  IOMMU_FAULT_QUEUE_ALLOC,
   IOMMU_GET_HW_INFO,
   IOMMU_HWPT_ALLOC,
   IOMMU_HWPT_GET_DIRTY_BITMAP,
@@ -13,6 +16,8 @@ import {
   IOMMU_IOAS_UNMAP,
   IOMMU_OPTION,
   IOMMU_VFIO_IOAS,
+  iommu_hwpt_page_response,
+  iommu_hwpt_pgfault,
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
@@ -20,11 +25,13 @@ import {
 import { enable } from './dma.js';
 import { mapped, noteGoing, noteGone, noteMapped, range } from './memory-moves.js';
 import type { IommufdFile, Space } from './model.js';
-import { any, likely, type Move } from './moves.js';
+import { any, isOdd, likely, type Move } from './moves.js';
 import type { Program } from './program.js';
 import { RICH } from './rich-function.js';
 
 const FIXED_RW = 7;
+const FAULT_ID_VALID = 4;
+const FAULT_RECORD = iommu_hwpt_pgfault.size;
 
 async function openIommufd(p: Program): Promise<void> {
   const fd = await p.get(p.process.open('/dev/iommu'));
@@ -101,6 +108,34 @@ async function newTable(p: Program): Promise<void> {
   if (!errno) found[0].hwpts.push({ id: out.out_hwpt_id, space: found[1] });
 }
 
+/** A table whose missing pages a user answers for, and a function on it. */
+async function newFaultTable(p: Program): Promise<void> {
+  const found = somewhere(p);
+  const device = found && p.model.devices.find((d) => d.name === RICH && d.iommufd === found[0]);
+  if (!found || !device) return;
+  const queue = await p.ioctl(found[0].fd, IOMMU_FAULT_QUEUE_ALLOC);
+  if (queue.errno) return;
+  p.model.queues.push(queue.out.out_fault_fd);
+  const fields = { dev_id: device.id, pt_id: found[1].id, flags: FAULT_ID_VALID, fault_id: queue.out.out_fault_id };
+  const { errno, out } = await p.ioctl(found[0].fd, IOMMU_HWPT_ALLOC, fields);
+  if (errno) return;
+  found[0].hwpts.push({ id: out.out_hwpt_id, space: found[1] });
+  device.odd = true;
+  await p.ioctl(device.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id: out.out_hwpt_id });
+}
+
+/** Reads some requests and answers most of them. */
+async function answerFaults(p: Program): Promise<void> {
+  const { chance, process } = p;
+  const fd = chance.pick(p.model.queues);
+  const records = await p.get(process.readFile(fd, FAULT_RECORD * (1 + chance.below(3))));
+  for (let at = 0; records && at + FAULT_RECORD <= records.length; at += FAULT_RECORD) {
+    const { cookie } = decode(iommu_hwpt_pgfault, records.subarray(at, at + FAULT_RECORD));
+    if (chance.once(5)) continue;
+    await p.get(process.writeFile(fd, encode(iommu_hwpt_page_response, { cookie, code: chance.below(2) })));
+  }
+}
+
 async function destroy(p: Program): Promise<void> {
   const { chance } = p;
   const of = chance.pick(p.model.iommufds);
@@ -153,7 +188,7 @@ async function openDevice(p: Program): Promise<void> {
   if (!minor || fd === undefined || fd === '') return;
   const members = (await p.get(process.listdir(`${directory}/iommu_group/devices`))) ?? [];
   const none = { group: undefined, iommufd: undefined, id: 0, space: undefined };
-  model.devices.push({ fd, name, cdev: true, ...none, alone: members.length === 1, odd: !p.yard.engines.has(name) });
+  model.devices.push({ fd, name, cdev: true, ...none, alone: members.length === 1, odd: isOdd(p, name) });
   if (chance.once(6)) return;
   if (model.iommufds.length === 0) await openIommufd(p);
   await bind(p, fd);
@@ -208,6 +243,8 @@ async function detach(p: Program): Promise<void> {
 
 const has: Move['has'] = ({ iommufds }) => iommufds.length > 0;
 const hasDevice: Move['has'] = ({ devices }) => devices.some(({ cdev }) => cdev);
+const hasRich: Move['has'] = ({ devices }) =>
+  devices.some(({ name, iommufd }) => name === RICH && iommufd !== undefined);
 /** Bound ones, or those that are not. */
 const cdev = (p: Program, bound: boolean): number => {
   const cdevs = p.model.devices.filter((d) => d.cdev);
@@ -222,6 +259,8 @@ export const IOMMUFD_MOVES: readonly Move[] = [
   { name: 'ioas unmap', weight: 5, has, run: unmap },
   { name: 'ioas copy', weight: 3, has, run: copy },
   { name: 'hwpt', weight: 4, has, run: newTable },
+  { name: 'fault table', weight: 3, has: hasRich, run: newFaultTable },
+  { name: 'answer faults', weight: 4, has: ({ queues }) => queues.length > 0, run: answerFaults },
   { name: 'destroy', weight: 3, has, run: destroy },
   { name: 'iommufd ask', weight: 4, has, run: ask },
   { name: 'cdev', weight: 9, has: ({ devices }) => devices.length < 6, run: openDevice },
