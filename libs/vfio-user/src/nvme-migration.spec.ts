@@ -101,7 +101,7 @@ it.each(['polling', 'eventfd'] as const)(
     expect(await there.quiet()).toEqual({});
     expect([await here.end(), await there.end()]).toEqual([[], []]);
   },
-  60_000,
+  120_000,
 );
 
 it('a stopped controller touches no memory, whatever doorbell is rung; back in RUNNING it works', async () => {
