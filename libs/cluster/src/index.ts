@@ -11,6 +11,7 @@ export type { Policy } from './policy.js';
 export { Random } from './random.js';
 export {
   comparison,
+  devicesCsv,
   placementsCsv,
   type PolicyResult,
   timedComparison,

@@ -86,10 +86,7 @@ export class Residents {
 
   /** Slots that an arrival has. */
   slotsOf(arrival: number): number[] {
-    const { fits, row } = this.holding(arrival);
-    const slots: number[] = [];
-    for (let i = fits.firstPickOf(row); i < fits.endOfPicks(row); i++) slots.push(fits.pickSlot[i]!);
-    return slots;
+    return this.fitsOf[arrival]!.slotsOf(this.rowOf[arrival]!);
   }
 }
 

@@ -43,9 +43,10 @@ export class Timeline {
   private readonly starts: HostStarts;
   private readonly reports: Reports;
   private readonly random: Random;
-  /** When each running arrival ends, and its latest host. */
+  /** When each running arrival ends; its latest host, and choice of devices there. */
   private readonly ends: Float64Array;
   private readonly latest: Int32Array;
+  private readonly rows: Int32Array;
   /** Failures and drains that a host is under now. */
   private readonly failures: Uint16Array;
   private readonly drains: Uint16Array;
@@ -75,6 +76,7 @@ export class Timeline {
     this.reports = new Reports(this.fleet, count);
     this.ends = new Float64Array(count);
     this.latest = new Int32Array(count).fill(-1);
+    this.rows = new Int32Array(count);
     this.failures = new Uint16Array(this.fleet.count);
     this.drains = new Uint16Array(this.fleet.count);
     this.hostAt = new Int32Array(hosts.names.length);
@@ -107,8 +109,14 @@ export class Timeline {
         arrival,
         pod: this.input.arrivals.nameOf(arrival),
         node: host >= 0 ? this.fleet.nameOf(host) : undefined,
+        devices: host >= 0 ? this.devicesOf(arrival, host) : [],
         reason: this.reports.text(arrival),
       };
+  }
+
+  private devicesOf(arrival: number, host: number): string[] {
+    const slots = this.scheduler.fitsOf(this.request(arrival)).slotsOf(this.rows[arrival]!);
+    return slots.map((slot) => this.fleet.shape(host).slots[slot]!.name);
   }
 
   tally(): TimelineTally {
@@ -145,6 +153,7 @@ export class Timeline {
     if (host < 0) return false;
     this.residents.settle(arrival, host, this.scheduler);
     this.latest[arrival] = host;
+    this.rows[arrival] = this.scheduler.row;
     const slots = this.residents.slotsOf(arrival);
     const { slots: all } = this.fleet.shape(host);
     const opened = request.ask.passthrough ? [...new Set(slots.map((slot) => all[slot]!.group))] : [];
@@ -277,6 +286,7 @@ export class Timeline {
     else this.residents.settle(arrival, host, this.scheduler);
     giveBack(this.scheduler, request, from);
     this.latest[arrival] = host;
+    this.rows[arrival] = to ? to.row : this.scheduler.row;
     this.statistics.migrations++;
     const seconds = (request.memory + request.pinned) / MIB_PER_GIB / this.input.costs.migration;
     this.endAt(arrival, this.ends[arrival]! + seconds);

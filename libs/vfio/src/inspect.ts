@@ -84,7 +84,7 @@ export function describeDevice({ config, facts, power, resets, bus, irqs, model 
   const command = config.command.toString(16).padStart(4, '0');
   const state = `D${config.powerState}${power.engaged ? ' low power' : ''}`;
   return [
-    `function ${facts.bdf} vfio${facts.minor} command 0x${command} ${state} resets [${resets.join(' ')}] refused DMA ${bus.refused}`,
+    `function ${facts.bdf} vfio${facts.minor} command 0x${command} ${state} resets [${resets.join(' ')}] refused DMA ${bus.refused}${bus.wire.dropped === 0 ? '' : ` dropped frames ${bus.wire.dropped}`}`,
     irqs.describe(),
     model.describe(),
   ];

@@ -37,6 +37,9 @@ describe('vfiolab cluster', () => {
     expect(readFileSync(join(out, 'placements.csv'), 'utf8')).toBe(
       'pod,node,reason\na,small,\nb,large,\na-tuned-0,small,\nc,,T4 x1 4 CPUs: model 1; T4 x2 8 CPUs: model 1\n',
     );
+    expect(readFileSync(join(out, 'devices.csv'), 'utf8')).toBe(
+      'pod,node,devices\na,small,gpu0\nb,large,gpu0 gpu1\na-tuned-0,small,gpu0\n',
+    );
     expect(JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))).toMatchObject({
       policy: 'bestfit',
       pods: 4,

@@ -5,6 +5,7 @@ import {
   comparison,
   exportSlices,
   gpuCapacity,
+  InputError,
   policies,
   type Policy,
   type PolicyResult,
@@ -17,7 +18,7 @@ import {
 } from '@vfiolab/cluster';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
 import { DEFAULT_SEED, MIGRATABLE, policiesOf, PROCESSORS, readInput, required, timelineOf } from '../cluster-input.js';
-import { type Command, type Context, type Input, OK } from '../command.js';
+import { type Command, type Context, type Input, OK, UsageError } from '../command.js';
 
 const BAR = 24;
 
@@ -74,17 +75,38 @@ function printTimed(context: Context, given: TimelineInput, results: readonly Ti
 /** One policy: what it decided, and the result. */
 function placed(context: Context, given: RunInput, policy: Policy) {
   const made = watched(context, policy, given.arrivals.pods.length, (say) => run(given, policy, say));
-  return { decisions: made.decisions(), result: { policy: policy.name, ...made.tally() }, samples: undefined };
+  return { made, result: { policy: policy.name, ...made.tally() }, samples: undefined };
 }
 
 function timed(context: Context, given: TimelineInput, policy: Policy) {
   const all = given.arrivals.pods.length;
   const made = watched(context, policy, all, (say) => new Timeline(given, policy).run(say));
   const { samples } = made.statistics;
-  return { decisions: made.decisions(), result: { policy: policy.name, ...made.tally() }, samples };
+  return { made, result: { policy: policy.name, ...made.tally() }, samples };
 }
 
-async function runCluster(input: Input, context: Context): Promise<number> {
+/** All policies, one after the other. Throws UsageError when a run comes to a bound. */
+function results({ chosen, out, given, timeline }: Runs, context: Context): (PolicyResult | TimedResult)[] {
+  try {
+    return chosen.map((policy) => {
+      const { made, result, samples } = timeline ? timed(context, timeline, policy) : placed(context, given, policy);
+      if (out !== undefined) writeResult(chosen.length === 1 ? out : join(out, policy.name), made, result, samples);
+      return result;
+    });
+  } catch (error) {
+    if (error instanceof InputError) throw new UsageError(`${error.message}.`);
+    throw error;
+  }
+}
+
+interface Runs {
+  readonly chosen: readonly Policy[];
+  readonly out: string | undefined;
+  readonly given: RunInput;
+  readonly timeline: TimelineInput | undefined;
+}
+
+function runCluster(input: Input, context: Context): Promise<number> {
   const chosen = policiesOf(required(input, 'policy'));
   const out = input.text('out');
   const given = readInput(input);
@@ -92,18 +114,12 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   if (out !== undefined) makeFolder(out);
   const slices = input.text('slices');
   if (slices !== undefined) writeText('slices', slices, exportSlices(given.hosts, given.kinds));
-  const results: (PolicyResult | TimedResult)[] = [];
-  for (const policy of chosen) {
-    const { decisions, result, samples } = timeline ? timed(context, timeline, policy) : placed(context, given, policy);
-    results.push(result);
-    if (out !== undefined)
-      await writeResult(chosen.length === 1 ? out : join(out, policy.name), decisions, result, samples);
-  }
-  if (out !== undefined && chosen.length > 1) writeJson(join(out, 'summary.json'), { policies: results });
-  if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: results });
-  else if (timeline) printTimed(context, timeline, results as TimedResult[]);
-  else print(context, given, results as PolicyResult[]);
-  return OK;
+  const made = results({ chosen, out, given, timeline }, context);
+  if (out !== undefined && chosen.length > 1) writeJson(join(out, 'summary.json'), { policies: made });
+  if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: made });
+  else if (timeline) printTimed(context, timeline, made as TimedResult[]);
+  else print(context, given, made as PolicyResult[]);
+  return Promise.resolve(OK);
 }
 
 export const cluster: Command = {
@@ -130,7 +146,7 @@ export const cluster: Command = {
       about: `in time: what clears and pins memory, ${PROCESSORS.join(' or ')}; default: ${PROCESSORS[0]!}`,
     },
     migratable: { value: 'KIND,...', about: `in time: kinds of device that can migrate; default: ${MIGRATABLE}` },
-    out: { value: 'DIR', about: 'write placements.csv (pod,node,reason) and summary.json there' },
+    out: { value: 'DIR', about: 'write placements.csv (pod,node,reason), devices.csv and summary.json there' },
   },
   details: `
 Policies:
