@@ -42,7 +42,7 @@ describe('a profile of NVML', () => {
   });
 
   it.each([
-    ['a broken line', 'devices: [', 'p.yaml: '],
+    ['a broken line', 'devices: [', 'p.yaml:1: '],
     ['no address', 'devices: [{index: 0}]', 'p.yaml: devices[0].pci.bus_id: is missing'],
     ['no GPU', 'devices: []', 'p.yaml: devices: has 0 devices'],
     [

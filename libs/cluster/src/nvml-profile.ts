@@ -2,21 +2,18 @@
  * The shape of a GPU server from a profile of NVIDIA's mock NVML (k8s-test-infra): its GPUs, the roots and NUMA nodes that they
  * hang below, its HCAs, and whether NVSwitches join it.
  */
-import { parseDocument } from 'yaml';
 import type { MachineFacts } from './import-nodes.js';
 import { InputError, quote } from './input-error.js';
 import { LIMITS } from './limits.js';
 import { fabricPartitions, GPU, MILLI, Names, type Slot } from './shape.js';
+import { list, record, yamlObjects } from './yaml-objects.js';
 
 /** Does a text look like such a profile? */
 export const isNvmlProfile = (text: string): boolean => /^device_defaults:/m.test(text) && /^devices:/m.test(text);
 
 /** Throws InputError. */
 export function importNvmlProfile(text: string, file: string, kinds: Names): MachineFacts {
-  const document = parseDocument(text);
-  const [error] = document.errors;
-  if (error) throw new InputError(error.message.split('\n', 1)[0]!, { file });
-  const profile = record(document.toJS());
+  const profile = yamlObjects(text, file)[0]?.object ?? {};
   const roots = rootsOf(profile, file);
   const perGpu = Number(record(profile['infiniband'])['hcas_per_gpu'] ?? 0);
   const fabric = list(record(profile['nvlink'])['switches']).length > 0;
@@ -42,10 +39,6 @@ export function importNvmlProfile(text: string, file: string, kinds: Names): Mac
   const memory = Array.from({ length: nodes }, () => 0);
   return { memory, slots, partitions: fabric ? fabricPartitions(slots) : undefined };
 }
-
-const record = (value: unknown): Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 /** Root complex and NUMA node by address. */
 function rootsOf(profile: Record<string, unknown>, file: string): Map<string, { id: string; numa: number }> {
