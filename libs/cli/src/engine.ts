@@ -31,6 +31,7 @@ export const MIXES = [
   'faults',
   'crash-points',
   'swarm',
+  'day',
   'fuzz',
   'fail-nth',
   'races',
