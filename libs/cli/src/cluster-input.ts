@@ -121,6 +121,13 @@ export function readInput(input: Input): RunInput {
   }
 }
 
+/** Models that pods ask for and no host has. */
+export function unknownModels({ hosts, pods }: RunInput): string[] {
+  const known = new Set(hosts.shapes.map(({ model }) => model));
+  const asked = new Set(pods.requests.classes.flatMap(({ models }) => models));
+  return [...asked].filter((model) => !known.has(model)).sort();
+}
+
 /** The run in time that the options ask for; undefined: none. */
 export function timelineOf(input: Input, given: RunInput): TimelineInput | undefined {
   const file = input.text('events');
