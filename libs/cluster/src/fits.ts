@@ -57,6 +57,11 @@ export class Fits {
     return row + 1 < this.rows ? this.firstPick[row + 1]! : this.picks;
   }
 
+  /** Slots that a row takes something of. */
+  slotsOf(row: number): number[] {
+    return [...this.pickSlot.subarray(this.firstPick[row]!, this.endOfPicks(row))];
+  }
+
   /** The occupancy after a row's devices are given away. `passthrough`: their groups are theirs then. */
   after(row: number, occupancy: number, passthrough: boolean): number {
     const known = this.next[row]!;

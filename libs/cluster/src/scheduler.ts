@@ -82,7 +82,7 @@ export class Scheduler {
    */
   place(request: RequestClass, retries = 0): number {
     const standing = this.standing(request);
-    const strict = this.real !== this.seen && (request.ask.passthrough || request.ask.near !== 'any');
+    const strict = this.fitsOf(request) !== this.seen;
     for (let tries = 0; ; tries++) {
       const host = this.choose(request, standing);
       if (host < 0) return NOWHERE;
@@ -104,6 +104,11 @@ export class Scheduler {
   /** Hosts that do not take the class, by shape and reason (rows of FITS): as of its last `place`. */
   tally(request: RequestClass): Int32Array {
     return this.standing(request).tally;
+  }
+
+  /** What decides which devices a class gets: the host, where the policy only counts and the class needs more. */
+  fitsOf({ ask }: RequestClass): Fits {
+    return ask.passthrough || ask.near !== 'any' ? this.real : this.seen;
   }
 
   /** A code for every host (see `score-tree.ts`), as an external scheduler would ask for them. Valid until the next call. */

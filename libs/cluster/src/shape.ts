@@ -67,24 +67,28 @@ export const MILLI = 1000;
 
 export const newKinds = (): Names => new Names(['gpu']);
 
-/** `count` GPUs, each alone in its group, all behind one root of one NUMA node: what a node list says. */
-export const plainShape = (
-  name: string,
-  facts: { model: string; cpuMilli: number; memoryMib: number; gpus: number },
-): Shape => ({
-  name,
-  model: facts.model,
-  cpuMilli: facts.cpuMilli,
-  memory: [facts.memoryMib],
-  hugepages: [0],
-  memlock: Number.MAX_SAFE_INTEGER,
-  slots: Array.from({ length: facts.gpus }, (_, i) => ({
-    name: `gpu${i}`,
-    kind: GPU,
-    units: MILLI,
-    group: i,
-    numa: 0,
-    switch: 0,
-    link: 0,
-  })),
-});
+/** Devices of each kind in equal parts: groups and switches never reach over a NUMA node or another kind's group. */
+export function evenSlots(
+  devices: readonly { readonly kind: number; readonly count: number; readonly units: number }[],
+  { numaNodes, perGroup, perSwitch }: { numaNodes: number; perGroup: number; perSwitch: number },
+  kinds: Names,
+): Slot[] {
+  const groups = new Names();
+  const switches = new Names();
+  return devices.flatMap(({ kind, count, units }) =>
+    Array.from({ length: count }, (_, i) => {
+      const perNode = Math.ceil(count / numaNodes);
+      const numa = Math.floor(i / perNode);
+      const place = i % perNode;
+      return {
+        name: `${kinds.names[kind]}${i}`,
+        kind,
+        units,
+        group: groups.id(`${kind} ${numa} ${Math.floor(place / perGroup)}`),
+        numa,
+        switch: switches.id(`${numa} ${Math.floor(place / perSwitch)}`),
+        link: 0,
+      };
+    }),
+  );
+}
