@@ -40,6 +40,12 @@ module.exports = {
       to: { path: '^libs/(groups|pages|iommu|iommufd|container|vfio|lab)/', pathNot: '^libs/$1/' },
     },
     {
+      name: 'cluster-imports-topology-only',
+      severity: 'error',
+      from: { path: '^libs/cluster/', pathNot: spec },
+      to: { path: '^libs/', pathNot: '^libs/(cluster|pci|uapi)/' },
+    },
+    {
       name: 'shell-knows-no-core',
       severity: 'error',
       from: { path: '^libs/shell/', pathNot: spec },

@@ -1,8 +1,19 @@
 import tseslint from 'typescript-eslint';
 
-const core = ['uapi', 'core', 'pci', 'groups', 'pages', 'iommu', 'iommufd', 'container', 'devices', 'vfio', 'lab'].map(
-  (n) => `libs/${n}/src/**/*.ts`,
-);
+const core = [
+  'uapi',
+  'core',
+  'pci',
+  'groups',
+  'pages',
+  'iommu',
+  'iommufd',
+  'container',
+  'devices',
+  'vfio',
+  'lab',
+  'cluster',
+].map((n) => `libs/${n}/src/**/*.ts`);
 
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', 'runs/**', '**/*.js', '**/*.mjs', '**/*.cjs'] },

@@ -1,4 +1,5 @@
 import { IOMMU_DESTROY, iommu_hwpt_page_response, encode } from '@vfiolab/uapi';
+import { causeFault } from './support/fault-lab.js';
 import { Passthrough, PAGE, PLAIN, RICH, text } from './support/iommu-host.js';
 import { type Guest, ipaOf, pageOf, READ_WRITE, VA, vtdGuest } from './support/vtd-guest.js';
 
@@ -184,5 +185,39 @@ describe('23: page requests of other tables and drivers', () => {
     expect(await g.t.detach(g.device, 9)).toBeUndefined();
     expect(await g.t.busy(g.device)).toBe(false);
     expect(g.t.broken()).toEqual([]);
+  });
+});
+
+describe('a function that floods its host with page requests', () => {
+  /** PRG indexes have 9 bits. */
+  const MOST_REQUESTS = 512;
+
+  it('the queue takes as many as it has room for, the others are answered at once; each is answered once', async () => {
+    const g = await faultyGuest();
+    const { host } = g.t;
+    expect(await causeFault(host, RICH, 'page-flood', { iova: MISSING, write: true, count: 1000 })).toBe('');
+    const standing = host.figures('iommu')['pageRequests']!;
+    expect(standing).toBe(MOST_REQUESTS);
+    const cookies = new Set<number>();
+    for (let i = 0; i < 3; i++) {
+      const { cookie, addr, perm } = await nextRequest(g);
+      expect([addr, perm, cookies.has(cookie)]).toEqual([MISSING, WRITE, false]);
+      cookies.add(cookie);
+    }
+    for (const cookie of cookies) await answer(g, cookie, SUCCESS);
+    expect(host.figures('iommu')['pageRequests']).toBe(standing - 3);
+    // Nobody goes on with the answers, and the engine can ask as before.
+    expect([await g.t.busy(g.device), g.t.broken()]).toEqual([false, []]);
+    await host.run(g.t.p.exit());
+    await host.run(g.t.p.link.ports.sleep(200));
+    expect([host.figures('iommu')['pageRequests'], host.broken()]).toEqual([0, []]);
+  });
+
+  it('nobody takes them where nobody has a queue', async () => {
+    const t = await Passthrough.boot({ iommu: 'intel-vtd-scalable' });
+    await t.device(RICH);
+    expect(await causeFault(t.host, RICH, 'page-flood', { iova: MISSING, count: 10 })).toBe('');
+    expect(t.host.figures('iommu')['pageRequests']).toBe(0);
+    expect(await causeFault(t.host, PLAIN, 'page-flood', { iova: MISSING, count: 10 })).toMatch(/no page requests/);
   });
 });

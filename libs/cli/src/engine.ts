@@ -5,26 +5,29 @@
  * know only this interface, so that their tests need no lab.
  */
 import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { Costs, Hunt, Hunted, SimResult } from '@vfiolab/sim';
+import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
   NatsLab,
   NatsLabOptions,
   NatsOptions,
+  ReplayOptions,
   ReplayReport,
+  RunDifference,
   RunMeta,
   StartOptions,
+  Step,
   SysfsUpdate,
 } from '@vfiolab/testbed';
 
-export type { ReplayedActor, ReplayReport, RunMeta } from '@vfiolab/testbed';
+export type { Parting, ReplayedActor, ReplayReport, RunDifference, RunMeta, Step } from '@vfiolab/testbed';
 
 export const DURABILITIES = ['process', 'power', 'none'] as const;
 /** What a run survives: the end of a process, the end of power, or nothing. */
 export type Durability = (typeof DURABILITIES)[number];
 
 /** What campaigns are made of: simulated faults around a scenario, or a hunt. */
-export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
+export const MIXES = ['faults', 'swarm', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
   'faults' | Hunt
 )[];
 export type Mix = (typeof MIXES)[number];
@@ -39,13 +42,22 @@ export interface Engine {
   sysfsTarget(out: string): Promise<string | undefined>;
   /** Shows the /sys of the host that runs there in a folder. Throws when the folder is in use. */
   exportSysfs(environment: Environment, out: string): Promise<{ update(): Promise<SysfsUpdate> }>;
-  replayRun(dir: string, options?: { until?: number }): Promise<ReplayReport>;
+  replayRun(dir: string, options?: ReplayOptions): Promise<ReplayReport>;
+  /** Steps of a run, of one service or all, with clocks in [from, until]; `more`: there are more than `most`. */
+  stepsOf(
+    dir: string,
+    options: { from: number; until: number; service?: string; most: number },
+  ): Promise<{ steps: Step[]; more: boolean }>;
+  /** Where two runs part. */
+  diffRuns(first: string, second: string): Promise<RunDifference>;
   /** A scenario in virtual time. Seed 0 is calm; every other seed draws its own faults. */
   simulate(scenario: Scenario, options: { seed: number; costs?: Costs }): Promise<SimResult>;
   /** What work costs in virtual time, from a parsed file; undefined: the default. Throws an Error for people. */
   readCosts(given: unknown): Promise<Costs>;
   /** One seed of a hunt for mistakes. Throws when a service stops, or does not answer. */
   hunt(which: Hunt, seed: number): Promise<Hunted>;
+  /** Many seeds on several threads; `heard` is told of each as it ends. Rejects when a thread cannot go on. */
+  huntMany(share: HuntShare, heard: (seed: HuntedSeed) => void): Promise<void>;
 }
 
 export const engine: Engine = {
@@ -56,7 +68,10 @@ export const engine: Engine = {
   sysfsTarget: async (out) => (await import('@vfiolab/testbed')).sysfsTarget(out),
   exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),
   replayRun: async (dir, options) => (await import('@vfiolab/testbed')).replayRun(dir, options),
+  stepsOf: async (dir, options) => (await import('@vfiolab/testbed')).stepsOf(dir, options),
+  diffRuns: async (first, second) => (await import('@vfiolab/testbed')).diffRuns(first, second),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
   readCosts: async (given = {}) => (await import('@vfiolab/sim')).readCosts(given),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),
+  huntMany: async (share, heard) => (await import('@vfiolab/sim')).huntMany(share, heard),
 };

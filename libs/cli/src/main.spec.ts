@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readCosts, simulate } from '@vfiolab/sim';
 import { DEMO_FILE } from './commands/demo.js';
+import type { RunDifference } from './engine.js';
 import { commands, main } from './main.js';
 import { type FakeEngine, fakeEngine, replayReport } from './testing/fake-engine.js';
 import { FakeTerminal } from './testing/fake-terminal.js';
@@ -92,6 +93,10 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
     [['replay'], /RUN is missing/],
     [['replay', 'DIR/none'], /there is no run\.json\. Give the folder of a run that has ended/],
     [['replay', 'DIR/run', '--until', '1.5'], /--until: "1\.5" is no whole number/],
+    [['replay', 'DIR/run', '--from', '3'], /--from goes with --steps only/],
+    [['replay', 'DIR/run', '--steps', '--from', 'x'], /--from: "x" is no whole number/],
+    [['replay', 'DIR/run', '--steps', '--diff', 'DIR/run'], /--steps and --diff exclude each other/],
+    [['replay', 'DIR/run', '--diff', 'DIR/none'], /none: there is no run\.json/],
     [['groups'], /FILE is missing/],
     [['groups', 'lambda-vector-wrx80'], /there is no such file or machine\. Did you mean lambda-vector-wrx80-a\?/],
     [['groups', 'DIR'], /cannot be read/],
@@ -102,6 +107,7 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
       ['campaign', '--seeds', '1', '--mix', 'fuzz', '--scenario', 'DIR/small.yaml'],
       /--scenario: --mix fuzz makes its own/,
     ],
+    [['campaign', '--seeds', '1', '--threads', '2'], /--threads: the mix faults runs on one thread/],
     [['campaign', '--seeds', '5-1'], /--seeds: "5-1" is no range/],
     [['campaign', '--seeds', 'all'], /--seeds: "all" is no range/],
     [['campaign', '--seeds', '1-2000000'], /2000000 seeds are too many\. Run at most 1000000/],
@@ -157,6 +163,49 @@ describe('replay', () => {
     expect(ran.out).toMatch(says);
     expect(ran.err.includes('Broken invariant: I01')).toBe(report.broken.length > 0);
   });
+
+  test('--steps lists what happened, and says where to go on', async () => {
+    const steps = [{ clock: 7, address: 'iommufd', seq: 3, what: 'client:vmm calls sys.ioctl IOMMU_IOAS_ALLOC' }];
+    const { code, out } = await run(
+      ['replay', 'DIR/run', '--steps', '--service', 'iommufd'],
+      fakeEngine({ stepsOf: () => Promise.resolve({ steps, more: true }) }),
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/ {2}7 {2}iommufd +3 {2}client:vmm calls sys\.ioctl IOMMU_IOAS_ALLOC\n.*go on with --from 8/);
+  });
+
+  test.each([
+    ['the same', { titles: ['a', 'b'], partings: [], alike: 5 }, 0, /5 steps that change something, all alike/],
+    [
+      'apart',
+      {
+        titles: ['a', 'b'],
+        partings: [
+          {
+            address: 'iommu',
+            first: {
+              clock: 9,
+              seq: 4,
+              what: 'iommufd calls iommu.map',
+              stateHash: 'aa',
+              lines: ['x', 'domain 2: 1 page'],
+            },
+            second: undefined,
+          },
+        ],
+        alike: 5,
+      },
+      1,
+      /first of all in iommu:[^]*clock 9, input 4: iommufd calls iommu\.map[^]*has ended/,
+    ],
+  ] as const)('--diff: two runs that are %s', async (_how, difference, code, says) => {
+    const ran = await run(
+      ['replay', 'DIR/run', '--diff', 'DIR/run'],
+      fakeEngine({ diffRuns: () => Promise.resolve(difference as unknown as RunDifference) }),
+    );
+    expect(ran.code).toBe(code);
+    expect(ran.out).toMatch(says);
+  });
   test('--until is passed on', async () => {
     const seen: unknown[] = [];
     const replayRun = (_dir: string, options: unknown) => (
@@ -164,7 +213,7 @@ describe('replay', () => {
       Promise.resolve(replayReport({ until: 7 }))
     );
     const { out } = await run(['replay', 'DIR/run', '--until', '7', '--json'], fakeEngine({ replayRun }));
-    expect(seen).toEqual([{ until: 7 }]);
+    expect(seen).toEqual([{ until: 7, changed: false }]);
     expect(JSON.parse(out)).toMatchObject({ ok: true, until: 7, last: 100 });
   });
 });
@@ -249,6 +298,34 @@ describe('with simulated hosts', () => {
     const words = await run(['campaign', '--mix', 'fuzz', '--seeds', '2'], hunting);
     expect(words.out).toMatch(/1 seeds, 1 violations, 20 calls; 5 messages/);
     expect(words.out).toMatch(/One seed alone: vfiolab campaign --mix fuzz --seeds 2/);
+  });
+
+  test('on threads a campaign adds up the same, and each seed has its own outcome', async () => {
+    const hunted = { findings: [], counts: { calls: 2 }, drawn: {}, messages: 5, virtualSeconds: 1 };
+    const threaded = fakeEngine({
+      huntMany: ({ which, first, last, threads }, heard) => {
+        expect([which, first, last, threads]).toEqual(['swarm', 1, 3, 2]);
+        heard({ seed: 2, hunted });
+        heard({ seed: 1, hunted: { ...hunted, findings: ['I27: 1 pins'], drawn: { faults: ['pause pages'] } } });
+        heard({ seed: 3, stopped: 'pages stopped' });
+        return Promise.resolve();
+      },
+    });
+    const { code, out } = await run(
+      ['campaign', '--mix', 'swarm', '--seeds', '1-3', '--threads', '2', '--json'],
+      threaded,
+    );
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      seeds: 3,
+      violations: 2,
+      messages: 10,
+      counts: { calls: 4 },
+      failures: [
+        { seed: 1, invariant: 'I27: 1 pins', faults: { faults: ['pause pages'] } },
+        { seed: 3, invariant: 'pages stopped', faults: null },
+      ],
+    });
   });
 
   test('a scenario that fails without faults is no campaign', async () => {

@@ -5,6 +5,7 @@ import { suggestion } from '@vfiolab/scenario';
 import { type Command, FAILED, helpText, OK, parse, USAGE, UsageError } from './command.js';
 import { bench } from './commands/bench.js';
 import { campaign } from './commands/campaign.js';
+import { cluster } from './commands/cluster.js';
 import { conformance } from './commands/conformance.js';
 import { demo } from './commands/demo.js';
 import { groups } from './commands/groups.js';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   serveCommand,
   campaign,
   conformance,
+  cluster,
   bench,
 ];
 
@@ -76,5 +78,10 @@ export async function main(argv: readonly string[], terminal: Terminal, behind: 
 /** The program itself. */
 export async function start(): Promise<void> {
   const { argv, stdout, stderr, env } = process;
+  // Who reads has seen enough, as `head` does: nothing is wrong, and nobody is there to be told.
+  stdout.on('error', (e: NodeJS.ErrnoException) => {
+    if (e.code !== 'EPIPE') throw e;
+    process.exit();
+  });
   process.exitCode = await main(argv.slice(2), new Terminal({ stdout, stderr, env }));
 }

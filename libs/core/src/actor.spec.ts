@@ -1,6 +1,8 @@
 import { CounterCore, counterApi } from './testing/counter-core.js';
 import { type Frame, TinyNet } from './testing/tiny-net.js';
 import { decodeHeader, encodeEmptyFrame, encodeFrame, REPLY, REQUEST, STATUS } from './frame.js';
+import { JournalFull } from './journal.js';
+import { bootApi } from './protocol/boot.js';
 import { WINDOW } from './session.js';
 
 function twoCounters(limits = {}): { net: TinyNet; a: CounterCore; b: CounterCore } {
@@ -132,12 +134,88 @@ describe('a request', () => {
 describe('the journal', () => {
   it('holds a request before the request has an effect', () => {
     const { net, a } = twoCounters();
-    net.journals.get('a')!.full = true;
+    net.journals.get('a')!.broken = true;
     void net.client.call('a', counterApi.add, { n: 5 });
     net.settle();
     expect(a.total).toBe(0);
-    expect(net.failures.map((e) => e.message)).toEqual(['disk full']);
+    expect(net.failures.map((e) => e.message)).toEqual(['disk broken']);
     expect(net.actors.get('a')!.state).toBe('failed');
+  });
+
+  it('that is full makes the actor read-only: what came waits, it says why, and goes on by itself', async () => {
+    const { net, a } = twoCounters();
+    const journal = net.journals.get('a')!;
+    void net.client.call('a', counterApi.add, { n: 1 });
+    net.settle();
+    journal.full = true;
+    const answers = [net.client.call('a', counterApi.add, { n: 5 }), net.client.call('a', counterApi.add, { n: 7 })];
+    net.settle();
+    expect([a.total, net.actors.get('a')!.readOnly, net.actors.get('a')!.state]).toEqual([1, true, 'serving']);
+    const seen = net.client.call('a', bootApi.inspect, undefined);
+    net.settle();
+    expect((await seen).lines[0]).toBe('read-only: disk full');
+    net.tick(60);
+    net.settle();
+    expect([a.total, net.failures]).toEqual([1, []]);
+    journal.full = false;
+    net.tick(60);
+    net.settle();
+    expect(await Promise.all(answers)).toEqual([6, 13]);
+    expect(net.room).toEqual(['a: disk full', 'a: room again']);
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    expect([again.total, net.failures]).toEqual([13, []]);
+  });
+
+  it('that is full when a snapshot is due keeps its records, and the snapshot comes later', () => {
+    const { net, a } = twoCounters({ snapshotEvery: 2, snapshotGrowth: 0 });
+    const journal = net.journals.get('a')!;
+    const { saveSnapshot, snapshot } = journal;
+    journal.saveSnapshot = () => {
+      throw new JournalFull('disk full');
+    };
+    for (let i = 0; i < 6; i++) {
+      void net.client.call('a', counterApi.add, { n: 1 });
+      net.settle();
+    }
+    expect([a.total, journal.snapshot === snapshot, net.failures]).toEqual([6, true, []]);
+    journal.saveSnapshot = saveSnapshot;
+    for (let i = 0; i < 6; i++) {
+      void net.client.call('a', counterApi.add, { n: 1 });
+      net.settle();
+    }
+    expect(journal.snapshot).not.toBe(snapshot);
+  });
+
+  it('replays to the same outputs though requests were held for a snapshot in between', () => {
+    const { net } = twoCounters({ snapshotEvery: 2, snapshotGrowth: 0 });
+    // It waits for somebody, so that a snapshot cannot be taken and requests are held.
+    void net.client.call('a', counterApi.waitFor, { atLeast: 100 });
+    for (let i = 0; i < 12; i++) {
+      void net.client.call('a', counterApi.add, { n: 1 });
+      net.settle();
+      net.tick(60);
+      net.settle();
+    }
+    net.crash('a');
+    const again = new CounterCore();
+    net.start('a', again);
+    expect([net.failures, again.total > 4]).toEqual([[], true]);
+  });
+
+  it('a clock that is set back by an hour stops no repetition', async () => {
+    const { net } = twoCounters();
+    const answer = net.client.call('a', counterApi.addAt, { peer: 'b', n: 3 });
+    net.settle(({ from, to }) => !(from === 'a' && to === 'b'));
+    net.tick(60);
+    net.settle(({ from, to }) => !(from === 'a' && to === 'b'));
+    net.now -= 3_600_000;
+    for (let i = 0; i < 10; i++) {
+      net.tick(60);
+      net.settle();
+    }
+    expect(await answer).toBe(3);
   });
 
   it('brings back the state of a crashed actor', () => {

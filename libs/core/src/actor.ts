@@ -3,7 +3,8 @@
  *
  * Words: the *inbox* orders inputs; a *turn* takes what is in it, writes one journal record, steps the machine through it
  * and lets the outputs go.
- * Rule: journal first, then act, then speak. What was not written did not happen; what was said was written.
+ * Rule: journal first, then act, then speak. What was not written did not happen; what was said was written. While there is no
+ * room in the journal the actor is *read-only*: inputs wait, it can be looked at, and it goes on by itself.
  *
  * The actor itself has no clock, timer or I/O: its ports do. The same class runs embedded, in a process on NATS, and in
  * the simulator.
@@ -12,7 +13,15 @@ import { type Address, LAB } from './address.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import type { Core } from './core.js';
 import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST, withEpoch } from './frame.js';
-import { decodeInputs, encodeInputs, type Head, type JournalPort, readOutputs, writeOutputs } from './journal.js';
+import {
+  decodeInputs,
+  encodeInputs,
+  type Head,
+  JournalFull,
+  type JournalPort,
+  readOutputs,
+  writeOutputs,
+} from './journal.js';
 import { BOOT, Machine, type Output } from './machine.js';
 import { bootApi } from './protocol/boot.js';
 
@@ -26,10 +35,12 @@ export interface ActorPorts {
   readonly journal: JournalPort;
   /** Runs `turn` soon, not now. */
   defer(turn: () => void): void;
-  /** The actor cannot go on: its disk is full, its core is wrong, or it lost its authority. It has stopped. */
+  /** The actor cannot go on: its disk is broken, its core is wrong, or it lost its authority. It has stopped. */
   failed(error: Error): void;
   /** The actor has its authority and answers from now on. */
   serving?(): void;
+  /** There is no room in the journal, and why; undefined: there is again. */
+  readOnly?(why: JournalFull | undefined): void;
 }
 
 export interface ActorLimits {
@@ -94,6 +105,8 @@ export class Actor {
   /** Since when requests wait for a snapshot; 0 = they do not. */
   private heldSince = 0;
   private outputsSinceRecord: readonly Output[] = [];
+  /** Why nothing is written at the moment. */
+  private noRoom: JournalFull | undefined;
 
   constructor(
     readonly address: Address,
@@ -137,6 +150,7 @@ export class Actor {
 
   receive(from: Address, frame: Uint8Array): void {
     if (this.state !== 'serving' && !(this.state === 'starting' && from === LAB)) return;
+    if (this.noRoom && this.answersNow(from, frame)) return;
     if (this.inbox.length >= this.limits.inbox || this.inboxBytes + frame.length > this.limits.inboxBytes) {
       this.dropped++;
       return;
@@ -147,7 +161,21 @@ export class Actor {
   private enqueue(from: Address, frame: Uint8Array): void {
     this.inbox.push({ from, frame, now: 0, entropy: NO_ENTROPY });
     this.inboxBytes += frame.length;
-    this.schedule();
+    // Without room each tick tries again.
+    if (!this.noRoom) this.schedule();
+  }
+
+  /** Inputs wait until there is room in the journal. */
+  get readOnly(): boolean {
+    return this.noRoom !== undefined;
+  }
+
+  /** Looking at the state changes nothing, so it needs no room: whoever wonders why nothing is answered is told. */
+  private answersNow(from: Address, frame: Uint8Array): boolean {
+    if (frame[0] !== REQUEST || this.state !== 'serving') return false;
+    const answer = this.machine.inspectNow(from, frame, `read-only: ${this.noRoom!.message}`);
+    if (answer) this.ports.send(from, answer);
+    return answer !== undefined;
   }
 
   private schedule(): void {
@@ -161,13 +189,13 @@ export class Actor {
     if (this.inbox.length === 0 || this.state === 'stopped' || this.state === 'failed') return;
     const held = this.holdRequests();
     try {
-      if (this.inbox.length > 0) this.takeInputs();
-      this.release();
+      // Without a record nothing was done, and what was said since the last one stays what the next one vouches for.
+      if (this.inbox.length > 0 && this.takeInputs()) this.release();
       this.maybeSnapshot();
     } catch (e) {
       this.fail(e instanceof Error ? e : new Error(String(e)));
     }
-    const more = this.inbox.length > 0;
+    const more = this.inbox.length > 0 && !this.noRoom;
     this.inbox.push(...held);
     // Held requests are looked at again when a reply comes, or with the next tick.
     if (more || (held.length > 0 && this.heldSince === 0)) this.schedule();
@@ -185,7 +213,7 @@ export class Actor {
     }
     const now = this.ports.now();
     if (this.heldSince === 0) this.heldSince = now;
-    if (now - this.heldSince > HOLD_MS) {
+    if (Math.abs(now - this.heldSince) > HOLD_MS) {
       this.snapshotAt += snapshotEvery;
       this.heldSince = 0;
       return [];
@@ -213,7 +241,8 @@ export class Actor {
     return all;
   }
 
-  private takeInputs(): void {
+  /** False: there is no room for them now. */
+  private takeInputs(): boolean {
     const inputs = this.takeBatch();
     const now = this.ports.now();
     for (const input of inputs) {
@@ -223,10 +252,37 @@ export class Actor {
     const seq = this.seq + inputs.length;
     const { journal } = this.ports;
     const body = journal.keepsNothing ? NO_BODY : encodeInputs(inputs, now);
-    journal.append({ seq, body }, this.outputsSinceRecord);
+    if (!this.write(seq, body)) {
+      this.putBack(inputs);
+      return false;
+    }
     this.bytesSinceSnapshot += body.length;
     this.seq = seq;
     for (const input of inputs) this.machine.step(input);
+    return true;
+  }
+
+  private write(seq: number, body: Uint8Array): boolean {
+    try {
+      this.ports.journal.append({ seq, body }, this.outputsSinceRecord);
+    } catch (e) {
+      if (!(e instanceof JournalFull)) throw e;
+      this.setRoom(e);
+      return false;
+    }
+    if (this.noRoom) this.setRoom(undefined);
+    return true;
+  }
+
+  private setRoom(why: JournalFull | undefined): void {
+    const told = this.noRoom !== undefined;
+    this.noRoom = why;
+    if (told !== (why !== undefined)) this.ports.readOnly?.(why);
+  }
+
+  private putBack(inputs: Received[]): void {
+    this.inbox = [...inputs, ...this.inbox];
+    for (const { frame } of inputs) this.inboxBytes += frame.length;
   }
 
   /** Lets the outputs of executed, durable inputs go. While starting only the lab hears from us. */
@@ -259,7 +315,8 @@ export class Actor {
       if (this.state === 'starting' && to !== LAB) continue;
       if (pending.sentAt === 0 && !all) pending.sentAt = now;
       const wait = Math.min(this.limits.retryMs * 2 ** pending.tries, this.limits.retryMaxMs);
-      if (!all && now - pending.sentAt < wait) continue;
+      // A clock that was set back must not stop repetitions until it has caught up.
+      if (!all && Math.abs(now - pending.sentAt) < wait) continue;
       pending.sentAt = now;
       pending.tries++;
       pending.frame = withEpoch(pending.frame, this.machine.epoch);
@@ -296,7 +353,14 @@ export class Actor {
   }
 
   private maybeSnapshot(): void {
-    if (this.snapshotDue(this.limits.snapshotEvery) && this.machine.idle) this.snapshot();
+    if (this.noRoom || !this.snapshotDue(this.limits.snapshotEvery) || !this.machine.idle) return;
+    try {
+      this.snapshot();
+    } catch (e) {
+      if (!(e instanceof JournalFull)) throw e;
+      // The records are there: it comes later.
+      this.snapshotAt += this.limits.snapshotEvery;
+    }
   }
 
   /** Where the journal is now. */

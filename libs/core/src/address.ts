@@ -21,6 +21,9 @@ export const deviceOf = (address: Address): string | undefined =>
 export const clientAddress = (name: string): Address => CLIENT_PREFIX + name;
 export const isClient = (address: Address): boolean => address.startsWith(CLIENT_PREFIX);
 /** The service that an address belongs to: `device` for `device:0000:65:00_0`. */
-export const serviceOf = (address: Address): string => address.split(':', 1)[0]!;
+export function serviceOf(address: Address): string {
+  const end = address.indexOf(':');
+  return end < 0 ? address : address.slice(0, end);
+}
 
 export const isAddress = (s: string): boolean => /^[A-Za-z0-9_:-]{1,80}$/.test(s);

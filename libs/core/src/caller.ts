@@ -96,14 +96,17 @@ export class Caller {
   /** Sends again what has waited long enough. */
   tick(): void {
     const now = this.ports.now();
-    for (const [to, channel] of this.channels)
+    for (const [to, channel] of this.channels) {
+      if (channel.size === 0) continue;
       for (const p of channel.pending()) {
         if (p.sentAt === 0) p.sentAt = now;
-        if (now - p.sentAt < Math.min(this.retryMs * 2 ** p.tries, this.retryMaxMs)) continue;
+        // A clock that was set back must not stop repetitions until it has caught up.
+        if (Math.abs(now - p.sentAt) < Math.min(this.retryMs * 2 ** p.tries, this.retryMaxMs)) continue;
         p.sentAt = now;
         p.tries++;
         this.ports.send(to, p.frame);
       }
+    }
   }
 
   get open(): number {

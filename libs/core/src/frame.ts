@@ -53,7 +53,7 @@ export const emptyHeader = (): FrameHeader => ({
 });
 
 /** Frames are pieces of slabs: most are small, and live about as long as their neighbours. */
-const scratch = new ByteWriter(16384);
+const scratch = new ByteWriter(65536);
 
 export function encodeFrame<T>(h: FrameHeader, body: Codec<T>, value: T): Uint8Array {
   const w = scratch.reset();

@@ -37,20 +37,27 @@ export interface Journaled {
   readonly records: Iterable<LoadedRecord>;
 }
 
+/** There is no room for the record, and nothing of it was written; the same append may succeed later. */
+export class JournalFull extends Error {}
+
 /** Where an actor's journal is kept. Every method is synchronous: what returns has happened. */
 export interface JournalPort {
   /** Nothing is kept, so that bodies need not be made: records come with an empty one. */
   readonly keepsNothing?: boolean;
   /** Reads everything and checks the chain; throws an error that names the damaged place. */
   load(): Journaled;
-  /** Durable when it returns (in the chosen mode); throws when it cannot be, and then nothing was written. */
+  /**
+   * Durable when it returns (in the chosen mode); throws when it cannot be, and then nothing was written. `JournalFull`: there
+   * is no room now.
+   */
   append(record: JournalRecord, outputs: readonly Output[]): void;
   head(): Head;
-  /** Keeps a snapshot; records up to it may be dropped unless the run is recorded. */
+  /** Keeps a snapshot; records up to it may be dropped unless the run is recorded. Throws as `append`. */
   saveSnapshot(snapshot: Snapshot): void;
   close(): void;
 }
 
+/** Bodies are pieces of slabs: most are small. */
 const scratch = new ByteWriter(65536);
 
 export function encodeInputs(inputs: readonly Input[], now: number): Uint8Array {
@@ -62,7 +69,7 @@ export function encodeInputs(inputs: readonly Input[], now: number): Uint8Array 
     w.bytes(i.frame);
     w.bytes(i.entropy);
   }
-  return w.take();
+  return w.detach();
 }
 
 /** When a record was taken and how many inputs are in it, without decoding them. */

@@ -94,6 +94,7 @@ const MAX_GONE = 65536;
 /** Far above what a lab reaches, far below 2^53. */
 const CLIENT_CLOCK_LIMIT = 2 ** 48;
 
+const NO_ALARMS: readonly number[] = [];
 const NO_HEAD = { seq: 0, hash: '' };
 
 export class Machine {
@@ -280,6 +281,23 @@ export class Machine {
     return { lines: this.core.describe().slice(0, MAX_INSPECT_LINES), broken, figures, busy: this.ops.size };
   }
 
+  /**
+   * The answer to a frame that is an inspection, given at once: it is no input, so that nothing is remembered of it. `note` comes
+   * first. Undefined: it is something else.
+   */
+  inspectNow(from: Address, frame: Uint8Array, note: string): Uint8Array | undefined {
+    try {
+      const { method, id } = decodeHeader(frame);
+      if (method !== bootApi.inspect.id) return undefined;
+      const { lines, ...rest } = this.inspect();
+      const reply = { ...rest, lines: [note, ...lines].slice(0, MAX_INSPECT_LINES) };
+      return encodeFrame(this.header(from, REPLY, STATUS.ok, id), bootApi.inspect.reply, reply);
+    } catch (e) {
+      if (e instanceof WireError) return undefined;
+      throw e;
+    }
+  }
+
   private forget(client: Address): void {
     this.sessions.delete(client);
     this.gone.add(client);
@@ -329,7 +347,8 @@ export class Machine {
   }
 
   /** Ids of alarms whose time has come and that nobody was told of yet. */
-  dueAlarms(now: number): number[] {
+  dueAlarms(now: number): readonly number[] {
+    if (this.alarms.size === 0) return NO_ALARMS;
     const due = [...this.alarms].filter(([, { until, rung }]) => !rung && until <= now);
     for (const [, alarm] of due) alarm.rung = true;
     return due.map(([id]) => id);
@@ -424,7 +443,8 @@ export class Machine {
 
   /** Every request that waits for its reply, for the shell to send again. */
   *unanswered(): IterableIterator<{ to: Address; pending: Pending<unknown> }> {
-    for (const [to, channel] of this.channels) for (const pending of channel.pending()) yield { to, pending };
+    for (const [to, channel] of this.channels)
+      if (channel.size > 0) for (const pending of channel.pending()) yield { to, pending };
   }
 
   /** A client is gone for good: nobody will ask for its answers again. */

@@ -4,7 +4,7 @@
  *
  * Words: *device memory* is as large as that BAR, up to 128 GiB; 256 MiB of it can hold something at a time. A *copy engine*
  * does one command at a time; each has its own registers and its own interrupt vector.
- * Rule: a command is begun by the write of its control register and ends when its time has passed: bytes over the speed of
+ * Rule: it takes its time to come back from a reset. A command is begun by the write of its control register and ends when its time has passed: bytes over the speed of
  * the link, in whole ms. A command that does not get through changes nothing behind the byte where it failed.
  */
 import type { ByteReader, ByteWriter, Op } from '@vfiolab/core';
@@ -38,6 +38,8 @@ export const [IDLE, BUSY, DONE, FAILED] = [0, 1, 2, 3] as const;
 export const MAX_COPY = 256 * 1024 * 1024;
 /** 16 GB/s, as a link of 16 lanes at 8 GT/s has. */
 export const BYTES_PER_MS = 16_000_000;
+/** Until its firmware is up again, ms. */
+export const RESET_MS = 300;
 /** Bytes of one DMA request. */
 const PIECE = 256 * 1024;
 const MOST_PAGES = MAX_COPY / MEMORY_PAGE;
@@ -56,6 +58,7 @@ const newEngine = (): Engine => ({ source: 0n, destination: 0n, count: 0n, contr
 export class Gpu implements DeviceModel {
   readonly name = 'gpu';
   readonly registerBytes = REGISTER_BYTES;
+  readonly timing = { reset: RESET_MS };
   readonly memory: SparseMemory;
   private engines = Array.from({ length: ENGINES }, newEngine);
 

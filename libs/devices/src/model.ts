@@ -40,11 +40,23 @@ export interface ModelFacts {
   readonly memoryBytes: number;
 }
 
+/** In ms. Left out: no time. */
+export interface Timing {
+  /** A read of a register, or of `memory`. Writes are posted, nobody waits for them. */
+  readonly read?: number;
+  /** From a reset until it answers again. The kernel waits for a minute, and then tries another method. */
+  readonly reset?: number;
+  /** After every so many resets of its own it does not answer until its bus is reset; 0 or left out: it always does. */
+  readonly stuckEvery?: number;
+}
+
 export interface DeviceModel {
   /** Name by which a machine's description asks for the model. */
   readonly name: string;
   /** Bytes of the register BAR that the model answers for; behind them nothing does. */
   readonly registerBytes: number;
+  /** How long it takes for what; left out: no time for anything. A machine's description may say otherwise. */
+  readonly timing?: Timing;
   /** Reading has no side effects. Returns `width` bytes as a number. */
   read(offset: number, width: Width): bigint;
   /** Ends when everything the write started has ended, DMA and interrupts included. */

@@ -6,8 +6,9 @@
 import { BigEndian } from './big-endian.js';
 import { DmaEngine } from './dma-engine.js';
 import { Gpu } from './gpu.js';
+import { GpuAudio } from './gpu-audio.js';
 import { MigratableEngine } from './migratable-engine.js';
-import type { DeviceModel, ModelBus, ModelFacts } from './model.js';
+import type { DeviceModel, ModelBus, ModelFacts, Timing } from './model.js';
 import { Nvme } from './nvme/nvme.js';
 import { PasidDmaEngine } from './pasid-dma-engine.js';
 
@@ -26,6 +27,7 @@ const makers: ReadonlyMap<string, Maker> = new Map<string, Maker>([
   [PASID_MODEL, (bus: ModelBus) => new PasidDmaEngine(bus)],
   ['migratable-engine', (bus: ModelBus) => new MigratableEngine(bus)],
   ['gpu', (bus: ModelBus, { memoryBytes }: ModelFacts) => new Gpu(bus, memoryBytes)],
+  ['gpu-audio', (bus: ModelBus) => new GpuAudio(bus)],
   ['nvme', (bus: ModelBus) => new Nvme(bus)],
   [BIG_ENDIAN_MODEL, (bus: ModelBus) => new BigEndian(BIG_ENDIAN_MODEL, new DmaEngine(bus))],
 ]);
@@ -35,3 +37,30 @@ export const modelNames = [...makers.keys()];
 /** A model after power-on; undefined when there is none of that name. '' is the default one. */
 export const makeModel = (name: string, bus: ModelBus, facts: ModelFacts = NO_MEMORY): DeviceModel | undefined =>
   makers.get(name === '' ? DEFAULT_MODEL : name)?.(bus, facts);
+
+/** What a machine's description may say behind a model's name, such as `gpu reset=1500 stuck-every=3`. */
+const OPTIONS: ReadonlyMap<string, { readonly key: keyof Timing; readonly most: number }> = new Map([
+  ['read', { key: 'read', most: 10_000 }],
+  ['reset', { key: 'reset', most: 3_600_000 }],
+  ['stuck-every', { key: 'stuckEvery', most: 1000 }],
+]);
+
+export interface DescribedModel {
+  readonly name: string;
+  /** What the description says; the model's own holds otherwise. */
+  readonly timing: Timing;
+}
+
+/** Undefined: no such model, no such option, or a value out of its bounds. */
+export function describedModel(text: string): DescribedModel | undefined {
+  const [name = '', ...options] = text.split(' ');
+  if (name !== '' && !makers.has(name)) return undefined;
+  const timing: { -readonly [K in keyof Timing]: Timing[K] } = {};
+  for (const option of options) {
+    const [, word, digits] = /^([a-z-]+)=(\d{1,8})$/.exec(option) ?? [];
+    const known = OPTIONS.get(word ?? '');
+    if (!known || Number(digits) > known.most) return undefined;
+    timing[known.key] = Number(digits);
+  }
+  return { name, timing };
+}

@@ -20,12 +20,18 @@ export class SparseMemory {
 
   /** `at` and `length` in bytes, inside of the memory. */
   read(at: number, length: number): Uint8Array {
+    const first = at % MEMORY_PAGE;
+    if (first + length <= MEMORY_PAGE) return this.readInPage((at - first) / MEMORY_PAGE, first, length);
     const out = new Uint8Array(length);
     for (const { page, from, to, offset } of spans(at, length)) {
       const held = this.pages.get(page);
       if (held) out.set(held.subarray(from, to), offset);
     }
     return out;
+  }
+
+  private readInPage(page: number, at: number, length: number): Uint8Array {
+    return this.pages.get(page)?.slice(at, at + length) ?? new Uint8Array(length);
   }
 
   /** False: there is no room for what is new. */

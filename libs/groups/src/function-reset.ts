@@ -45,13 +45,15 @@ export function* setResetMethods(host: Host, device: Device, data: string): Op<R
   return DONE;
 }
 
-/** `1` resets the function; it waits for a bind or unbind under way. EINVAL: another number; ENOTTY: no chosen method works. */
+/** `1` resets the function; it waits for a bind or unbind under way. EINVAL: another number; ENOTTY: no chosen method works, or none has worked. */
 export function* resetFunction(host: Host, device: Device, data: string): Op<Result<undefined>> {
   const value = readNumber(data);
   if (!value.ok || value.value !== 1) return fail('EINVAL');
   if (workingMethods(host.topology, device.facts, resetMethodsOf(host, device)).length === 0) return fail('ENOTTY');
   yield* lockWrite(device.lock);
-  if (device.vfio) yield* call(deviceAddress(device.bdf), deviceApi.functionReset, undefined);
+  const reset = device.vfio
+    ? yield* call(deviceAddress(device.bdf), deviceApi.functionReset, undefined)
+    : ok(undefined);
   yield* unlock(device.lock);
-  return DONE;
+  return reset.ok ? DONE : reset;
 }

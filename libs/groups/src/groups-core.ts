@@ -21,6 +21,7 @@ import {
   type ByteWriter,
   type Core,
   type Dependent,
+  type DeviceFault,
   type HostSetup,
   type IoctlArgs,
   type IoctlReply,
@@ -34,6 +35,7 @@ import {
 } from '@vfiolab/core';
 import { fail, ok, type Result, VFIO_TOKEN_UUID_LENGTH } from '@vfiolab/uapi';
 import { claimsOf, type GroupsClaims } from './claims.js';
+import { causeFault } from './device-faults.js';
 import { devTree } from './dev-nodes.js';
 import { VFIO_PCI } from './drivers.js';
 import { deviceNode, listNames, ownerOf, readFile, readLink, scan, statOf, writeFile } from './files-io.js';
@@ -85,6 +87,7 @@ export class GroupsCore implements Core {
     this.methods = methodTable(
       implement(groupsApi, {
         load: ({ from }, { part, text }) => this.load(from, part, text),
+        deviceFault: ({ from }, fault) => this.deviceFault(from, fault),
         seal: ({ from }, setup) => this.seal(from, setup),
         resolve: ({ from }, { path, flags }) => ownerOf(this.root(), this.modes(), { from, path, flags }),
         stat: (_req, { path }) => statOf(this.root(), this.modes(), path),
@@ -168,6 +171,11 @@ export class GroupsCore implements Core {
     for (const device of forVfio) yield* offer(host, device, host.drivers.get(VFIO_PCI)!);
     const powerpc = host.iommu.endpoints !== undefined;
     return { error: '', functions: host.devices.size, groups: host.groups.size, powerpc };
+  }
+
+  private *deviceFault(from: Address, fault: DeviceFault): Op<{ error: string }> {
+    if (from !== LAB) return { error: 'Only the lab causes faults.' };
+    return { error: this.host ? yield* causeFault(this.host, fault) : 'There is no host yet. Make one first.' };
   }
 
   /** ENXIO: nothing that this service opens; EACCES: its mode; else see GroupFiles. */

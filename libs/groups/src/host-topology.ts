@@ -60,6 +60,7 @@ export function buildHost(text: string, setup: HostSetup): Host | string {
       lingering: new Set<string>(),
       modes: new Map<string, number>(),
       removed: new Map(),
+      linksDown: new Map(),
     };
     const bootGroups = new Map(
       [...groups.values()].flatMap(({ id, members }) => members.map((bdf) => [bdf, id] as const)),

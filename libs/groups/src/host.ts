@@ -94,6 +94,16 @@ export interface Device extends Passable {
   readonly resetting: Lock;
 }
 
+/** A port's link to what is below it, while it is down. */
+export interface DownLink {
+  /** What was below it when it went down: BDFs, in address order. */
+  readonly members: readonly string[];
+  /** The kernel takes the members away, and finds them again. */
+  readonly hotPlug: boolean;
+  /** They are gone. */
+  taken: boolean;
+}
+
 export interface Host {
   readonly setup: HostSetup;
   readonly iommu: IommuKindTraits;
@@ -124,12 +134,18 @@ export interface Host {
   readonly bootGroups: ReadonlyMap<string, number>;
   /** Functions that were taken off the bus, by BDF: VFs, and what a rescan finds again. */
   readonly removed: Map<string, PciFunction>;
+  /** Links that are down, by the port's BDF. */
+  readonly linksDown: Map<string, DownLink>;
   /** Held while functions come or go, as the kernel's rescan lock. Taken after the lock of a PF, before that of a VF. */
   readonly rescan: Lock;
 }
 
 const SMALLEST_PAGE_SHIFT = 12;
 export const pageShiftOf = ({ setup }: Host): number => setup.pageShift ?? SMALLEST_PAGE_SHIFT;
+
+/** Functions that do not answer a scan. */
+export const behindDownLinks = ({ linksDown }: Host): ReadonlySet<string> =>
+  new Set([...linksDown.values()].flatMap(({ members }) => members));
 
 /** False: the function went while somebody waited for it. */
 export const isHere = ({ devices }: Host, device: Device): boolean => devices.get(device.bdf) === device;

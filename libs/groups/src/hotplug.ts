@@ -8,7 +8,7 @@
 import { lockWrite, type Op, unlock } from '@vfiolab/core';
 import type { PciFunction } from '@vfiolab/pci';
 import { fail, ok, type Result } from '@vfiolab/uapi';
-import { type Device, type Host, isHere } from './host.js';
+import { behindDownLinks, type Device, type Host, isHere } from './host.js';
 import { readNumber } from './parameter-text.js';
 import { attachAny } from './probing.js';
 import { disableVfs, release } from './sriov.js';
@@ -32,7 +32,7 @@ export function* removeFunction(host: Host, device: Device, data: string): Op<Re
 }
 
 /** A PF's lock comes before the rescan lock, and that before a VF's: see host.ts. */
-function* takeOff(host: Host, device: Device): Op<void> {
+export function* takeOff(host: Host, device: Device): Op<void> {
   if (device.facts.isVf) yield* lockWrite(host.rescan);
   yield* lockWrite(device.lock);
   if (isHere(host, device)) {
@@ -52,8 +52,19 @@ export function* rescan(host: Host, data: string, at?: Device): Op<Result<undefi
   const value = readNumber(data);
   if (!value.ok) return fail('EINVAL');
   if (value.value === 0) return DONE;
+  yield* findBelow(host, (f, above) => !at || [f, ...above].some(({ domain, bus }) => isOn(at, domain, bus)));
+  return DONE;
+}
+
+const isOn = ({ facts }: Device, domain: number, bus: number): boolean => facts.domain === domain && facts.bus === bus;
+
+/** Is the function, which is below the bridges `above`, where somebody looks? */
+type Looks = (f: PciFunction, above: readonly PciFunction[]) => boolean;
+
+/** Looks for functions that were taken off the bus. */
+export function* findBelow(host: Host, looks: Looks): Op<void> {
   yield* lockWrite(host.rescan);
-  const found = comingBack(host, at);
+  const found = comingBack(host, looks);
   const made = yield* plug(host, planFunctions(host, found));
   for (const { bdf } of found) host.removed.delete(bdf);
   for (const device of made) {
@@ -63,18 +74,18 @@ export function* rescan(host: Host, data: string, at?: Device): Op<Result<undefi
     yield* unlock(device.lock);
   }
   yield* unlock(host.rescan);
-  return DONE;
 }
 
 /** Removed functions in address order; VFs answer to no scan. Bridges are found before what is below them. */
-function comingBack({ removed, topology }: Host, at: Device | undefined): PciFunction[] {
+function comingBack(host: Host, looks: Looks): PciFunction[] {
+  const { removed, topology } = host;
   const found: PciFunction[] = [];
+  const silent = behindDownLinks(host);
   const inOrder = [...removed.values()].filter(({ isVf }) => !isVf).sort((a, b) => (a.bdf < b.bdf ? -1 : 1));
   for (const f of inOrder) {
     const now = topology.plug([...found, f]);
-    const above = now.bridgesAbove(f);
-    const reached = !at || [f, ...above].some(({ domain, bus }) => domain === at.facts.domain && bus === at.facts.bus);
-    if (reached) found.push(f.sriov ? { ...f, sriov: { ...f.sriov, numVfs: 0 } } : f);
+    if (!silent.has(f.bdf) && looks(f, now.bridgesAbove(f)))
+      found.push(f.sriov ? { ...f, sriov: { ...f.sriov, numVfs: 0 } } : f);
   }
   return found;
 }

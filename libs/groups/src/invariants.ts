@@ -140,6 +140,7 @@ export function describeHost(host: Host): string[] {
       );
     }
   }
+  if (host.linksDown.size > 0) lines.push(`links down: ${[...host.linksDown.keys()].join(', ')}`);
   if (host.removed.size > 0) lines.push(`removed: ${[...host.removed.keys()].join(', ')}`);
   for (const device of host.devices.values()) if (!device.group) lines.push(`no group: ${describeDevice(device)}`);
   return lines;

@@ -12,12 +12,19 @@ import { hide, pfOf, show, vfsOf } from './virtual-functions.js';
 export function encodeFunctions(w: ByteWriter, host: Host): void {
   writeVfs(w, host);
   w.list([...host.removed.keys()], (bdf) => w.str(bdf));
+  w.list(host.linksDown, ([port, { members, hotPlug, taken }]) => {
+    w.str(port);
+    w.list(members, (bdf) => w.str(bdf));
+    w.bool(hotPlug);
+    w.bool(taken);
+  });
   writeMoves(w, host);
 }
 
 export function decodeFunctions(r: ByteReader, host: Host): void {
   readVfs(r, host);
   for (const bdf of r.list(() => r.str())) takeAway(host, host.devices.get(bdf)!);
+  r.list(() => host.linksDown.set(r.str(), { members: r.list(() => r.str()), hotPlug: r.bool(), taken: r.bool() }));
   readMoves(r, host);
 }
 

@@ -123,6 +123,7 @@ export function encodeMeaning(w: ByteWriter, host: Host): void {
     w.bool(device.vfs?.autoprobe ?? true);
   });
   w.list([...host.removed.keys()].sort(), (bdf) => w.str(bdf));
+  w.list([...host.linksDown.keys()].sort(), (bdf) => w.str(bdf));
   w.list(host.mdevs, ([, mdev]) => writeMdev(w, mdev));
   writeModes(w, host);
   w.list(host.groups, ([, group]) => {

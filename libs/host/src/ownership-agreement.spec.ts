@@ -2,7 +2,7 @@ import { type Address, CONTAINER, deviceAddress, GROUPS, IOMMU, IOMMUFD, PAGES }
 import { machineNamed } from '@vfiolab/scenario';
 import { TestHost } from '@vfiolab/sim';
 import * as uapi from '@vfiolab/uapi';
-import { disagreements, wrongOwners } from './index.js';
+import { disagreements, unpinnedEntries, wrongOwners } from './index.js';
 
 /** In a container, alone in its group; and bound to an iommufd, alone in its own. */
 const [CONTAINED, BOUND] = ['0000:00:03.0', '0000:05:00.0'];
@@ -53,7 +53,30 @@ const domainOf = (of: CoreOf, bdf: string) => part(of(IOMMU), 'domains').get(iom
 
 it('services that agree have nothing to say', async () => {
   const of = await host();
-  expect([...disagreements(of), ...wrongOwners(of)]).toEqual([]);
+  expect([...disagreements(of), ...wrongOwners(of), ...unpinnedEntries(of)]).toEqual([]);
+});
+
+it.each([CONTAINED, BOUND])('an entry for %s that leads to what is not pinned is told (I02)', async (bdf) => {
+  const of = await host();
+  const domain = domainOf(of, bdf);
+  const frame = domain.table.lookup(0x100);
+  const { frames } = of(PAGES) as unknown as {
+    frames: { pins: { add(first: number, end: number, by: number): void } };
+  };
+  // Both devices show the same page: it is pinned twice.
+  frames.pins.add(frame, frame + 1, -2);
+  expect(unpinnedEntries(of)).toContainEqual(
+    expect.stringMatching(`I02: domain ${domain.id} reaches .* not all pinned`) as unknown,
+  );
+});
+
+it('an entry beyond the memory of the host is a device, which nobody pins', async () => {
+  const of = await host();
+  const { table } = domainOf(of, BOUND);
+  const { frames } = of(PAGES) as unknown as { frames: { total: number } };
+  table.map(0x900, frames.total, 1, 3, 0);
+  expect(table.lookup(0x900)).toBe(frames.total);
+  expect(unpinnedEntries(of)).toEqual([]);
 });
 
 it.each<[string, (of: CoreOf) => unknown, RegExp]>([

@@ -33,7 +33,7 @@ import { guestPages } from './guest-dma.js';
 import { reportGuestFault } from './guest-events.js';
 import { isPeer, transferToPeers } from './peers.js';
 import { requestPage } from './page-requests.js';
-import { granulesOf, markDirty, MSI, msiPageIn, OUTSIDE, type Refusal, type Stretch, translate } from './translate.js';
+import { markDirty, markStretch, MSI, msiPageIn, OUTSIDE, type Refusal, type Stretch, translate } from './translate.js';
 import type { Unit } from './unit.js';
 
 type DmaArgs = ArgsOf<typeof iommuApi.dma>;
@@ -82,6 +82,19 @@ export class Dma {
     return !fault && !pending;
   }
 
+  /** A device asks for one page again and again, and goes on with no answer. Answers how many requests somebody will answer. */
+  *flood({ count, ...wanted }: ArgsOf<typeof iommuApi.pageFlood>): Op<{ taken: number }> {
+    const args = { ...wanted, length: 0, data: NO_BYTES };
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      const target = this.targetOf(args);
+      if (typeof target === 'string' || !target.faults) break;
+      const { device, domain } = target;
+      if ((yield* requestPage(device, args, domain.id, wanted.iova, true)) === 'pending') taken++;
+    }
+    return { taken };
+  }
+
   private attempt(args: DmaArgs): DmaReply | Op<DmaReply> {
     const target = this.targetOf(args);
     if (typeof target === 'string') return this.refuse(args, args.iova, target);
@@ -94,7 +107,7 @@ export class Dma {
     if (guest) return this.throughGuest(args, target, dma);
     const pieces = translate(target.domain, dma, args.write);
     if ('reason' in pieces) return this.missed(args, target, pieces);
-    if (args.write) markDirty(target.domain.table, granulesOf(dma));
+    if (args.write) markStretch(target.domain.table, dma);
     return this.transfer([target.domain], pieces, args);
   }
 

@@ -6,7 +6,7 @@
  * Rule: a page request belongs to the attachment that it was made under; when that goes the request is over, and its device is
  * told so (I49).
  */
-import type { Endpoint, FaultRecord, HardwareInfo } from '@vfiolab/core';
+import { type Endpoint, type FaultRecord, type HardwareInfo, Signal } from '@vfiolab/core';
 import type { Kind } from './kinds.js';
 import { type MockDevice, mockInfo, mockPasidEnd } from './mock.js';
 import type { Group } from './unit.js';
@@ -27,6 +27,8 @@ export interface PageRequest {
   readonly pasid: number;
   /** The device waits; before, the request is on its way. */
   waits: boolean;
+  /** Nobody goes on with the answer. */
+  readonly idle: boolean;
   answer: boolean | undefined;
 }
 
@@ -40,6 +42,10 @@ export interface IommuFunction {
   nextRequest: number;
   /** It is being reset: it stays attached, and none of its requests is translated (semantics C1.5). */
   parked: boolean;
+  /** It leaves invalidations unanswered until then, ms since the epoch: see ats-timeout.ts. */
+  deafUntil: number;
+  /** Somebody waits for it to hear again. */
+  readonly heard: Signal;
   /** Where its messages go: see doorbell.ts. */
   message: 'raw' | 'mapped' | 'failed';
   /** Oldest first. */
@@ -59,6 +65,8 @@ export const newFunction = (bdf: string, group: Group, endpoint: Endpoint): Iomm
   requests: new Map(),
   nextRequest: 1,
   parked: false,
+  deafUntil: 0,
+  heard: new Signal(),
   message: 'raw',
   faults: [],
 });

@@ -28,6 +28,7 @@ import {
 import { fail, ok, type Result } from '@vfiolab/uapi';
 import { checkUnit, describeUnit, figuresOf } from './inspect.js';
 import { decodeState, encodeMeaning, encodeSnapshot } from './state-codec.js';
+import { invalidated, setDeaf } from './ats-timeout.js';
 import { Dma } from './dma.js';
 import { refusalOf, tracksDirty } from './attachment.js';
 import { type Domain, Domains, MAX_DOMAINS } from './domain.js';
@@ -40,7 +41,8 @@ import { FRAME_LIMIT, type PageTable } from './page-table.js';
 import { READ, WRITE } from './table-pool.js';
 import { type Group, type IommuFunction, Unit } from './unit.js';
 import { dmaUnprotected } from './unprotected.js';
-import { moved, UserTables } from './user-tables.js';
+import { leafRuns } from './runs.js';
+import { UserTables } from './user-tables.js';
 
 export interface IommuLimits {
   /** Domain ids, 0 included; the kind's own number when left out. */
@@ -85,6 +87,8 @@ export class IommuCore implements Core {
       pasidDomain: (_req, { bdf, pasid }) => this.unit.functions.get(bdf)?.pasids.get(pasid)?.domain ?? BLOCKING,
       invalidateDevices: (_req, args) => this.users.invalidateDevices(args),
       park: (_req, { bdf, over }) => this.unit.park(bdf, over),
+      atsTimeout: (_req, { bdf, ms }) => setDeaf(this.unit, bdf, ms),
+      pageFlood: (_req, args) => this.dma.flood(args),
       deviceIommu: (_req, { bdf }) => this.users.deviceIommu(bdf),
       pageResponse: (_req, args) => this.users.pageResponse(args),
       msiPrepare: (_req, { bdf }) => this.msiPrepare(bdf),
@@ -121,6 +125,15 @@ export class IommuCore implements Core {
 
   describe(): string[] {
     return describeUnit(this.unit, this.domains);
+  }
+
+  /** Physical memory that domains of users let devices reach: bytes from an address on. */
+  *reachable(): Generator<{ readonly domain: number; readonly address: number; readonly length: number }> {
+    for (const { id, table, format } of this.domains.sorted()) {
+      const granule = 2 ** format.granule;
+      for (const { frame, count } of leafRuns(table))
+        yield { domain: id, address: frame * granule, length: count * granule };
+    }
   }
 
   /** What a domain shows: granules in all, and the frame at one of them, or -1. Undefined: there is no such domain. */
@@ -204,7 +217,7 @@ export class IommuCore implements Core {
   }
 
   private *reclaim(domain: Domain): Op<Result<void>> {
-    yield* domain.inFlight.flush();
+    yield* invalidated(this.unit, this.domains, [domain]);
     this.domains.reclaim(domain);
     return ok(undefined);
   }
@@ -224,7 +237,7 @@ export class IommuCore implements Core {
     const from = this.domains.get(group.attached);
     this.moveGroup(group, to, faults);
     carryDoorbell(this.unit, this.domains, group);
-    return moved(from, devices, 0);
+    return this.users.moved(from, devices, 0);
   }
 
   /** The whole group is in the new domain from here on: there is no moment without translation (semantics C1.3). */
@@ -284,8 +297,7 @@ export class IommuCore implements Core {
       for (const { iova, count } of spans) table.unmap(iova, count);
       for (const { nested } of this.domains.on(id)) nested!.guest?.parentChanged();
     }
-    const flushes = domains.map(({ inFlight }) => inFlight.flush());
-    for (const flush of flushes) yield* flush;
+    yield* invalidated(this.unit, this.domains, domains);
   }
 }
 

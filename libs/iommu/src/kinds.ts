@@ -43,6 +43,8 @@ export interface Kind {
   readonly pageRequests: 'required' | 'optional' | 'stall';
   /** An error freezes the group that it comes from (POWER). */
   readonly freezes?: boolean;
+  /** ms that its driver waits for a device to answer an invalidation; left out: for as long as the device is there. */
+  readonly atsPatience?: number;
   /** Entries have dirty bits. */
   readonly dirty: boolean;
   /** Can make every access cache-coherent, whatever the device asks for. */
@@ -105,11 +107,14 @@ const smmu = (name: string, stages: { s1: boolean; s2: boolean }, f: DriverFlags
     info: f.smmuTellsRegisters ? smmuInfo(stages) : NO_INFO,
     nestsOnHwpt: f.everyDriverNestsOnHwpt,
     ownUnit: true,
+    atsPatience: SMMU_PATIENCE,
     ...more,
   };
 };
 
 const [ARM_VIOMMU, CMDQV_VIOMMU] = [1, 2];
+/** 100,000 looks of 1 us each [amd/iommu.c]; a second for a CMD_SYNC [arm-smmu-v3.c]. */
+const [AMD_PATIENCE, SMMU_PATIENCE] = [100, 1000];
 
 /** What the kernel of a profile makes of the IOMMUs of these names. */
 const makers: Readonly<Record<string, (f: DriverFlags) => Kind>> = {
@@ -203,6 +208,7 @@ const amd = (name: string, tables: readonly Table[], f: DriverFlags, more: Parti
   info: f.amdTellsRegisters ? amdInfo('recorded') : NO_INFO,
   nestsOnHwpt: f.everyDriverNestsOnHwpt,
   snoopControl: true,
+  atsPatience: AMD_PATIENCE,
   ...more,
 });
 

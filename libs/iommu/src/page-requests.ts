@@ -21,18 +21,19 @@ const WRITE = 2;
 
 /**
  * Makes a request. `refused`: nobody answers it, or the device has as many as it can have; `again`: it was answered before
- * the device could begin to wait.
+ * the device could begin to wait. `idle`: the device asks, and waits for nothing.
  */
 export function* requestPage(
   device: IommuFunction,
   { bdf, pasid = 0, write }: ArgsOf<typeof iommuApi.dma>,
   domain: number,
   addr: bigint,
+  idle = false,
 ): Op<'pending' | 'again' | 'refused'> {
   if (device.requests.size >= MAX_PAGE_REQUESTS) return 'refused';
   const number = device.nextRequest++;
   const under = device.pasids.has(pasid) ? pasid : 0;
-  const request: PageRequest = { pasid: under, waits: false, answer: undefined };
+  const request: PageRequest = { pasid: under, waits: false, idle, answer: undefined };
   device.requests.set(number, request);
   const perm = write ? WRITE : READ;
   const taken = yield* call(IOMMUFD, iommufdApi.pageRequest, { bdf, pasid, domain, request: number, perm, addr });
@@ -51,7 +52,7 @@ export function* answerRequest(device: IommuFunction | undefined, number: number
   request.answer = success;
   if (!request.waits) return;
   device.requests.delete(number);
-  yield* tell(device.bdf, success);
+  if (!request.idle) yield* tell(device.bdf, success);
 }
 
 /** The attachments of these functions go, and with them what waits for a page. */

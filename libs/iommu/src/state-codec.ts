@@ -54,10 +54,12 @@ function encodeRequests(w: ByteWriter, device: IommuFunction, label: Label, view
     },
   );
   // Those that are still on their way have an operation in flight, and then nothing is written.
-  w.list([...requests], ([number, { pasid }]) => {
+  w.list([...requests], ([number, { pasid, idle }]) => {
     if (view === 'snapshot') w.num(number);
     w.u32(pasid);
+    w.bool(idle);
   });
+  if (view === 'snapshot') w.num(device.deafUntil);
   if (view === 'snapshot') w.num(nextRequest);
   w.bool(parked);
   w.u8(MESSAGES.indexOf(message));
@@ -65,7 +67,8 @@ function encodeRequests(w: ByteWriter, device: IommuFunction, label: Label, view
 
 function decodeRequests(r: ByteReader, device: IommuFunction): void {
   r.list(() => device.pasids.set(r.u32(), { domain: r.u32(), faults: r.bool() }));
-  r.list(() => device.requests.set(r.num(), { pasid: r.u32(), waits: true, answer: undefined }));
+  r.list(() => device.requests.set(r.num(), { pasid: r.u32(), waits: true, idle: r.bool(), answer: undefined }));
+  device.deafUntil = r.num();
   device.nextRequest = r.num();
   device.parked = r.bool();
   device.message = MESSAGES[r.u8()]!;
@@ -174,7 +177,9 @@ function decodeFunction(r: ByteReader, unit: Unit): void {
   const [bdf, group, mock] = [r.str(), r.u32(), r.bool()];
   if (mock) decodeMock(r, unit, bdf, group);
   else unit.place(bdf, group);
-  decodeRequests(r, unit.functions.get(bdf)!);
+  const device = unit.functions.get(bdf)!;
+  decodeRequests(r, device);
+  if (device.deafUntil > 0) unit.deaf.add(device);
   const faults = r.list(() => faultRecord.read(r));
   if (faults.length > MAX_FAULTS) throw new WireError(`${faults.length} faults of ${bdf}`);
   faults.forEach((fault) => unit.record(fault));

@@ -95,3 +95,9 @@ export function granulesOf({ page, offset, length }: Stretch): number[] {
 export function markDirty(table: PageTable, granules: readonly number[]): void {
   for (const page of granules) table.markDirty(page);
 }
+
+/** Sets the dirty bits of a stretch's granules. */
+export function markStretch(table: PageTable, { page, offset, length }: Stretch): void {
+  const last = page + Math.floor((offset + length - 1) / GRANULE);
+  for (let each = page; each <= last; each++) table.markDirty(each);
+}

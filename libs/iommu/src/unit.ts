@@ -51,6 +51,8 @@ export class Unit {
   readonly groups = new Map<number, Group>();
   /** DMAs of functions that have no IOMMU, by function: nobody looked at where they went (semantics A4.4). */
   readonly unprotected = new Map<string, number>();
+  /** Functions that left, or still leave, invalidations unanswered: see ats-timeout.ts. */
+  readonly deaf = new Set<IommuFunction>();
   /** Functions that bring something, or are behind another unit than the first. */
   readonly endpoints = new Map<string, Endpoint>();
 
@@ -127,6 +129,8 @@ export class Unit {
     this.functions.delete(bdf);
     this.endpoints.delete(bdf);
     this.leave(found);
+    this.deaf.delete(found);
+    found.heard.raise();
   }
 
   /**

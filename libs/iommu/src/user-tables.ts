@@ -17,6 +17,7 @@ import {
   type Run,
 } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import { invalidated } from './ats-timeout.js';
 import { refusalOf } from './attachment.js';
 import { markDirtyBits, readDirty, readDirtyPages } from './dirty.js';
 import { type Domain, type Domains, MAX_DOMAINS } from './domain.js';
@@ -67,7 +68,7 @@ export class UserTables {
     if (!nested) return { done: 0, outcome: fail('EINVAL') };
     if (nested.guest?.format === 'smmu') return { done: 0, outcome: fail('EOPNOTSUPP') };
     const told = nested.guest ? invalidateVtd(nested.guest, array) : invalidate(nested, array);
-    return nested.guest ? landedAll([domain!], told) : outcomeOf(told);
+    return nested.guest ? this.landedAll([domain!], told) : outcomeOf(told);
   }
 
   hardwareInfo(bdf: string, type: number): HardwareInfo {
@@ -98,7 +99,7 @@ export class UserTables {
     if (next) next.attached++;
     if (next) device.pasids.set(pasid, { domain: to, faults });
     else device.pasids.delete(pasid);
-    return moved(from, [device], pasid);
+    return this.moved(from, [device], pasid);
   }
 
   /** Of a virtual IOMMU: the mock's are caches of devices, an SMMU's the tables over its parent. */
@@ -118,7 +119,7 @@ export class UserTables {
       const attached = bdf === undefined ? undefined : this.unit.functions.get(bdf)?.group.attached;
       return attached === undefined ? undefined : all.filter((d) => d.id === attached);
     };
-    return landedAll(all, invalidateSmmu({ all, byStream }, array));
+    return this.landedAll(all, invalidateSmmu({ all, byStream }, array));
   }
 
   pageResponse({ bdf, request, success }: Args<'pageResponse'>): Op<void> {
@@ -159,7 +160,7 @@ export class UserTables {
     if (!domain.tracking) return new Uint8Array(Math.ceil(count / 8));
     const read = domain.format.joinsHalves ? readDirtyPages : readDirty;
     const bitmap = read(domain.table, iova, count, clear);
-    return clear ? flushed(domain, bitmap) : bitmap;
+    return clear ? this.flushed(domain, bitmap) : bitmap;
   }
 
   /** EINVAL: no such domain, or it does not track. */
@@ -167,11 +168,24 @@ export class UserTables {
     const domain = this.domains.get(id);
     return domain?.tracking ? ok(markDirtyBits(domain.table, first, bitmap)) : fail('EINVAL');
   }
-}
 
-function* flushed(domain: Domain, bitmap: Uint8Array): Op<Uint8Array> {
-  yield* domain.inFlight.flush();
-  return bitmap;
+  private *flushed(domain: Domain, bitmap: Uint8Array): Op<Uint8Array> {
+    yield* invalidated(this.unit, this.domains, [domain]);
+    return bitmap;
+  }
+
+  /** The answer, when what was translated through the domains before has landed (I52). */
+  private *landedAll(domains: readonly Domain[], told: Invalidated): Op<ReplyOf<typeof iommuApi.invalidate>> {
+    yield* invalidated(this.unit, this.domains, domains);
+    return outcomeOf(told);
+  }
+
+  /** Answers when what was translated through the domain before has landed, and nobody waits for its pages. */
+  *moved(from: Domain | undefined, devices: readonly IommuFunction[], pasid: number): Op<Result<void>> {
+    yield* giveUpRequests(devices, pasid);
+    if (from) yield* invalidated(this.unit, this.domains, [from], devices);
+    return ok(undefined);
+  }
 }
 
 type Invalidation = ReplyOf<typeof iommuApi.invalidate> | Op<ReplyOf<typeof iommuApi.invalidate>>;
@@ -181,21 +195,7 @@ const outcomeOf = ({ done, errno }: Invalidated): ReplyOf<typeof iommuApi.invali
   outcome: errno ? fail(errno) : ok(undefined),
 });
 
-/** The answer, when what was translated through the domains before has landed (I52). */
-function* landedAll(domains: readonly Domain[], told: Invalidated): Op<ReplyOf<typeof iommuApi.invalidate>> {
-  const flushes = domains.map(({ inFlight }) => inFlight.flush());
-  for (const flush of flushes) yield* flush;
-  return outcomeOf(told);
-}
-
 function mockNested(args: Omit<Args<'nestedAlloc'>, 'bdf'>, parent: Domain | undefined): Result<Nested> {
   if (!args.usable) return fail('EINVAL');
   return nestedOf(args.data, parent?.nested ? undefined : parent?.id, args.known);
-}
-
-/** Answers when what was translated through the domain before has landed, and nobody waits for its pages. */
-export function* moved(from: Domain | undefined, devices: readonly IommuFunction[], pasid: number): Op<Result<void>> {
-  yield* giveUpRequests(devices, pasid);
-  if (from) yield* from.inFlight.flush();
-  return ok(undefined);
 }

@@ -11,6 +11,8 @@ import {
   containerApi,
   clientAddress,
   deviceAddress,
+  type DeviceFault,
+  faultError,
   GROUPS,
   groupsApi,
   implement,
@@ -63,6 +65,7 @@ export class LabCore implements Core {
         createHost: ({ from }, plan) => this.createHost(from, plan),
         endClient: ({ from }, { client }) => this.endClient(from, client),
         status: () => this.status(),
+        fault: ({ from }, fault) => this.fault(from, fault),
       }),
     );
   }
@@ -138,6 +141,14 @@ export class LabCore implements Core {
     for (const to of [GROUPS, ...devices.map(deviceAddress), CONTAINER, IOMMUFD, PAGES])
       yield* call(to, sysApi.clientGone, { client });
     this.surroundings.forget(client);
+  }
+
+  /** What is wrong with the request is said here; whether the function can have the fault, by those who know it. */
+  private *fault(from: Address, fault: DeviceFault): Op<{ error: string }> {
+    if (!isOperator(from)) return { error: `${from} is no operator: only a client named operator... causes faults.` };
+    if (!this.host) return { error: 'There is no host yet. Make one first.' };
+    const error = faultError(fault);
+    return error === '' ? yield* call(GROUPS, groupsApi.deviceFault, fault) : { error };
   }
 
   private status(): Status {

@@ -40,7 +40,8 @@ export function resetReach(
   return { bridge, slot, functions: withAllBelow(topology, slot ? inSlot : onBus) };
 }
 
-function hasHotPlugSlot({ config }: PciFunction): boolean {
+/** Is what is below the bridge in a slot from which it can be taken while the machine runs? */
+export function hasHotPlugSlot({ config }: PciFunction): boolean {
   const express = config && standardCaps(config).find(({ id }) => id === EXPRESS)?.offset;
   if (!config || typeof express !== 'number') return false;
   return [SLOT_IMPLEMENTED, HOT_PLUG].every(({ at, bit }) => ((config[express + at] ?? 0) & bit) !== 0);

@@ -58,6 +58,8 @@ const TEXTS: ReadonlySet<string> = new Set([
   'name',
   'to',
   'device',
+  'kind',
+  'refused',
 ]);
 
 export class StepChecker {
@@ -145,7 +147,18 @@ export class StepChecker {
     if (action === 'pread') this.exactlyOne(args, ['length', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'write') this.exactlyOne(args, ['hex', 'text', 'fill', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'mmap') this.mapping(args as ActionArgs['mmap'], path);
+    if (action === 'fault') this.fault(args as ActionArgs['fault'], path);
     if (action === 'check') this.figures(args as ActionArgs['check'], path);
+  }
+
+  /** Bounds are the lab's to check: numbers may be variables. */
+  private fault({ kind, device: _, ...given }: ActionArgs['fault'], path: Path): void {
+    const { takes, needs = [] }: api.FaultKind = api.DEVICE_FAULTS[kind];
+    for (const name of Object.keys(given))
+      if (!takes.some((each) => each === name))
+        this.add([...path, name], `${kind} has no ${name}`, `It takes ${takes.join(', ') || 'no parameters'}.`, true);
+    for (const name of needs)
+      if (!(name in given)) this.add(path, `${name} is missing`, `${kind} needs ${api.FAULT_PARAMETERS[name].what}.`);
   }
 
   private receiver(name: string, path: Path): void {

@@ -210,6 +210,18 @@ describe('each call in words, as strace would show it, with its answer', () => {
       { 'iommu.faults': [{ bdf: 'x', iova: 0x5000n, write: true, reason: 'not mapped' }] },
       'IOMMU event log of 0000:41:00.0 = write at 0x5000: not mapped',
     ],
+    [
+      'a fault of a device',
+      ["fault: { device: '0000:41:00.0', kind: dma-storm, iova: 0x5000, count: 3, write: true }"],
+      { 'lab.fault': { error: '' } },
+      'fault of 0000:41:00.0: dma-storm iova=20480 count=3 write=true = done',
+    ],
+    [
+      'a fault that cannot be',
+      ["{ fault: { device: '0000:41:00.0', kind: clear }, expect: { refused: 'No.' } }"],
+      { 'lab.fault': { error: 'No.' } },
+      'fault of 0000:41:00.0: clear = No.',
+    ],
     ['exit', ['exit: {}'], {}, 'kill(vmm, SIGKILL) = gone'],
     [
       'an ioctl that fails',

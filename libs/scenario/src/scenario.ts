@@ -7,7 +7,7 @@
  */
 import type { CrashPlan } from './environment.js';
 import type { Credentials } from '@vfiolab/client';
-import type { KvmHolds, Teaching, VfioContainer } from '@vfiolab/core';
+import type { FaultName, FaultParameter, KvmHolds, Teaching, VfioContainer } from '@vfiolab/core';
 
 /** A number as the file may have it. */
 export type Num = number | string;
@@ -96,6 +96,12 @@ export interface ActionArgs {
   setrlimit: { readonly memlock: Num };
   status: object;
   faults: { readonly device: string };
+  /** Numbers as `DEVICE_FAULTS` bounds them. */
+  fault: {
+    readonly device: string;
+    readonly kind: FaultName;
+    readonly write?: boolean;
+  } & Readonly<Partial<Record<Exclude<FaultParameter, 'write'>, Num>>>;
   exit: object;
   check: { readonly figures?: Readonly<Record<string, Num>>; readonly invariants?: 'hold' };
 }

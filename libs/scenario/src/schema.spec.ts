@@ -1,4 +1,5 @@
 /** The published schema and the code must say the same. */
+import { FAULT_PARAMETERS, faultNames } from '@vfiolab/core';
 import { actionNames, actionOf } from './actions/index.js';
 import { readSchema } from './schema.js';
 
@@ -24,6 +25,12 @@ test('every fact that an action answers may be expected, and every expectation i
   );
   const expectations = Object.keys(schema['$defs']!['expect']!['properties']!).filter((key) => key !== 'errno');
   expect(expectations.sort()).toEqual([...facts].sort());
+});
+
+test('faults and their parameters are those that devices have', () => {
+  const { kind, device: _, ...parameters } = step['properties']!['fault']!['properties']!;
+  expect(kind!['enum']).toEqual(faultNames);
+  expect(Object.keys(parameters)).toEqual(Object.keys(FAULT_PARAMETERS));
 });
 
 function undocumented(node: unknown, path: string): string[] {

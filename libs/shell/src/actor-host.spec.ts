@@ -1,8 +1,19 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { type Core, decodeInputs, encodeFrame, EVENT, LAB, Machine, recordHeader } from '@vfiolab/core';
+import {
+  bootApi,
+  type Core,
+  decodeInputs,
+  encodeFrame,
+  EVENT,
+  JournalFull,
+  LAB,
+  Machine,
+  recordHeader,
+} from '@vfiolab/core';
 import { HOST_LIMITS, MAX_ACTORS, MAX_EARLY } from './actor-host.js';
 import { readJournal } from './journal-file.js';
 import { MemoryBus } from './memory-bus.js';
+import { openJournal } from './sqlite-journal.js';
 import { CounterCore, counterApi, testCores, type TestLabCore } from './testing/counter-core.js';
 import { callAll, Rig, sumOf, UnreliableBus, until } from './testing/rig.js';
 import { TurnScheduler } from './turn-scheduler.js';
@@ -81,7 +92,8 @@ test('what a revived actor repeats is not refused because it speaks newly by now
   const pending = host.actor('iommu')!.machine.unanswered().next().value!.pending;
   const second = caller.call('iommu', counterApi.addBoth, { by: 1 });
   await until('iommu waits twice', () => host.actor('iommu')!.machine.inFlight === 2);
-  pending.sentAt = Date.now() + 300;
+  pending.sentAt = Date.now();
+  pending.tries = 3;
   bus.fate = () => 1;
   expect([await second, await first]).toEqual([1, 2]);
   expect(rig.failures).toEqual([]);
@@ -227,6 +239,35 @@ describe('failures', () => {
     expect(rig.failures[0]).toMatchObject({ address: 'pages', error: { message: 'broken core' } });
     expect(host.states()).toContainEqual({ address: 'pages', state: 'failed' });
     expect(await caller.call('iommu', counterApi.add, { by: 1 })).toBe(1);
+  });
+
+  test('an actor without room in its journal is read-only until there is, and then answers all that came', async () => {
+    const said: string[] = [];
+    let full = false;
+    const host = await rig.host(bus, undefined, {
+      journals: async (actor) => {
+        const journal = await openJournal({ file: rig.fileOf(actor), actor, mode: 'process', record: true });
+        const append = journal.append.bind(journal);
+        journal.append = (record, outputs) => {
+          if (full && actor === 'pages') throw new JournalFull('no room');
+          append(record, outputs);
+        };
+        return journal;
+      },
+      onReadOnly: (address, why) => said.push(`${address}: ${why?.message ?? 'room'}`),
+    });
+    const caller = rig.client(bus);
+    await caller.call('pages', counterApi.add, { by: 1 });
+    full = true;
+    const waits = caller.call('pages', counterApi.add, { by: 1 });
+    await until('it is read-only', () => said.length > 0);
+    expect(host.states()).toContainEqual({ address: 'pages', state: 'read-only' });
+    expect((await caller.call('pages', bootApi.inspect, undefined)).lines[0]).toBe('read-only: no room');
+    expect(await caller.call('iommu', counterApi.add, { by: 1 })).toBe(1);
+    full = false;
+    expect(await waits).toBe(2);
+    expect(said).toEqual(['pages: no room', 'pages: room']);
+    expect([host.states().find(({ address }) => address === 'pages')?.state, rig.failures]).toEqual(['serving', []]);
   });
 
   test('a running actor cannot be revived', async () => {

@@ -31,6 +31,8 @@ export interface ActorHostOptions {
   readonly journals: (address: Address) => JournalPort | Promise<JournalPort>;
   /** An actor has stopped by itself; its journal is closed. */
   readonly onFailed: (address: Address, error: Error) => void;
+  /** An actor has no room in its journal, and waits; undefined: it goes on. */
+  readonly onReadOnly?: (address: Address, why: Error | undefined) => void;
   readonly scheduler?: TurnScheduler;
   readonly limits?: ActorLimits;
   /** Milliseconds since the epoch; default the system's clock. */
@@ -46,7 +48,7 @@ export const MAX_ACTORS = 4096;
 /** Frames kept for an actor that is not serving yet. */
 export const MAX_EARLY = 256;
 
-export type SlotState = Actor['state'] | 'opening' | 'killed';
+export type SlotState = Actor['state'] | 'opening' | 'killed' | 'read-only';
 
 interface Slot {
   state: 'opening' | 'running' | 'killed' | 'failed';
@@ -154,6 +156,7 @@ export class ActorHost {
       defer: this.scheduler.defer,
       failed: (error: Error) => this.failed(slot, address, error),
       serving: () => this.isServing(slot),
+      readOnly: (why: Error | undefined) => this.options.onReadOnly?.(address, why),
     };
     slot.actor = new Actor(address, core, ports, this.options.limits ?? HOST_LIMITS);
     slot.actor.start(Buffer.from(this.entropy.take(16)).toString('hex'));
@@ -211,5 +214,6 @@ export class ActorHost {
 }
 
 function slotState({ state, actor }: Slot): SlotState {
-  return state === 'running' ? actor!.state : state;
+  if (state !== 'running') return state;
+  return actor!.readOnly ? 'read-only' : actor!.state;
 }

@@ -38,6 +38,8 @@ async function run(service: string, cores: (address: Address) => Core | undefine
     process.exitCode = 1;
     void app?.close();
   };
+  const onReadOnly = (address: Address, why: Error | undefined, host: string): void =>
+    console.error(`${host} ${address}: ${why ? `read-only: ${why.message}` : 'there is room in the journal again'}`);
   const bus = await NatsBus.connect({
     ...config,
     url: config.nats!,
@@ -45,7 +47,7 @@ async function run(service: string, cores: (address: Address) => Core | undefine
     onEvent: (e) => report(service, e),
   });
   try {
-    const module = ServiceModule.forRoot({ services: [service], cores, bus, config, onFailed });
+    const module = ServiceModule.forRoot({ services: [service], cores, bus, config, onFailed, onReadOnly });
     app = await NestFactory.createMicroservice(module, {
       strategy: ServiceModule.transport(bus, service),
       logger: ['error', 'warn', 'fatal'],

@@ -1,6 +1,6 @@
 export { type CheckedJournal, JournalDamaged, ReplayDiverged } from './journal-check.js';
 export * from './journal-entities.js';
-export { JournalFull, type JournalReading, readJournal } from './journal-file.js';
+export { type JournalReading, readJournal } from './journal-file.js';
 export { chainHash, genesisHash, outputsDigest } from './journal-hash.js';
 export * from './journal-seal.js';
 export { type Durability, DURABILITIES, type JournalOptions, openJournal, SqliteJournal } from './sqlite-journal.js';

@@ -5,7 +5,7 @@
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { LoadedRecord, Snapshot } from '@vfiolab/core';
+import { JournalFull, type LoadedRecord, type Snapshot } from '@vfiolab/core';
 import Database from 'better-sqlite3';
 import { DataSource } from 'typeorm';
 import {
@@ -23,9 +23,6 @@ import {
   SnapshotEntity,
   type SnapshotRow,
 } from './journal-entities.js';
-
-/** The journal could not be written: the disk is full, or the file is at its limit. Nothing of the record is in it. */
-export class JournalFull extends Error {}
 
 /** How long to wait for another process that still holds the file, in ms. */
 const BUSY_MS = 2000;
@@ -125,7 +122,7 @@ export function journalError(file: string, e: unknown): unknown {
 
 const full = (file: string, cause: unknown): JournalFull =>
   new JournalFull(
-    `${file}: the disk is full or the journal is at its size limit. What was acknowledged is kept; free space, then start again.`,
+    `${file}: the disk is full or the journal is at its size limit. What was acknowledged is kept, and nothing is taken until there is room: free space.`,
     { cause },
   );
 

@@ -12,7 +12,7 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { type Address, type Core } from '@vfiolab/core';
+import { type Address, type Core, NoJournal } from '@vfiolab/core';
 import { ActorHost, type ActorHostOptions } from './actor-host.js';
 import type { Bus } from './bus.js';
 import { ControlController } from './control.controller.js';
@@ -33,8 +33,12 @@ export interface ServiceOptions {
   readonly cores: (address: Address) => Core | undefined;
   readonly bus: Bus;
   readonly config: ShellConfig;
+  /** Actors whose state no journal can bring back: they keep none, and are lost when they are killed. */
+  readonly unjournaled?: readonly Address[];
   /** An actor of the host has stopped by itself. */
   readonly onFailed: (address: Address, error: Error, host: string) => void;
+  /** An actor of the host has no room in its journal, and waits; undefined: it goes on. */
+  readonly onReadOnly?: (address: Address, why: Error | undefined, host: string) => void;
   /** What tests and embedded labs set: scheduler, limits, clock. */
   readonly host?: Partial<Pick<ActorHostOptions, 'scheduler' | 'limits' | 'now'>>;
 }
@@ -42,7 +46,8 @@ export interface ServiceOptions {
 export const SERVICE_OPTIONS = Symbol('service options');
 
 /** The actors of one host. */
-function makeHost({ services, cores, bus, config, onFailed, host: more }: ServiceOptions, host: string): ActorHost {
+function makeHost(options: ServiceOptions, host: string): ActorHost {
+  const { services, cores, bus, config, onFailed, onReadOnly, unjournaled = [], host: more } = options;
   const folder = new JournalFolder({ ...config, host });
   const actors = services.flatMap((s) => (FAMILIES.includes(s) ? folder.known(s) : [s]));
   const families = services.filter((s) => FAMILIES.includes(s));
@@ -51,8 +56,9 @@ function makeHost({ services, cores, bus, config, onFailed, host: more }: Servic
     actors,
     families,
     cores,
-    journals: folder.open,
+    journals: (address) => (unjournaled.includes(address) ? new NoJournal() : folder.open(address)),
     onFailed: (address, error) => onFailed(address, error, host),
+    onReadOnly: (address, why) => onReadOnly?.(address, why, host),
     ...more,
   });
 }

@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { type JournalPort, unhex } from '@vfiolab/core';
+import { JournalFull, type JournalPort, unhex } from '@vfiolab/core';
 import { JournalDamaged, ReplayDiverged } from './journal-check.js';
-import { JournalFull, readJournal } from './journal-file.js';
+import { connectionOf, readJournal } from './journal-file.js';
 import { chainHash, genesisHash, outputsDigest } from './journal-hash.js';
 import { checkSeal, sealJournal } from './journal-seal.js';
 import { type JournalOptions, openJournal, SqliteJournal } from './sqlite-journal.js';
@@ -215,6 +215,21 @@ describe('damage', () => {
 });
 
 describe('limits and modes', () => {
+  test('a full disk that has room again takes the record that it refused', async () => {
+    const file = join(dir, 'a.db');
+    const journal = (await written(file, 3, { maxBytes: 128 * 1024 })) as SqliteJournal;
+    const refused = sampleRecord(7, 1, 200_000);
+    expect(() => journal.append(refused, [])).toThrow(JournalFull);
+    expect(() => journal.append(refused, [])).toThrow(JournalFull);
+    connectionOf(journal.source).pragma('max_page_count = 4096');
+    journal.append(refused, []);
+    expect(journal.head().seq).toBe(7);
+    journal.close();
+    const reading = await readJournal(file);
+    expect(reading.head.seq).toBe(7);
+    await reading.close();
+  });
+
   test('a full disk: append throws, nothing of the record is written, all before it is kept', async () => {
     const file = join(dir, 'a.db');
     const journal = await written(file, 3, { maxBytes: 128 * 1024 });

@@ -5,6 +5,7 @@
  */
 import type { Costs } from './costs.js';
 import { Dice } from './dice.js';
+import { WINDOW_KINDS, type WindowKind } from './faults/windows.js';
 
 export interface SimOptions {
   /** Probability that a frame is lost, doubled, or held back. */
@@ -13,10 +14,19 @@ export interface SimOptions {
   readonly delay: number;
   /** Longest delay of a frame that is held back, ms. */
   readonly delayMs: number;
-  /** Probability that a service crashes at a frame it takes or sends, and the most crashes of the run. */
+  /**
+   * Probability that a service crashes at a frame that it takes or sends, or before, in the middle of or after writing a
+   * record; and the most crashes of the run.
+   */
   readonly crash: number;
   readonly maxCrashes: number;
   readonly downMs: number;
+  /** Troubles that last for a while: how many of each kind, how long at most, and before when they begin, ms. */
+  readonly windows: Readonly<Partial<Record<WindowKind, number>>>;
+  readonly windowMs: number;
+  readonly horizonMs: number;
+  /** Probability that a client is killed when it makes a call. */
+  readonly kill: number;
   /** Inputs between snapshots; 0 = none. */
   readonly snapshotEvery: number;
   /** What work costs; nothing when left out. */
@@ -31,8 +41,15 @@ export const CALM: SimOptions = {
   crash: 0,
   maxCrashes: 0,
   downMs: 0,
+  windows: {},
+  windowMs: 0,
+  horizonMs: 0,
+  kill: 0,
   snapshotEvery: 0,
 };
+
+/** Windows of one kind in a run, at most. */
+const MOST_WINDOWS = 3;
 
 /** The options of a seed. Seed 0 is calm: nothing goes wrong. */
 export function drawOptions(seed: number): SimOptions {
@@ -40,6 +57,9 @@ export function drawOptions(seed: number): SimOptions {
   const dice = new Dice(seed);
   const maybe = (kind: string, most: number): number =>
     dice.chance(`swarm:${kind}`, 0.6) ? dice.unit(`rate:${kind}`) * most : 0;
+  const windows = WINDOW_KINDS.flatMap((kind) =>
+    dice.chance(`swarm:${kind}`, 0.3) ? [[kind, 1 + dice.below(`windows:${kind}`, MOST_WINDOWS)]] : [],
+  );
   return {
     loss: maybe('loss', 0.2),
     duplication: maybe('duplication', 0.2),
@@ -48,6 +68,10 @@ export function drawOptions(seed: number): SimOptions {
     crash: maybe('crash', 0.02),
     maxCrashes: 1 + dice.below('maxCrashes', 8),
     downMs: 1 + dice.below('downMs', 1500),
+    windows: Object.fromEntries(windows) as SimOptions['windows'],
+    windowMs: 1 + dice.below('windowMs', 3000),
+    horizonMs: 1 + dice.below('horizonMs', 20_000),
+    kill: dice.chance('swarm:kill', 0.4) ? dice.unit('rate:kill') * 0.02 : 0,
     snapshotEvery: dice.chance('swarm:snapshot', 0.5) ? 8 + dice.below('snapshotEvery', 200) : 0,
   };
 }

@@ -1,56 +1,77 @@
 /**
- * One host in virtual time: its actors, their journals, and their crashes.
+ * One host in virtual time: its actors, their journals, and what happens to them.
  *
- * Words: a *crash* drops an actor with all it had not journaled; after a while a new instance recovers from the journal.
+ * Words: a *crash* drops an actor with all it had not journaled; after a while a new instance recovers from the journal. A
+ * *paused* actor does nothing, and what is for it waits; a *slow* disk takes its time for each record.
  * Rule: everything that happens is a function of the seed and the scenario.
  */
-import { Actor, type Address, DEFAULT_LIMITS, isClient } from '@vfiolab/core';
-import { disagreements, makeCore, SERVICES, wrongOwners } from '@vfiolab/host';
+import { Actor, type Address, DEFAULT_LIMITS, isClient, JournalFull, serviceOf } from '@vfiolab/core';
+import { disagreements, makeCore, SERVICES, unpinnedEntries, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
+import { CRASHED, Crashed, CrashPoints, type PlannedCrash } from './faults/crash-points.js';
+import { Faults } from './faults/faults.js';
+import { drawWindows, type Window } from './faults/windows.js';
 import { Network } from './network.js';
 import type { SimOptions } from './options.js';
-import { SimJournal } from './sim-journal.js';
+import { begin, emptyPlace, end, type Place } from './place.js';
+import type { SimJournal } from './sim-journal.js';
 import { Work } from './work.js';
 
 /** Virtual time begins here, in ms since the epoch: a fixed day, so that runs are alike. */
 const EPOCH_MS = 1_767_225_600_000;
 const TICK_MS = 25;
-
-interface Place {
-  readonly journal: SimJournal;
-  actor: Actor | undefined;
-  instances: number;
-  frames: number;
-}
+const ENTROPY = 30;
+/** How long a record takes on a slow disk, ms. */
+const SLOW_MS = 7;
+/** A host without power comes back after so many ms at least. */
+const POWER_MS = 50;
 
 /** Something to be done when a frame passes: used by crash plans of scenarios. */
 export type Watcher = (from: Address, to: Address, frame: Uint8Array, when: 'arriving' | 'leaving') => boolean;
 
+export interface SimHostParts {
+  /** The faults that may happen; left out: all that are drawn. */
+  readonly only?: ReadonlySet<string>;
+  /** What journals hold at the beginning, by address: a host that has been booted before. */
+  readonly journals?: ReadonlyMap<Address, () => SimJournal>;
+}
+
 export class SimHost {
   readonly agenda = new Agenda();
   readonly dice: Dice;
+  readonly faults: Faults;
   readonly network: Network;
   readonly work: Work | undefined;
   crashes = 0;
   /** Why a service stopped for good; a finding. */
   readonly failures: string[] = [];
   private readonly places = new Map<Address, Place>();
+  private readonly plans = new Map<Address, PlannedCrash>();
+  private fullDisk: Omit<PlannedCrash, 'point'> | undefined;
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
   /** Told after every turn of an actor. */
   onTurn: ((address: Address) => void) | undefined;
+  /** Told of every frame that an actor says, as it says it. */
+  onSaid: ((from: Actor, to: Address, frame: Uint8Array) => void) | undefined;
   private entropyDraws = 0;
   private touched = true;
+  /** How far the wall clock has been set, ms. */
+  private clockSet = 0;
 
   constructor(
     seed: number,
     readonly options: SimOptions,
+    private readonly parts: SimHostParts = {},
   ) {
     this.dice = new Dice(seed);
+    this.faults = new Faults(this.dice, parts.only);
     this.work = options.costs && new Work(options.costs, () => this.agenda.now);
-    this.network = new Network(this.agenda, this.dice, options, (from, to, frame) => this.arrive(from, to, frame));
+    this.network = new Network(this.agenda, this.faults, options, (from, to, frame) => this.arrive(from, to, frame));
     for (const service of SERVICES) this.place(service);
+    for (const address of parts.journals?.keys() ?? []) this.place(address);
+    for (const window of drawWindows(this.dice, options)) this.agenda.after(window.at, () => this.open(window));
     this.tick();
   }
 
@@ -65,12 +86,17 @@ export class SimHost {
     return was;
   }
 
+  /** The wall clock, ms since the epoch. */
   now(): number {
-    return EPOCH_MS + Math.floor(this.agenda.now);
+    return EPOCH_MS + this.clockSet + Math.floor(this.agenda.now);
   }
 
   attachClient(address: Address, receive: (from: Address, frame: Uint8Array) => void): void {
     this.clients.set(address, receive);
+  }
+
+  detachClient(address: Address): void {
+    this.clients.delete(address);
   }
 
   watch(watcher: Watcher): () => void {
@@ -90,11 +116,40 @@ export class SimHost {
     return this.places.get(address)!.journal;
   }
 
+  /** Where the service can be made to crash, and how often it came there. */
+  crashPoints(address: Address): CrashPoints {
+    return this.places.get(address)!.points;
+  }
+
+  /** Also for a service that is not there yet. */
+  planCrash(plan: PlannedCrash): void {
+    this.plans.set(plan.address, plan);
+    const p = this.places.get(plan.address);
+    if (p) p.points.plan = plan;
+  }
+
+  /** The service's disk is full from its n-th write on, counted from 1, for `downMs`. Also for one that is not there yet. */
+  planFullDisk(plan: Omit<PlannedCrash, 'point'>): void {
+    this.fullDisk = plan;
+  }
+
+  /** Something that was planned has not happened. */
+  get planned(): boolean {
+    const waits = [...this.plans.values()].some(({ address }) => {
+      const p = this.places.get(address);
+      return !p || p.points.plan !== undefined;
+    });
+    return waits || this.fullDisk !== undefined;
+  }
+
   /** The place of an address; devices get theirs, and an actor, with their first frame. */
   private place(address: Address): Place | undefined {
     let p = this.places.get(address);
     if (p || !makeCore(address)) return p;
-    p = { journal: new SimJournal(), actor: undefined, instances: 0, frames: 0 };
+    const points = new CrashPoints(address, this.faults, this.options, () => this.crashes < this.options.maxCrashes);
+    const place = (p = emptyPlace(points, this.parts.journals?.get(address)?.()));
+    points.plan = this.plans.get(address);
+    p.journal.onAppend = (when, body) => this.writes(address, place, when, body);
     this.places.set(address, p);
     this.startInstance(address, p);
     return p;
@@ -107,22 +162,68 @@ export class SimHost {
       makeCore(address)!,
       {
         now: () => this.now(),
-        entropy: (n) => this.dice.bytes(`entropy ${this.entropyDraws++}`, n),
-        send: (to, frame) => this.leave(address, to, frame),
+        entropy: (n) => this.dice.bytesOf(ENTROPY, this.entropyDraws++, n),
+        send: (to, frame) => this.leave(actor, p, to, frame),
         journal: p.journal,
-        defer: (turn) => this.agenda.after(0, () => (turn(), this.onTurn?.(address))),
-        failed: (error) => this.failures.push(`${address}: ${error.stack ?? error.message}`),
+        defer: (turn) => this.agenda.after(Math.max(0, p.busyUntil - this.agenda.now), () => this.turn(p, actor, turn)),
+        failed: (error) => {
+          if (!(error instanceof Crashed)) this.failures.push(`${address}: ${error.stack ?? error.message}`);
+        },
       },
       { ...DEFAULT_LIMITS, snapshotEvery: this.options.snapshotEvery },
     );
     p.actor = actor;
-    actor.start(`${address} ${instance}`);
+    try {
+      actor.start(`${address} ${instance}`);
+    } catch (e) {
+      this.failures.push(`${address}: ${(e as Error).stack}`);
+    }
   }
 
-  private leave(from: Address, to: Address, frame: Uint8Array): void {
-    for (const watcher of this.watchers) if (watcher(from, to, frame, 'leaving')) return;
-    this.network.send(from, to, frame, this.work?.leaves(from, to, frame));
-    this.mayCrash(from, 'sent');
+  private turn(p: Place, actor: Actor, turn: () => void): void {
+    if (p.waiting) return void p.waiting.push(() => this.turn(p, actor, turn));
+    turn();
+    this.onTurn?.(actor.address);
+  }
+
+  private writes(address: Address, p: Place, when: 'before' | 'after', body: Uint8Array): void {
+    if (when === 'before') {
+      this.fillIf(address, p);
+      this.crashIf(address, p.points.writing('before writing', body));
+      const torn = p.points.writing('while writing', body);
+      if (torn !== undefined) p.journal.tear(body);
+      this.crashIf(address, torn);
+    } else this.crashIf(address, p.points.writing('after writing', body));
+    if (p.slow > 0) p.busyUntil = Math.max(p.busyUntil, this.agenda.now) + SLOW_MS;
+  }
+
+  private fillIf(address: Address, p: Place): void {
+    const plan = this.fullDisk;
+    if (plan?.address !== address || p.points.passed['before writing'] !== plan.nth - 1) return;
+    this.fullDisk = undefined;
+    begin(p, 'full-disk');
+    this.agenda.after(plan.downMs, () => end(p, 'full-disk'));
+    throw new JournalFull('the simulated disk is full');
+  }
+
+  private crashIf(address: Address, downMs: number | undefined): void {
+    if (downMs === undefined) return;
+    this.crash(address, downMs);
+    throw CRASHED;
+  }
+
+  private leave(actor: Actor, p: Place, to: Address, frame: Uint8Array): void {
+    const { address } = actor;
+    this.onSaid?.(actor, to, frame);
+    this.crashIf(address, p.points.carrying('before sending', address, to, frame));
+    for (const watcher of this.watchers)
+      if (watcher(address, to, frame, 'leaving')) {
+        if (p.actor !== actor) throw CRASHED;
+        return;
+      }
+    const work = this.work?.leaves(address, to, frame) ?? 0;
+    this.network.send(address, to, frame, work + Math.max(0, p.busyUntil - this.agenda.now));
+    this.crashIf(address, p.points.carrying('after sending', address, to, frame));
   }
 
   clientSends(from: Address, to: Address, frame: Uint8Array): void {
@@ -130,23 +231,19 @@ export class SimHost {
   }
 
   private arrive(from: Address, to: Address, frame: Uint8Array): void {
-    for (const watcher of this.watchers) if (watcher(from, to, frame, 'arriving')) return;
     if (isClient(to)) {
+      for (const watcher of this.watchers) if (watcher(from, to, frame, 'arriving')) return;
       this.touch();
       return this.clients.get(to)?.(from, frame);
     }
-    this.work?.arrives(from, to, frame);
     const p = this.place(to);
-    p?.actor?.receive(from, frame);
-    this.mayCrash(to, 'received');
-  }
-
-  private mayCrash(address: Address, when: string): void {
-    const p = this.places.get(address);
-    if (!p?.actor || this.network.healed || this.crashes >= this.options.maxCrashes) return;
-    const key = `${address} ${when} ${p.frames++}`;
-    if (this.dice.chance(`crash ${key}`, this.options.crash))
-      this.crash(address, 1 + this.dice.unit(`down ${key}`) * this.options.downMs);
+    if (!p) return;
+    if (p.waiting) return void p.waiting.push(() => this.arrive(from, to, frame));
+    for (const watcher of this.watchers) if (watcher(from, to, frame, 'arriving')) return;
+    this.work?.arrives(from, to, frame);
+    p.actor?.receive(from, frame);
+    const downMs = p.points.carrying('taking', from, to, frame);
+    if (downMs !== undefined) this.crash(to, downMs);
   }
 
   /** Kills an actor now; it comes back from its journal after `downMs`. */
@@ -154,14 +251,45 @@ export class SimHost {
     const p = this.places.get(address)!;
     if (!p.actor) return;
     this.crashes++;
-    p.actor.halt();
-    p.actor = undefined;
+    this.stop(p);
     this.agenda.after(downMs, () => this.startInstance(address, p));
   }
 
+  private stop(p: Place): void {
+    p.actor!.halt();
+    p.actor = undefined;
+    // What waited for a stopped process went with it.
+    if (p.waiting) p.waiting = [];
+  }
+
+  /** The host loses power: all its services die at the same moment. */
+  private losePower(downMs: number): void {
+    for (const [address, p] of this.places) if (p.actor) this.crash(address, POWER_MS + downMs);
+  }
+
+  private open({ kind, service, link, ms, name }: Window): void {
+    if (!this.faults.happens(name)) return;
+    if (kind === 'cut' || kind === 'clog') return this.network.disturb(link, kind, ms);
+    if (kind === 'power') return this.losePower(ms);
+    if (kind === 'jump') return void (this.clockSet += ms);
+    const hit = [...this.places].filter(([address]) => serviceOf(address) === service).map(([, p]) => p);
+    for (const p of hit) begin(p, kind);
+    this.agenda.after(ms, () => {
+      for (const p of hit) end(p, kind);
+    });
+  }
+
   private tick(): void {
-    for (const { actor } of this.places.values()) actor?.tick();
+    for (const p of this.places.values()) if (p.actor && !p.waiting) this.tickActor(p.actor);
     this.agenda.after(TICK_MS, () => this.tick());
+  }
+
+  private tickActor(actor: Actor): void {
+    try {
+      actor.tick();
+    } catch (e) {
+      if (!(e instanceof Crashed)) throw e;
+    }
   }
 
   /** Broken invariants of every service, and, when nothing is under way, what they disagree about. In words. */
@@ -172,7 +300,8 @@ export class SimHost {
 
   /** No operation is in flight anywhere. */
   get idle(): boolean {
-    return [...this.places.values()].every(({ actor }) => actor?.machine.idle);
+    for (const { actor } of this.places.values()) if (!actor?.machine.idle) return false;
+    return true;
   }
 
   /** What services disagree about, owners of groups too, when the host is idle and all was done by system calls. */
@@ -182,8 +311,15 @@ export class SimHost {
     return [...disagreements(coreOf), ...wrongOwners(coreOf)];
   }
 
+  /** What of memory a device reaches that is not pinned; empty while a service is away. */
+  unpinned(): string[] {
+    return unpinnedEntries((address) => this.actor(address)?.machine.core);
+  }
+
   /** Frames, turns and restarts that are still to come, apart from ticks. */
   get busy(): boolean {
-    return [...this.places.values()].some((p) => !p.actor || p.actor.state !== 'serving' || !p.actor.machine.idle);
+    return [...this.places.values()].some(
+      (p) => p.waiting || !p.actor || p.actor.state !== 'serving' || p.actor.readOnly || !p.actor.machine.idle,
+    );
   }
 }

@@ -36,13 +36,16 @@ export interface SimulateOptions {
   readonly seed: number;
   readonly options?: SimOptions;
   readonly costs?: Costs;
+  /** Looks at the host before anything happens on it. */
+  readonly prepare?: (host: SimHost) => void;
 }
 
 export async function simulate(
   scenario: Scenario,
-  { seed, costs, options = { ...drawOptions(seed), ...(costs && { costs }) } }: SimulateOptions,
+  { seed, costs, options = { ...drawOptions(seed), ...(costs && { costs }) }, prepare }: SimulateOptions,
 ): Promise<SimResult> {
   const host = new SimHost(seed, options);
+  prepare?.(host);
   const env = new SimEnvironment(host);
   host.agenda.after(TROUBLE_MS, () => (host.network.healed = true));
   const result = await drive(host, runScenario(scenario, env));

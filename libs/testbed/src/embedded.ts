@@ -5,7 +5,7 @@
  */
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import type { ActorLimits, Address, LentMemory } from '@vfiolab/core';
+import { type ActorLimits, type Address, type LentMemory, PAGES } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
 import { makeCore, SERVICES, stateHash } from '@vfiolab/host';
 import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
@@ -33,7 +33,10 @@ export interface StartOptions {
   readonly record?: boolean;
   /** Other limits of the actors than the services'. */
   readonly limits?: Partial<ActorLimits>;
-  /** Memory of this process that programs of the lab may use in place, by names that only they know. It is in no journal. */
+  /**
+   * Memory of this process that programs of the lab may use in place, by names that only they know. It is in no journal, so
+   * `pages` has none either and cannot be killed; the other services can. Such a run is not recorded.
+   */
   readonly lent?: LentMemory;
 }
 
@@ -67,8 +70,7 @@ class TappedBus implements Bus {
 
 export async function startEmbedded(options: StartOptions): Promise<EmbeddedLab> {
   const { dir, durability, record = true, limits, lent } = options;
-  if (lent && durability !== 'none')
-    throw new Error('memory of another program is in no journal: durability must be none');
+  if (lent && record) throw new Error('memory of another program is in no journal: the run cannot be recorded');
   makeRunFolder(dir);
   const scheduler = new TurnScheduler();
   const bus = new TappedBus(new MemoryBus(scheduler));
@@ -78,6 +80,7 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedLab>
     cores: (address) => makeCore(address, lent),
     bus,
     config: configOf(dir, durability, record),
+    unjournaled: lent ? [PAGES] : [],
     onFailed: (address, error) => failures.push(`${address} stopped: ${error.message}`),
     host: { scheduler, limits: { ...HOST_LIMITS, ...limits } },
   });

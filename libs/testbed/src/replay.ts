@@ -6,19 +6,12 @@
  * Rule: every byte of every journal is checked before anything is believed: seal, hash chain, and the outputs that the
  * replay makes.
  */
-import {
-  type Address,
-  decodeInputs,
-  type Input,
-  Machine,
-  type Output,
-  restoreSnapshot,
-  type Snapshot,
-} from '@vfiolab/core';
-import { makeCore, stateHash } from '@vfiolab/host';
+import type { Address } from '@vfiolab/core';
+import { stateHash } from '@vfiolab/host';
 import type { ActorEnd, RunEnd } from '@vfiolab/scenario';
-import { checkSeal, type JournalReading, readJournal } from '@vfiolab/shell';
+import { checkSeal } from '@vfiolab/shell';
 import { journalsOf, readManifest, type SealedActor } from './run-folder.js';
+import { Tape } from './tape.js';
 
 export interface ReplayedActor {
   readonly address: Address;
@@ -29,6 +22,8 @@ export interface ReplayedActor {
   /** What the run ended with; only when the replay went to the end. */
   readonly expectedStateHash?: string;
   readonly matches: boolean;
+  /** The record before which a changed program made other outputs than were made when it was written. */
+  readonly parted?: number;
   /** The state, for people. */
   readonly lines: string[];
 }
@@ -45,20 +40,39 @@ export interface ReplayReport {
   readonly broken: string[];
 }
 
-/** Rebuilds every service of a run. Throws when a journal is damaged or the replay answers differently. */
-export async function replayRun(dir: string, { until }: { until?: number } = {}): Promise<ReplayReport> {
+export interface ReplayOptions {
+  /** Clock value to stop at; the end when left out. */
+  readonly until?: number;
+  /** Goes on when this program answers otherwise than the one that made the run, and says where that began. */
+  readonly changed?: boolean;
+}
+
+/** Opens the tape of one service of a run, its seal checked. */
+export function openTape(dir: string, { address, journal }: SealedActor, lenient = false): Promise<Tape> {
+  const file = journalsOf(dir).file(address);
+  checkSeal(file, journal);
+  return Tape.open(file, address, { sealed: true, lenient });
+}
+
+/** Rebuilds every service of a run. Throws when a journal is damaged, or, unless `changed`, the replay answers differently. */
+export async function replayRun(dir: string, { until, changed = false }: ReplayOptions = {}): Promise<ReplayReport> {
   const { title, actors: sealed } = readManifest(dir);
   const last = Math.max(0, ...sealed.map((a) => a.clock));
   const cut = Math.min(until ?? last, last);
   const actors: ReplayedActor[] = [];
   const broken: string[] = [];
-  const journals = journalsOf(dir);
   let inputs = 0;
   for (const end of sealed) {
-    const replayed = await replayActor(journals.file(end.address), end, cut < last ? cut : Number.POSITIVE_INFINITY);
-    inputs += replayed.actor.seq;
-    actors.push(replayed.actor);
-    if (replayed.machine.idle) broken.push(...replayed.machine.core.check().map((b) => `${end.address}: ${b}`));
+    const tape = await openTape(dir, end, changed);
+    try {
+      if (cut < last) tape.playTo(cut);
+      else tape.playOut();
+      inputs += tape.seq;
+      actors.push(report(tape, end));
+      if (tape.machine.idle) broken.push(...tape.machine.core.check().map((b) => `${end.address}: ${b}`));
+    } finally {
+      await tape.close();
+    }
   }
   return { title, last, until: cut, inputs, actors, broken };
 }
@@ -69,73 +83,25 @@ export async function endOfJournals(dir: string, addresses: readonly Address[]):
   const actors: ActorEnd[] = [];
   const broken: string[] = [];
   for (const address of addresses) {
-    const file = journals.file(address);
-    const machine = newMachine(address, file);
-    const reading = await readJournal(file, address);
     // A run that is not recorded has dropped what lies before its newest snapshots.
-    const seq = feed(machine, reading, Number.POSITIVE_INFINITY, reading.snapshotBefore(reading.head.seq));
-    const journalHash = hashOf(reading);
-    await reading.close();
+    const tape = await Tape.open(journals.file(address), address, {}, true);
+    tape.playOut();
+    const { machine, seq } = tape;
+    const journalHash = hashOf(tape);
+    await tape.close();
     actors.push({ address, seq, clock: machine.clock, journalHash, stateHash: stateHash(machine) });
     broken.push(...machine.core.check());
   }
   return { actors, broken };
 }
 
-function newMachine(address: Address, file: string): Machine {
-  const core = makeCore(address);
-  if (!core) throw new Error(`${file}: this program has no service for ${address}`);
-  return new Machine(address, core);
-}
+const hashOf = ({ reading }: Tape): string => Buffer.from(reading.head.link).toString('hex');
 
-const hashOf = (reading: JournalReading): string => Buffer.from(reading.head.link).toString('hex');
-
-async function replayActor(
-  file: string,
-  end: SealedActor,
-  until: number,
-): Promise<{ actor: ReplayedActor; machine: Machine }> {
-  checkSeal(file, end.journal);
-  const machine = newMachine(end.address, file);
-  const reading = await readJournal(file, end.address, true);
-  try {
-    const seq = feed(machine, reading, until);
-    return { actor: report(machine, seq, reading, end), machine };
-  } finally {
-    await reading.close();
-  }
-}
-
-/** Steps the machine through the journal up to the cut, from a snapshot or the beginning; answers the input it came to. */
-function feed(machine: Machine, reading: JournalReading, until: number, from?: Snapshot): number {
-  let seq = from?.seq ?? 0;
-  let outputs: readonly Output[] = from ? restoreSnapshot(machine, from.state) : [];
-  for (const record of reading.records(seq)) {
-    record.check?.(outputs);
-    const taken = stepUntil(machine, decodeInputs(record.body), until);
-    seq += taken.steps;
-    if (taken.cut) return seq;
-    outputs = machine.out;
-    machine.out = [];
-  }
-  return seq;
-}
-
-function stepUntil(machine: Machine, inputs: readonly Input[], until: number): { steps: number; cut: boolean } {
-  let steps = 0;
-  const cut = Number.isFinite(until);
-  for (const input of inputs) {
-    if (cut && machine.clockAfter(input) > until) return { steps, cut: true };
-    machine.step(input);
-    steps++;
-  }
-  return { steps, cut: false };
-}
-
-function report(machine: Machine, seq: number, reading: JournalReading, end: SealedActor): ReplayedActor {
+function report(tape: Tape, end: SealedActor): ReplayedActor {
+  const { machine, seq, parted } = tape;
   const toTheEnd = seq === end.seq;
   const hash = stateHash(machine);
-  const journalHash = hashOf(reading);
+  const journalHash = hashOf(tape);
   return {
     address: end.address,
     seq,
@@ -143,7 +109,8 @@ function report(machine: Machine, seq: number, reading: JournalReading, end: Sea
     journalHash,
     stateHash: hash,
     ...(toTheEnd && { expectedStateHash: end.stateHash }),
-    matches: journalHash === end.journalHash && (!toTheEnd || hash === end.stateHash),
+    matches: parted === undefined && journalHash === end.journalHash && (!toTheEnd || hash === end.stateHash),
+    ...(parted !== undefined && { parted }),
     lines: machine.core.describe(),
   };
 }

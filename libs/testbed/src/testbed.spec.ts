@@ -2,23 +2,25 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readScenarioFile, runScenario, type Environment, type RunEnd } from '@vfiolab/scenario';
+import { readScenario, readScenarioFile, runScenario, type Environment, type RunEnd } from '@vfiolab/scenario';
 import { readJournal } from '@vfiolab/shell';
 import { startEmbedded } from './embedded.js';
 import { startNats } from './nats.js';
 import { endOfJournals, replayRun } from './replay.js';
+import { diffRuns, stepsOf } from './replay-steps.js';
 import { journalsOf, readManifest, writeManifest } from './run-folder.js';
 
+const CONTAINERS = fileURLToPath(new URL('../../cli/scenarios/containers.yaml', import.meta.url));
 const demo = readScenarioFile(fileURLToPath(new URL('../../cli/scenarios/demo.yaml', import.meta.url)));
 const tmp = mkdtempSync(join(tmpdir(), 'vfiolab-testbed-'));
 afterAll(() => rmSync(tmp, { recursive: true, force: true }));
 
-async function record(dir: string, env: Environment): Promise<RunEnd> {
-  const result = await runScenario(demo, env);
+async function record(dir: string, env: Environment, scenario = demo): Promise<RunEnd> {
+  const result = await runScenario(scenario, env);
   const end = await env.end();
   expect(result.failure).toBeUndefined();
   expect(end.broken).toEqual([]);
-  await writeManifest(dir, { title: demo.title, mode: env.mode as 'embedded', durability: 'process' }, end);
+  await writeManifest(dir, { title: scenario.title, mode: env.mode as 'embedded', durability: 'process' }, end);
   return end;
 }
 
@@ -91,6 +93,44 @@ describe('a recorded run', () => {
     await expect(replayRun(other)).rejects.toThrow(message);
   });
 
+  it('is gone through step by step, in one order over all services', async () => {
+    const { last } = await replayRun(dir);
+    const { steps, more } = await stepsOf(dir, { from: 0, until: last, most: 1e6 });
+    expect(more).toBe(false);
+    expect(steps).toHaveLength((await replayRun(dir)).inputs);
+    expect(steps.map(({ clock }) => clock)).toEqual(steps.map(({ clock }) => clock).sort((a, b) => a - b));
+    const maps = steps.filter(({ what }) => what === 'client:vmm calls sys.ioctl IOMMU_IOAS_MAP');
+    expect(maps.length).toBeGreaterThan(1);
+    expect(maps.every(({ address }) => address === 'iommufd')).toBe(true);
+    const middle = await stepsOf(dir, { from: maps[1]!.clock, until: last, service: 'iommufd', most: 2 });
+    expect([middle.steps[0], middle.more]).toEqual([maps[1], true]);
+    await expect(stepsOf(dir, { from: 0, until: 1, service: 'nobody', most: 2 })).rejects.toThrow(
+      'there are container,',
+    );
+  });
+
+  it('does the same as another run of the scenario, and parts from one that maps elsewhere where it does so', async () => {
+    const run = async (name: string, change: (text: string) => string): Promise<string> => {
+      const other = join(tmp, name);
+      const scenario = readScenario(change(readFileSync(CONTAINERS, 'utf8')), CONTAINERS);
+      const env = await startEmbedded({ dir: other, durability: 'process' });
+      await runScenario(scenario, env);
+      await writeManifest(other, { title: name, mode: 'embedded', durability: 'process' }, await env.end());
+      return other;
+    };
+    const one = await run('one', (text) => text);
+    const same = await diffRuns(one, await run('again', (text) => text));
+    expect(same.partings).toEqual([]);
+    expect(same.alike).toBeGreaterThan(20);
+    const elsewhere = (text: string): string =>
+      text.replace('iova: 0x100000, size: 1MiB', 'iova: 0x300000, size: 1MiB');
+    const { partings } = await diffRuns(one, await run('elsewhere', elsewhere));
+    expect(partings[0]).toMatchObject({
+      first: { what: expect.stringContaining('iommu.map') as unknown },
+      second: { what: expect.stringContaining('iommu.map') as unknown },
+    });
+  });
+
   it('is never written over another', async () => {
     await expect(startEmbedded({ dir, durability: 'process' })).rejects.toThrow('is not empty');
   });
@@ -137,12 +177,21 @@ describe('a recorded run', () => {
   });
 });
 
-it('memory of another program is lent to a lab without journals, and to no other', async () => {
+it('faults of devices: embedded and on NATS the same, and both replay', async () => {
+  const faults = readScenarioFile(fileURLToPath(new URL('../../cli/scenarios/device-faults.yaml', import.meta.url)));
+  const [one, two] = [join(tmp, 'faults'), join(tmp, 'faults-nats')];
+  const embedded = await record(one, await startEmbedded({ dir: one, durability: 'process' }), faults);
+  const nats = await record(two, await startNats({ dir: two, durability: 'process', url: 'auto' }), faults);
+  expect(states(nats)).toEqual(states(embedded));
+  for (const dir of [one, two]) expect(states(await replayRun(dir))).toEqual(states(embedded));
+}, 120_000);
+
+it('memory of another program is lent to a lab that is not recorded, and to no other', async () => {
   const lent = new Map([['ram', { length: 4096, read: () => undefined, write: () => undefined }]]);
-  const start = (durability: 'process' | 'none') =>
-    startEmbedded({ dir: join(tmp, `lent-${durability}`), durability, record: false, lent });
-  await expect(start('process')).rejects.toThrow('durability must be none');
-  const lab = await start('none');
+  const start = (record: boolean) =>
+    startEmbedded({ dir: join(tmp, `lent-${record}`), durability: 'process', record, lent });
+  await expect(start(true)).rejects.toThrow('cannot be recorded');
+  const lab = await start(false);
   const link = lab.link('guest');
   lab.unlink('guest');
   // A client that comes back under the name is another one.

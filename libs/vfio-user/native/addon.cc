@@ -35,7 +35,8 @@ static napi_value Init(napi_env env, napi_value exports) {
                {"send", Send},       {"close", Close},       {"map", Map},               {"peek", Peek},
                {"poke", Poke},       {"unmap", Unmap},       {"mapped", Mapped},         {"faults", Faults},
                {"memfd", Memfd},     {"truncate", Truncate}, {"eventfd", Eventfd},       {"eventWrite", EventWrite},
-               {"watch", Watch},     {"rewatch", Rewatch},   {"eventRead", EventRead},   {"unwatch", Unwatch}};
+               {"watch", Watch},     {"rewatch", Rewatch},   {"eventRead", EventRead},   {"unwatch", Unwatch},
+               {"next", Next}};
   for (const auto& each : calls) {
     napi_value function;
     napi_create_function(env, each.name, NAPI_AUTO_LENGTH, each.call, nullptr, &function);

@@ -28,6 +28,7 @@ napi_value Listen(napi_env, napi_callback_info);
 napi_value Accept(napi_env, napi_callback_info);
 napi_value Connect(napi_env, napi_callback_info);
 napi_value Receive(napi_env, napi_callback_info);
+napi_value Next(napi_env, napi_callback_info);
 napi_value Send(napi_env, napi_callback_info);
 napi_value Close(napi_env, napi_callback_info);
 napi_value Map(napi_env, napi_callback_info);

@@ -8,6 +8,7 @@ import { decode, encode, type Errno, errnoName } from '@vfiolab/uapi';
 import { DEFAULT_TRANSFER, MAX_FDS, versionPayload } from './capabilities.js';
 import { Channel, type Message } from './channel.js';
 import { native } from './native.js';
+import type { Work } from './nvme-driver.js';
 import * as wire from './wire.js';
 
 export interface Answer {
@@ -92,6 +93,26 @@ export class VfioUserClient {
     const bytes = wire.makeMessage({ id, command, size, flags, error: 0 });
     bytes.set(payload, wire.HEADER_BYTES);
     this.channel.send(bytes, fds.length > 0 ? Int32Array.from(fds) : undefined);
+  }
+
+  /** The event loop goes round where the work looks again. Throws what the work throws, and for an error reply. */
+  async run<T>(work: Work<T>): Promise<T> {
+    let payload: Uint8Array = new Uint8Array(0);
+    for (;;) {
+      const { done, value } = work.next(payload);
+      if (done) return value;
+      if (!value) await new Promise((resolve) => setImmediate(resolve));
+      else if (!value.answered) this.raw(value.message.slice());
+      else {
+        const answer = await this.call(
+          wire.readHeader(value.message, 0).command,
+          value.message.subarray(wire.HEADER_BYTES),
+          value.fds,
+        );
+        if (answer.errno !== undefined) throw new Error(`the server answered ${answer.errno}`);
+        ({ payload } = answer);
+      }
+    }
   }
 
   /** Bytes as they are. */

@@ -46,7 +46,7 @@ const WRITE = wire.vfio_user_write;
 /** Writes of one REGION_WRITE_MULTI. */
 const MAX_WRITES = 4096;
 /** The largest offset into a region: regions are 2^40 bytes apart. */
-const REGION_END = 1n << 40n;
+const REGION_END = 2 ** 40;
 
 /** A command that takes no descriptors. */
 const plain =
@@ -130,10 +130,11 @@ interface Place {
 /** EINVAL: no struct, nothing to transfer, or a place that no region has; E2BIG: more than was agreed on. */
 function placeOf(payload: Uint8Array, maxTransfer: number): Place | Errno {
   if (payload.length < ACCESS.size) return 'EINVAL';
-  const { offset, region, count } = decode(ACCESS, payload);
+  const offset = wire.u32At(payload, 4) * 2 ** 32 + wire.u32At(payload, 0);
+  const [region, count] = [wire.u32At(payload, 8), wire.u32At(payload, 12)];
   if (count > maxTransfer) return 'E2BIG';
-  if (count === 0 || offset + BigInt(count) > REGION_END || region > 0xff) return 'EINVAL';
-  return { region, offset: Number(offset), count };
+  if (count === 0 || offset + count > REGION_END || region > 0xff) return 'EINVAL';
+  return { region, offset, count };
 }
 
 async function regionRead({ device, maxTransfer }: Parts, { payload }: Message): Promise<Result<Uint8Array>> {

@@ -20,6 +20,11 @@ export interface Native {
   connect(path: string): number;
   /** Bytes read into `buffer` from index `from` on, 0 at the end. `fds[0]`: how many descriptors follow in it; -1: too many. */
   receive(fd: number, buffer: Uint8Array, from: number, fds: Int32Array): number;
+  /**
+   * The same for a message: its header, and of its body what has come, when the buffer has room for all of it. What has not
+   * begun to come is waited for, by looking again and again, for so many microseconds.
+   */
+  next(fd: number, buffer: Uint8Array, from: number, fds: Int32Array, patience: number): number;
   /** Bytes written of [from, to). */
   send(fd: number, buffer: Uint8Array, from: number, to: number, fds?: Int32Array): number;
   close(fd: number): number;

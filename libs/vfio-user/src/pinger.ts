@@ -6,15 +6,18 @@
 import { encode } from '@vfiolab/uapi';
 import { DEFAULT_TRANSFER, versionPayload } from './capabilities.js';
 import { type Native, native } from './native.js';
+import type { Work } from './nvme-driver.js';
 import * as wire from './wire.js';
 
 const EAGAIN = -11;
 const EINTR = -4;
+const NOTHING = new Uint8Array(0);
 
 export class Pinger {
   private readonly native: Native = native();
   private readonly fd: number;
   private readonly answer = new Uint8Array(1 << 16);
+  private answerEnd = 0;
   private readonly noFds = new Int32Array(2);
 
   /** Throws when nobody listens, or the first message is refused. */
@@ -48,18 +51,43 @@ export class Pinger {
 
   /** One message there and its reply back; throws for an error reply. */
   call(message: Uint8Array, fds?: Int32Array): void {
-    const sent = this.native.send(this.fd, message, 0, message.length, fds);
-    if (sent !== message.length) throw new Error(`a message was not sent: ${sent}`);
+    this.post(message, fds);
     let got = 0;
     for (let size = wire.HEADER_BYTES; got < size;) {
       const read = this.native.receive(this.fd, this.answer, got, this.noFds);
       if (read === EAGAIN || read === EINTR) continue;
       if (read <= 0) throw new Error(`the server has gone: ${read}`);
       got += read;
-      if (got >= wire.HEADER_BYTES) ({ size } = wire.readHeader(this.answer));
+      if (got >= wire.HEADER_BYTES) ({ size } = wire.readHeader(this.answer, 0));
     }
-    const { flags, error } = wire.readHeader(this.answer);
+    const { flags, error } = wire.readHeader(this.answer, 0);
+    this.answerEnd = got;
     if ((flags & wire.ERROR) !== 0) throw new Error(`the server answered errno ${error}`);
+  }
+
+  /** One message that nobody answers. */
+  private post(message: Uint8Array, fds?: Int32Array): void {
+    for (let from = 0; from < message.length;) {
+      const sent = this.native.send(this.fd, message, from, message.length, from === 0 ? fds : undefined);
+      if (sent === EAGAIN || sent === EINTR) continue;
+      if (sent < 0) throw new Error(`a message was not sent: ${sent}`);
+      from += sent;
+    }
+  }
+
+  /** Carries out the work. Throws what it throws. */
+  run<T>(work: Work<T>): T {
+    for (let payload = NOTHING; ;) {
+      const { done, value } = work.next(payload);
+      if (done) return value;
+      payload = NOTHING;
+      if (!value) continue;
+      const fds = value.fds && Int32Array.from(value.fds);
+      if (value.answered) {
+        this.call(value.message, fds);
+        payload = this.answer.slice(wire.HEADER_BYTES, this.answerEnd);
+      } else this.post(value.message, fds);
+    }
   }
 
   close(): void {

@@ -43,26 +43,42 @@ export interface Header {
   readonly error: number;
 }
 
-export function readHeader(bytes: Uint8Array): Header {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES);
-  return {
-    id: view.getUint16(0, true),
-    command: view.getUint16(2, true),
-    size: view.getUint32(4, true),
-    flags: view.getUint32(8, true),
-    error: view.getUint32(12, true),
-  };
+/** Hot: without a view of its own. */
+export const u16At = (b: Uint8Array, at: number): number => b[at]! | (b[at + 1]! << 8);
+export const u32At = (b: Uint8Array, at: number): number => (u16At(b, at) | (u16At(b, at + 2) << 16)) >>> 0;
+
+export function putU16(b: Uint8Array, at: number, value: number): void {
+  b[at] = value;
+  b[at + 1] = value >>> 8;
+}
+
+export function putU32(b: Uint8Array, at: number, value: number): void {
+  putU16(b, at, value);
+  putU16(b, at + 2, value >>> 16);
+}
+
+/** `at`: where it begins. */
+export const readHeader = (bytes: Uint8Array, at: number): Header => ({
+  id: u16At(bytes, at),
+  command: u16At(bytes, at + 2),
+  size: u32At(bytes, at + 4),
+  flags: u32At(bytes, at + 8),
+  error: u32At(bytes, at + 12),
+});
+
+/** At the buffer's beginning. */
+export function writeHeader(bytes: Uint8Array, { id, command, size, flags, error }: Header): void {
+  putU16(bytes, 0, id);
+  putU16(bytes, 2, command);
+  putU32(bytes, 4, size);
+  putU32(bytes, 8, flags);
+  putU32(bytes, 12, error);
 }
 
 /** A message of the header's size with room for its payload. */
-export function makeMessage({ id, command, size, flags, error }: Header): Uint8Array {
-  const bytes = new Uint8Array(size);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, id, true);
-  view.setUint16(2, command, true);
-  view.setUint32(4, size, true);
-  view.setUint32(8, flags, true);
-  view.setUint32(12, error, true);
+export function makeMessage(header: Header): Uint8Array {
+  const bytes = new Uint8Array(header.size);
+  writeHeader(bytes, header);
   return bytes;
 }
 

@@ -68,6 +68,8 @@ export interface CommonDevice {
   readonly refusesOpen: Errno | undefined;
   /** First open. */
   enable(): void;
+  /** What of it takes time. */
+  resetForUser?(): Op<void>;
   /** Last close: it starts nothing any more. */
   disable(): Op<void>;
 }

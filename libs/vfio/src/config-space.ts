@@ -19,6 +19,8 @@ export class ConfigSpace {
   private readonly shadow: Uint8Array;
   /** log2 of the MSI vectors that were enabled last: the most a client may grant. */
   msiGrantable = 0;
+  /** The function was reset and its host has not put its registers back: its BARs are nowhere, though clients see them. */
+  lost = false;
 
   constructor(private readonly layout: ConfigLayout) {
     this.hardware = layout.hardware.slice();
@@ -47,7 +49,7 @@ export class ConfigSpace {
 
   /** Memory BARs answer: decoding is on and the function is not asleep (semantics D2.4). */
   get memoryEnabled(): boolean {
-    const decodes = this.layout.alwaysDecodes || (this.command & pci.COMMAND_MEMORY) !== 0;
+    const decodes = this.layout.alwaysDecodes || this.lost || (this.command & pci.COMMAND_MEMORY) !== 0;
     return decodes && this.powerState < pci.D3HOT;
   }
 
@@ -64,6 +66,16 @@ export class ConfigSpace {
   /** The command register after a hot reset of the PE: nothing but memory decoding, which the host puts back. */
   loseCommand(): void {
     write16(this.hardware, pci.COMMAND, this.command & pci.COMMAND_MEMORY);
+  }
+
+  /**
+   * The function has been reset behind the host's back, or did not take in what the host put back. The driver goes by what clients
+   * have written, and a write of the command register puts BARs back that it finds gone (semantics D3: backdoor reset). A VF's are
+   * not its own.
+   */
+  lose(): void {
+    this.lost = this.memoryEnabled && !this.layout.alwaysDecodes;
+    write16(this.hardware, pci.COMMAND, 0);
   }
 
   reportErrors(): void {
@@ -113,6 +125,14 @@ export class ConfigSpace {
     return ok(out);
   }
 
+  /** What is read of a function that does not answer: ones, but what is virtual. Bounds are the caller's. */
+  readUnanswered(offset: number, length: number): Uint8Array {
+    return Uint8Array.from({ length }, (_, i) => {
+      const virtual = this.layout.virtual[offset + i]!;
+      return (this.shadow[offset + i]! & virtual) | (~virtual & 0xff);
+    });
+  }
+
   /** Can the bytes be read without the function: are they wholly virtual? Bounds are the caller's. */
   isVirtual(offset: number, length: number): boolean {
     return this.layout.virtual.subarray(offset, offset + length).every((bits) => bits === 0xff);
@@ -152,17 +172,23 @@ export class ConfigSpace {
     return most >= 2 && offset % 2 === 0 ? 2 : 1;
   }
 
-  /** Writes one chunk. The effects are for the device to carry out before the next chunk. */
-  writeChunk(offset: number, data: Uint8Array): ConfigEffect[] {
+  /**
+   * Writes one chunk. The effects are for the device to carry out before the next chunk. Of a function that does not answer
+   * (`unanswered`) only what is virtual changes.
+   */
+  writeChunk(offset: number, data: Uint8Array, unanswered = false): ConfigEffect[] {
     const disabled = this.intxDisabled;
+    const before = unanswered ? this.hardware.slice() : undefined;
     for (let i = 0; i < data.length; i++) this.writeByte(offset + i, data[i]!);
     const covers = (at: number | undefined): boolean => at !== undefined && offset <= at && offset + data.length > at;
     const { pm, msi, express, af } = this.layout.places;
     this.fixBars();
+    if (covers(pci.COMMAND) && !unanswered) this.lost = false;
     if (covers(inCap(msi, pci.MSI_CONTROL))) this.fixMsi(msi!);
+    if (before) this.hardware.set(before);
     const effects: ConfigEffect[] = [];
     if (this.intxDisabled !== disabled) effects.push(disabled ? 'intx-enable' : 'intx-disable');
-    if (offset === inCap(pm, pci.PM_CONTROL) && this.movePower(pm!, data[0]! & pci.PM_STATE))
+    if (offset === inCap(pm, pci.PM_CONTROL) && !unanswered && this.movePower(pm!, data[0]! & pci.PM_STATE))
       effects.push('soft-reset');
     // The reset bits are in the second byte of device control and in the only one of AF control.
     if (covers(inCap(express, pci.EXPRESS_DEVICE_CONTROL + 1)) && this.takeFlr(express!))
@@ -253,6 +279,7 @@ export class ConfigSpace {
     w.raw(this.shadow);
     w.u8(this.msiGrantable);
     w.bool(this.msiAllowed);
+    w.bool(this.lost);
   }
 
   decode(r: ByteReader): void {
@@ -260,6 +287,7 @@ export class ConfigSpace {
     this.shadow.set(r.raw(this.shadow.length));
     this.msiGrantable = r.u8();
     this.msiAllowed = r.bool();
+    this.lost = r.bool();
   }
 
   /** I42: hardware bits that nothing may have changed and that did. */

@@ -56,21 +56,20 @@ import { closeShared, decodeShared, encodeShared, openShared } from './group-ope
 import { joinHotReset } from './hot-reset.js';
 import type { CommonDevice, Driver } from './common-device.js';
 import { cdevOnly } from './common-ioctls.js';
-import { writeMatches } from './ioctl/ioeventfd.js';
-import { peerRead, peerWrite } from './peer-access.js';
 import type { DmabufFile } from './dmabuf.js';
-import { tellMemory } from './map-region.js';
 import { MadeFiles } from './made-files.js';
 import { whatIsWrong, whatIsWrongWithMdev } from './facts-check.js';
 import { checkFiles, describeFile } from './inspect.js';
 import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
 import type { Session } from './migration/session.js';
 import { isMdevDriver, mdevDriver } from './mdev-driver.js';
+import { DeviceFaults } from './faults/device-faults.js';
+import { ofFunction } from './function-calls.js';
 import { ofVms, someAbandoned } from './held-files.js';
 import { PciDriver } from './pci-driver.js';
 import { answer2010, domainOf, knownIn2010, leaveDomain } from './uiommu.js';
 import { VdpaDevice, VdpaDriver } from './vdpa-device.js';
-import { type EndpointPhase, VfioDevice } from './vfio-device.js';
+import { VfioDevice } from './vfio-device.js';
 
 type IoctlReply = ReturnType<typeof failed>;
 
@@ -92,6 +91,7 @@ export class DeviceCore implements Core {
   private readonly files = new Map<number, CdevFile>();
   private nextFile = 1;
   private readonly made = new MadeFiles();
+  private readonly faults = new DeviceFaults();
   /** groups has been told that there are such files, though there is no driver. */
   private lingers = false;
   /** What the device stores, while no driver is there to hold it. */
@@ -107,16 +107,9 @@ export class DeviceCore implements Core {
       probeVdpa: (_req, facts) => this.probeVdpa(facts),
       domainOf: (req, { token, client }) => this.domainOf(req.from, token, client),
       mapRegion: (req, args) => this.mapRegion(req, args),
-      configSpace: () => this.pci?.config.registers ?? NOTHING,
-      peerRead: (_req, { region, offset, length }) => peerRead(this.pci, region, offset, length),
-      peerWrite: (_req, { region, offset, data }) => peerWrite(this.pci, region, offset, data),
       remove: () => this.remove(),
       hotReset: (req, { rest }) => this.hotReset(req.from, rest),
-      resetMethods: (_req, { methods }) => this.resetMethods(methods),
-      functionReset: () => this.functionReset(),
-      endpointReset: (_req, { phase }) => this.endpointReset(phase),
-      pageResponse: (_req, { success }) => this.pageResponse(success),
-      eventfdFired: (_req, { event }) => this.eventfdFired(event),
+      ...ofFunction(() => this.pci),
       ...ofVms(this.tokens, this.made, this.files, (file) => this.unheld(file, file.closed)),
       dmaUnmap: (_req, { first, last }) => this.device?.dmaUnmap?.(first, last),
       dmabufOpen: (_req, args) => this.dmabufOpen(args.token, args.client, args.start, args.length),
@@ -148,7 +141,7 @@ export class DeviceCore implements Core {
   private probe(facts: FunctionFacts): Result<void> {
     if (this.driver) return fail('EBUSY');
     if (whatIsWrong(facts) !== undefined) return fail('EINVAL');
-    const device = new VfioDevice(facts, this.made);
+    const device = new VfioDevice(facts, this.made, this.faults);
     if (this.media.length > 0) device.model.putMedia?.(this.media);
     this.media = NOTHING;
     this.driver = new PciDriver(device);
@@ -195,6 +188,8 @@ export class DeviceCore implements Core {
     this.removing = false;
     this.media = this.pci?.model.takeMedia?.() ?? NOTHING;
     this.driver = undefined;
+    // What is put into the slot next is new.
+    if (this.faults.gone) Object.assign(this.faults, new DeviceFaults());
     if (this.made.size === 0 || this.lingers) return;
     yield* call(GROUPS, groupsApi.filesLeft, { open: true });
     this.lingers = true;
@@ -212,41 +207,6 @@ export class DeviceCore implements Core {
   private *hotReset(from: Address, rest: readonly string[]): Op<Result<void>> {
     if (from !== GROUPS && deviceOf(from) === undefined) return fail('EPERM');
     return this.pci ? yield* joinHotReset(this.pci, rest) : fail('ENODEV');
-  }
-
-  private resetMethods(methods: readonly string[]): void {
-    if (this.pci) this.pci.resets = [...methods];
-  }
-
-  private *functionReset(): Op<void> {
-    const device = this.pci;
-    if (!device) return;
-    yield* lockWrite(device.memory);
-    yield* device.resetFunction();
-  }
-
-  private *endpointReset(phase: EndpointPhase | 'over'): Op<void> {
-    const device = this.pci;
-    if (!device) return;
-    yield* lockWrite(device.memory);
-    yield* device.endpointReset(phase);
-    yield* tellMemory(device);
-  }
-
-  /** A page that the model waits for has come, or will not. The DMA that asked has ended its register write by then. */
-  private *pageResponse(success: boolean): Op<void> {
-    const device = this.pci;
-    if (!device) return;
-    yield* lockWrite(device.memory);
-    if (device.model.pageResponse) yield* device.model.pageResponse(success);
-  }
-
-  /** A client has written to an eventfd that unmasks INTx or writes to registers. It may have been given back meanwhile. */
-  private *eventfdFired(event: number): Op<void> {
-    const device = this.pci;
-    if (!device) return;
-    if (device.irqs.unmask === event) yield* device.irqs.unmaskIntx();
-    yield* writeMatches(device, event);
   }
 
   /** EBADF; EINVAL: the file is no stream. */
@@ -469,12 +429,13 @@ export class DeviceCore implements Core {
     w.num(this.nextFile);
     w.bool(this.lingers);
     w.bytes(this.media);
+    this.faults.encode(w);
     this.made.encode(w);
   }
 
   decode(r: ByteReader): void {
     const kind = r.u8();
-    if (kind === VFIO_PCI) this.driver = new PciDriver(new VfioDevice(functionFacts.read(r), this.made));
+    if (kind === VFIO_PCI) this.driver = new PciDriver(new VfioDevice(functionFacts.read(r), this.made, this.faults));
     else if (kind === MDEV) this.driver = mdevDriver(mdevFacts.read(r));
     else if (kind === VDPA) this.driver = new VdpaDriver(new VdpaDevice(vdpaFacts.read(r)));
     if (this.driver) {
@@ -486,6 +447,7 @@ export class DeviceCore implements Core {
     this.nextFile = r.num();
     this.lingers = r.bool();
     this.media = r.bytes().slice();
+    this.faults.decode(r);
     this.made.decode(r, this.device?.migration?.session);
     if (this.device) this.tokens.decode(r, (id) => this.files.get(id)!);
   }
@@ -499,6 +461,7 @@ export class DeviceCore implements Core {
   check(): string[] {
     const files = [...this.files.values()];
     const broken = this.driver ? [...this.driver.check(), ...checkFiles(this.driver.device, files)] : [];
+    broken.push(...this.faults.check());
     if (!this.driver && this.made.size > 0 && !this.lingers)
       broken.push('I27: nobody knows of the files that are left');
     if (someAbandoned(files, this.tokens.size)) broken.push('I27: a file is open that nobody holds');
@@ -522,8 +485,10 @@ export class DeviceCore implements Core {
   }
 
   describe(): string[] {
-    if (!this.driver) return ['no driver bound'];
-    return [...this.driver.describe(), ...[...this.files.values()].map(describeFile)];
+    const faults = this.faults.describe();
+    const lines = faults === '' ? [] : [`faults: ${faults}`];
+    if (!this.driver) return ['no driver bound', ...lines];
+    return [...this.driver.describe(), ...lines, ...[...this.files.values()].map(describeFile)];
   }
 }
 

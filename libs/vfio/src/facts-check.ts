@@ -1,6 +1,6 @@
 /** Whether a function can be driven, from what its description says. */
 import type { FunctionFacts, MdevFacts } from '@vfiolab/core';
-import { modelNames } from '@vfiolab/devices';
+import { describedModel } from '@vfiolab/devices';
 import { isKernelProfile } from '@vfiolab/uapi';
 import * as pci from './pci-registers.js';
 
@@ -25,7 +25,7 @@ export function whatIsWrong(facts: FunctionFacts): string | undefined {
       used.add(index);
     }
   }
-  if (facts.model !== '' && !modelNames.includes(facts.model)) return `model: there is no '${facts.model}'`;
+  if (!describedModel(facts.model)) return `model: there is no '${facts.model}'`;
   return undefined;
 }
 

@@ -8,6 +8,7 @@ import { type ModelBus, PENDING } from '@vfiolab/devices';
 import type { ConfigSpace } from './config-space.js';
 import type { DmaLog } from './dma-log.js';
 import type { Interrupts } from './interrupts.js';
+import type { DeviceFaults } from './faults/device-faults.js';
 import { PlannedWork } from './planned-work.js';
 
 const NO_DATA = new Uint8Array(0);
@@ -20,11 +21,13 @@ export interface FunctionPart {
   readonly log: DmaLog;
   readonly initiates: boolean;
   readonly memory: Lock;
+  readonly faults: DeviceFaults;
+  isSilent(): Op<boolean>;
   dmaRefused(address: bigint, write: boolean): Op<void>;
 }
 
 export class FunctionBus implements ModelBus {
-  /** DMA requests dropped because bus master was off, or migration had stopped the function, since the function was opened. */
+  /** DMA requests dropped because bus master was off, or the function stopped by migration or silent, since the function was opened. */
   refused = 0;
   private readonly planned: PlannedWork;
 
@@ -36,7 +39,7 @@ export class FunctionBus implements ModelBus {
   }
 
   *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
-    if (!this.mayStart(length)) return undefined;
+    if (!(yield* this.mayStart(length))) return undefined;
     if (this.owner.facts.noiommu) return yield* this.unprotected(iova, false, length, NO_DATA);
     const { data, fault, pending } = yield* call(IOMMU, iommuApi.dma, {
       bdf: this.bdf,
@@ -52,7 +55,7 @@ export class FunctionBus implements ModelBus {
   }
 
   *dmaWrite(iova: bigint, data: Uint8Array, pasid?: number): Op<boolean | typeof PENDING> {
-    if (!this.mayStart(data.length)) return false;
+    if (!(yield* this.mayStart(data.length))) return false;
     const { bdf } = this;
     const { length } = data;
     if (this.owner.facts.noiommu) {
@@ -72,8 +75,8 @@ export class FunctionBus implements ModelBus {
     this.planned.forget();
   }
 
-  later(ms: number, work: () => Op<void>): Op<void> {
-    return this.planned.later(ms, work);
+  later(ms: number, work: () => Op<void>, dropped?: () => void): Op<void> {
+    return this.planned.later(ms, work, dropped);
   }
 
   /** What the model takes for an IOVA is the address of memory itself. */
@@ -81,17 +84,23 @@ export class FunctionBus implements ModelBus {
     return call(IOMMU, iommuApi.dmaUnprotected, { bdf: this.bdf, address, write, length, data });
   }
 
-  private mayStart(length: number): boolean {
+  private *mayStart(length: number): Op<boolean> {
     if (length > MAX_DMA) throw new Error(`a model asked for a DMA of ${length} bytes, ${MAX_DMA} is the most`);
-    if (this.owner.config.busMaster && this.owner.initiates) return true;
+    const { config, initiates } = this.owner;
+    if (config.busMaster && initiates && !(yield* this.isSilent())) return true;
     this.refused++;
     return false;
+  }
+
+  /** Who does not answer does not speak either. */
+  private *isSilent(): Op<boolean> {
+    return this.owner.faults.disturbs && (yield* this.owner.isSilent());
   }
 
   /** A message that the IOMMU does not let through is lost, and so is that of a frozen PE. */
   *raise(vector: number): Op<void> {
     const { config, facts, initiates, irqs } = this.owner;
-    if (!initiates) return;
+    if (!initiates || (yield* this.isSilent())) return;
     const isMessage = (config.msiEnabled || config.msixEnabled) && config.busMaster;
     if (facts.msiTranslated && isMessage && !(yield* call(IOMMU, iommuApi.msi, { bdf: this.bdf }))) return;
     if (facts.freezes && isMessage && (yield* this.frozen()) & PE_DMA) return;

@@ -31,6 +31,7 @@ export function* openShared(device: CommonDevice, client: Address, context: numb
     const opened = yield* openFirst(device, client, context);
     if (!opened.ok) return opened;
     device.enable();
+    if (device.resetForUser) yield* device.resetForUser();
     device.shared = { files: 0, binding: opened.value };
   }
   device.shared.files++;

@@ -6,11 +6,15 @@
  * registers, and so no DMA, is under way and none can begin. Nobody waits for an access to end (EBUSY), so two functions
  * that reach into each other cannot wait for each other (semantics D6.3).
  */
-import { call, deviceAddress, deviceApi, lockWrite, type Op } from '@vfiolab/core';
+import { call, deviceAddress, deviceApi, lockWrite, type Op, sleep } from '@vfiolab/core';
 import { fail, ok, type Result } from '@vfiolab/uapi';
+import { ready, SETTLE } from './faults/reset-ladder.js';
 import type { VfioDevice } from './vfio-device.js';
 
-/** `rest`: functions of the same reset that come after this one. EBUSY: one is in use, and none was reset. */
+/**
+ * `rest`: functions of the same reset that come after this one. EBUSY: one is in use, and none was reset. ENOTTY: they were, and this
+ * one does not answer.
+ */
 export function* joinHotReset(device: VfioDevice, rest: readonly string[]): Op<Result<void>> {
   yield* lockWrite(device.set);
   yield* device.wakeUp();
@@ -19,8 +23,14 @@ export function* joinHotReset(device: VfioDevice, rest: readonly string[]): Op<R
   const [next, ...others] = rest;
   if (next !== undefined) {
     const joined = yield* call(deviceAddress(next), deviceApi.hotReset, { rest: others });
-    if (!joined.ok) return joined;
+    // A function behind the first that does not come back is nobody's concern.
+    if (!joined.ok && joined.errno !== 'ENOTTY') return joined;
   }
-  yield* device.reset();
-  return ok(undefined);
+  yield* device.beforeReset();
+  yield* device.resetHardware(true);
+  if (!(yield* device.isSilent())) return ok(undefined);
+  yield* sleep(SETTLE);
+  if (yield* ready(device)) return ok(undefined);
+  device.config.lose();
+  return fail('ENOTTY');
 }

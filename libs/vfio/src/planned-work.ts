@@ -17,13 +17,15 @@ export class PlannedWork {
     this.life++;
   }
 
-  *later(ms: number, work: () => Op<void>): Op<void> {
-    yield* spawn(this.after(ms, this.life, work));
+  /** `dropped`: what to do when the work is. */
+  *later(ms: number, work: () => Op<void>, dropped?: () => void): Op<void> {
+    yield* spawn(this.after(ms, this.life, work, dropped));
   }
 
-  private *after(ms: number, life: number, work: () => Op<void>): Op<void> {
+  private *after(ms: number, life: number, work: () => Op<void>, dropped?: () => void): Op<void> {
     yield* sleep(ms);
     yield* lockRead(this.memory);
     if (this.life === life) yield* work();
+    else dropped?.();
   }
 }

@@ -15,7 +15,7 @@ import {
   VFIO_PCI_VGA_REGION_INDEX,
 } from '@vfiolab/uapi';
 import { insideBar, readBar, writeBar } from './bar-access.js';
-import { frozenBar, getsThrough, ones } from './endpoint.js';
+import { configFree, frozenBar, getsThrough, ones } from './endpoint.js';
 import { tellMemory } from './map-region.js';
 import { ownRegion, placeOf, type RegionPlace } from './regions.js';
 import { readRom } from './rom.js';
@@ -51,11 +51,13 @@ export function* readRegion(device: VfioDevice, fileOffset: number, length: numb
 
 /** ENODEV: the PE is in a reset. */
 function* readConfig(device: VfioDevice, offset: number, length: number): Op<Result<Uint8Array>> {
-  const read = device.config.read(offset, length);
+  const { config } = device;
+  if (!config.contains(offset, length)) return fail('EFAULT');
+  yield* configFree(device);
   // A function in reset does not answer; what is virtual does not ask it (traces p061 to p063).
-  if (read.ok && device.inReset && !device.config.isVirtual(offset, length)) return fail('ENODEV');
-  if (!read.ok || (yield* getsThrough(device, { config: true, write: false }))) return read;
-  return ok(ones(read.value.length));
+  if (device.inReset && !config.isVirtual(offset, length)) return fail('ENODEV');
+  if (yield* getsThrough(device, { config: true, write: false })) return config.read(offset, length);
+  return ok(device.facts.freezes ? ones(length) : config.readUnanswered(offset, length));
 }
 
 const isVga = ({ facts }: VfioDevice, { index }: RegionPlace): boolean =>
@@ -69,7 +71,9 @@ function* readRomRegion(device: VfioDevice, offset: number, length: number): Op<
   if (!inside.ok) return inside;
   yield* lockRead(device.memory);
   if (!device.config.memoryEnabled) return fail('EIO');
-  return ok(readRom(device.facts, offset, Math.min(inside.value, MAX_ACCESS)));
+  const wanted = Math.min(inside.value, MAX_ACCESS);
+  const through = device.facts.freezes === true || (yield* getsThrough(device, { config: false, write: false }));
+  return ok(through ? readRom(device.facts, offset, wanted) : ones(wanted));
 }
 
 export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8Array): Op<Result<number>> {
@@ -94,14 +98,16 @@ export function* writeRegion(device: VfioDevice, fileOffset: number, data: Uint8
 function* writeConfig(device: VfioDevice, offset: number, data: Uint8Array): Op<Result<number>> {
   const { config } = device;
   if (!config.contains(offset, data.length)) return fail('EFAULT');
-  if (!(yield* getsThrough(device, { config: true, write: true }))) return ok(data.length);
+  yield* configFree(device);
+  const through = yield* getsThrough(device, { config: true, write: true });
+  if (!through && device.facts.freezes) return ok(data.length);
   for (let done = 0; done < data.length;) {
     const at = offset + done;
     const length = config.chunkLength(at, data.length - done);
     if (device.inReset && config.writesThrough(at, length)) return fail('ENODEV');
     const waits = config.stopsAccesses(at, length);
     if (waits) yield* lockWrite(device.memory);
-    yield* device.carryOut(config.writeChunk(at, data.subarray(done, done + length)));
+    yield* device.carryOut(config.writeChunk(at, data.subarray(done, done + length), !through));
     yield* tellMemory(device);
     if (waits) yield* unlock(device.memory);
     done += length;

@@ -138,6 +138,7 @@ function* enter(device: CommonDevice, file: CdevFile, wanted: Wanted): Op<Result
   file.domain = joined.value.domain;
   if (moves) return joined;
   device.enable();
+  if (device.resetForUser) yield* device.resetForUser();
   device.bound = file;
   return joined;
 }

@@ -20,14 +20,16 @@ import {
   type Op,
   PAGES,
   pagesApi,
+  time,
   unlock,
   type View,
 } from '@vfiolab/core';
-import { type DeviceModel, isMigratable, makeModel } from '@vfiolab/devices';
+import { type DeviceModel, describedModel, isMigratable, makeModel, type Timing } from '@vfiolab/devices';
 import { resetMethods } from '@vfiolab/pci';
 import {
   type Errno,
   type KernelProfile,
+  type Result,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
@@ -40,6 +42,8 @@ import type { CommonDevice } from './common-device.js';
 import { type ConfigLayout, configLayout } from './config-layout.js';
 import { type ConfigEffect, ConfigSpace } from './config-space.js';
 import { DmaLog } from './dma-log.js';
+import type { DeviceFaults } from './faults/device-faults.js';
+import { beginSilence, resetLadder } from './faults/reset-ladder.js';
 import { FunctionBus } from './function-bus.js';
 import type { Bar } from './function-image.js';
 import { Interrupts } from './interrupts.js';
@@ -64,6 +68,8 @@ export class VfioDevice implements CommonDevice {
   readonly set = new Lock();
   /** Held for reading by accesses to BARs, for writing by resets and by writes of the command register. */
   readonly memory = new Lock();
+  /** Held for writing while the host resets the function: others' accesses to config space wait. */
+  readonly configAccess = new Lock();
   readonly flags: ProfileFlags;
   readonly layout: ConfigLayout;
   /** Ways to reset it that are allowed now, and whether one worked when it was opened. */
@@ -71,6 +77,9 @@ export class VfioDevice implements CommonDevice {
   resetWorks: boolean;
   readonly bus: FunctionBus;
   readonly model: DeviceModel;
+  readonly timing: Timing;
+  /** Resets that have reached it since its driver was bound. */
+  resetCount = 0;
   config: ConfigSpace;
   irqs: Interrupts;
   /** Of a function of s390. */
@@ -97,6 +106,7 @@ export class VfioDevice implements CommonDevice {
   constructor(
     readonly facts: FunctionFacts,
     private readonly made: MadeFiles,
+    readonly faults: DeviceFaults,
   ) {
     this.flags = flagsOf(facts.profile as KernelProfile);
     this.layout = configLayout(facts);
@@ -106,7 +116,9 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
     const memoryBytes = this.memoryBars[1]?.size ?? 0;
-    this.model = makeModel(facts.model, this.bus, { memoryBytes })!;
+    const described = describedModel(facts.model)!;
+    this.model = makeModel(described.name, this.bus, { memoryBytes })!;
+    this.timing = { ...this.model.timing, ...described.timing };
     if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
 
@@ -152,6 +164,19 @@ export class VfioDevice implements CommonDevice {
     this.inReset = undefined;
   }
 
+  /**
+   * First open and last close: the kernel resets the function, and a first open remembers whether that worked (semantics D1.1,
+   * D1.2). `enable` has done it already where it takes no time and cannot fail.
+   */
+  *resetForUser(): Op<void> {
+    const { faults, timing } = this;
+    const asUsual = !faults.disturbs && !faults.spoilsResets && !timing.reset && !timing.stuckEvery;
+    if (asUsual) return;
+    yield* lockWrite(this.memory);
+    this.resetWorks = (yield* resetLadder(this)).ok;
+    yield* unlock(this.memory);
+  }
+
   /** Last close: no more DMA, none under way, no interrupts, no client's values left (semantics D1.2, E9). */
   *disable(): Op<void> {
     yield* this.ioeventfds.removeAll();
@@ -169,6 +194,7 @@ export class VfioDevice implements CommonDevice {
     yield* lockWrite(this.irqs.gate);
     yield* this.irqs.shutDown();
     yield* unlock(this.irqs.gate);
+    if (this.resetWorks) yield* this.resetForUser();
     this.enable();
     yield* tellMemory(this);
   }
@@ -203,22 +229,46 @@ export class VfioDevice implements CommonDevice {
   }
 
   /**
-   * Resets the function. The caller holds `memory` for writing, so no DMA is under way. The host puts config space back
-   * as it was, so enables, bus master and vectors stay as they were (semantics D6.2, trace b060).
+   * The function is about to be reset. The caller holds `memory` for writing, so no DMA is under way. The host puts config space
+   * back as it was, so enables, bus master and vectors stay as they were (semantics D6.2, trace b060).
    */
-  *reset(): Op<void> {
+  *beforeReset(): Op<void> {
     yield* this.revoke();
     this.config.wake();
-    this.resetModel();
   }
 
-  /** The same for this function alone, which the kernel parks meanwhile; a reset of its bus does not (semantics C1.5). */
-  *resetFunction(): Op<void> {
+  /** The hardware resets, whoever told it to; `bus`: with all that is on its bus. */
+  *resetHardware(bus: boolean): Op<void> {
+    this.resetModel();
+    this.resetCount++;
+    yield* beginSilence(this, bus);
+  }
+
+  /**
+   * Resets this function alone, which the kernel parks meanwhile; a reset of its bus does not (semantics C1.5). ENOTTY: no method
+   * worked.
+   */
+  *resetFunction(): Op<Result<void>> {
     const { bdf } = this.facts;
     const parks = this.flags.parksInReset && this.layout.places.ats !== undefined;
     if (parks) yield* call(IOMMU, iommuApi.park, { bdf, over: false });
-    yield* this.reset();
+    yield* this.beforeReset();
+    const done = yield* resetLadder(this);
     if (parks) yield* call(IOMMU, iommuApi.park, { bdf, over: true });
+    return done;
+  }
+
+  /** Does it leave accesses unanswered now? */
+  *isSilent(): Op<boolean> {
+    const { faults } = this;
+    return faults.gone || (faults.silentUntil > 0 && faults.isSilent(yield* time()));
+  }
+
+  /** It stops in the middle of whatever it does. */
+  *fallSilent(): Op<void> {
+    this.bus.forget();
+    this.irqs.setLine(false);
+    yield* this.revoke();
   }
 
   /**
@@ -341,6 +391,7 @@ export class VfioDevice implements CommonDevice {
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
     w.num(this.bus.refused);
+    w.num(this.resetCount);
     w.bool(this.mapped);
     w.bool(this.memoryTold);
   }
@@ -359,6 +410,7 @@ export class VfioDevice implements CommonDevice {
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();
+    this.resetCount = r.num();
     this.mapped = r.bool();
     this.memoryTold = r.bool();
   }

@@ -75,6 +75,11 @@ export class Host {
     return new Host(await TestHost.boot({ machine, profile }));
   }
 
+  /** A machine of the test's own. */
+  static async on(options: Parameters<typeof TestHost.boot>[0]): Promise<Host> {
+    return new Host(await TestHost.boot({ profile: '7.2', ...options }));
+  }
+
   async program(name: string): Promise<Program> {
     const process = await this.host.process(name);
     const p = new Program(this.host, process);

@@ -1,13 +1,13 @@
-/** The benchmarks that there are. Each measures its denominators in the same run. */
+/**
+ * The benchmarks that there are. Each measures its denominators in the same run.
+ *
+ * Rule: what a benchmark measures is loaded when it runs: other commands read only this table.
+ */
 import type { Engine } from '../engine.js';
 import { DEMO_FILE } from '../commands/demo.js';
 import { loadScenario } from '../run-scenario.js';
 import { type Bench, type Figure, figure, medianTime } from './bench.js';
 import { DeviceLab } from './device-lab.js';
-import { ioctls, ioctlsOnNats, maps, optionGet } from './ioctls.js';
-import { memory, translate } from './translate.js';
-import { transport } from './transport.js';
-import { vfioUser } from './vfio-user.js';
 
 const HUGE_ROUNDS = 50;
 const GIB = 2 ** 30;
@@ -29,6 +29,7 @@ async function mapping(engine: Engine): Promise<Figure[]> {
 
 /** How fast journals are read, checked and executed again, beside the runs that wrote them. */
 async function replay(engine: Engine): Promise<Figure[]> {
+  const { maps, optionGet } = await import('./ioctls.js');
   const figures: Figure[] = [];
   const loads = [
     ['one-service ioctls', (lab: DeviceLab) => optionGet(lab, { inFlight: 64, requests: 300_000 })],
@@ -59,13 +60,39 @@ async function simulation(engine: Engine): Promise<Figure[]> {
 }
 
 export const benches: readonly Bench[] = [
-  { name: 'transport', about: 'request and reply over NATS: raw, stock Nest, ours', run: transport },
-  { name: 'ioctl', about: 'ioctls through one and three services in this process', run: ioctls },
-  { name: 'ioctl-nats', about: 'the same with one process a service on NATS', run: ioctlsOnNats },
-  { name: 'translate', about: 'one IOVA to its frame', run: translate },
-  { name: 'memory', about: 'what a mapped page costs', run: memory },
+  {
+    name: 'transport',
+    about: 'request and reply over NATS: raw, stock Nest, ours',
+    run: async () => (await import('./transport.js')).transport(),
+  },
+  {
+    name: 'ioctl',
+    about: 'ioctls through one and three services in this process',
+    run: async (engine) => (await import('./ioctls.js')).ioctls(engine),
+  },
+  {
+    name: 'ioctl-nats',
+    about: 'the same with one process a service on NATS',
+    run: async (engine) => (await import('./ioctls.js')).ioctlsOnNats(engine),
+  },
+  { name: 'translate', about: 'one IOVA to its frame', run: async () => (await import('./translate.js')).translate() },
+  { name: 'memory', about: 'what a mapped page costs', run: async () => (await import('./translate.js')).memory() },
   { name: 'mapping', about: 'large memory against one page', run: mapping },
-  { name: 'vfio-user', about: 'a device of a lab on a socket against a server in C that only answers', run: vfioUser },
+  {
+    name: 'vfio-user',
+    about: 'a device of a lab on a socket against a server in C that only answers',
+    run: async () => (await import('./vfio-user.js')).vfioUser(),
+  },
+  {
+    name: 'nvme',
+    about: 'a disk of a lab, driven without a guest',
+    run: async () => (await import('./nvme.js')).nvme(),
+  },
+  {
+    name: 'cluster',
+    about: "placements on a cluster against the FGD authors' simulator",
+    run: async () => (await import('./cluster.js')).cluster(),
+  },
   { name: 'replay', about: 'seeing a run again against making it', run: replay },
   { name: 'simulation', about: 'a run with faults against one without', run: simulation },
 ];

@@ -6,8 +6,8 @@
  * must end in the state of the calm run. A hunt judges itself.
  */
 import { type ActorEnd, type Scenario, suggestion } from '@vfiolab/scenario';
-import type { SimResult } from '@vfiolab/sim';
-import { type Command, type Context, FAILED, type Input, OK, UsageError } from '../command.js';
+import type { Hunted, HuntedSeed, SimResult } from '@vfiolab/sim';
+import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
 import { type Engine, type Mix, MIXES } from '../engine.js';
 import type { Style } from '../terminal.js';
 import { loadScenario } from '../run-scenario.js';
@@ -17,6 +17,8 @@ import { DEMO_FILE } from './demo.js';
 const MAX_SEEDS = 1_000_000;
 /** Failures that are kept; the others are counted. */
 const MAX_FAILURES = 100;
+/** Threads of one campaign. */
+const MAX_THREADS = 64;
 /** The seed under which nothing goes wrong. */
 const CALM_SEED = 0;
 
@@ -91,12 +93,16 @@ async function faultsOf(engine: Engine, scenario: Scenario): Promise<RunSeed> {
   };
 }
 
+const outcomeOf = ({ findings: violations, drawn: faults, ...rest }: Hunted): Outcome => ({
+  violations,
+  faults,
+  ...rest,
+});
+
 const huntOf =
   (engine: Engine, mix: Exclude<Mix, 'faults'>): RunSeed =>
-  async (seed) => {
-    const { findings: violations, drawn: faults, ...rest } = await engine.hunt(mix, seed);
-    return { violations, faults, ...rest };
-  };
+  async (seed) =>
+    outcomeOf(await engine.hunt(mix, seed));
 
 class Campaign {
   readonly tally: Tally;
@@ -104,24 +110,37 @@ class Campaign {
   constructor(
     private readonly context: Context,
     mix: Mix,
-    private readonly run: RunSeed,
   ) {
     this.tally = { mix, seeds: 0, violations: 0, messages: 0, virtualSeconds: 0, counts: {}, failures: [] };
   }
 
-  async seed(seed: number): Promise<void> {
+  async seed(seed: number, run: RunSeed): Promise<void> {
+    try {
+      this.add(seed, await run(seed));
+    } catch (error) {
+      this.stopped(seed, (error as Error).message);
+    }
+  }
+
+  /** From another thread. */
+  heard(heard: HuntedSeed): void {
+    if ('stopped' in heard) this.stopped(heard.seed, heard.stopped);
+    else this.add(heard.seed, outcomeOf(heard.hunted));
+  }
+
+  private add(seed: number, { violations, faults, counts, messages, virtualSeconds }: Outcome): void {
     const { tally } = this;
     tally.seeds++;
-    try {
-      const { violations, faults, counts, messages, virtualSeconds } = await this.run(seed);
-      tally.messages += messages;
-      tally.virtualSeconds += virtualSeconds;
-      for (const [what, count] of Object.entries(counts)) tally.counts[what] = (tally.counts[what] ?? 0) + count;
-      for (const invariant of violations) this.fail({ seed, invariant, faults });
-      if (violations.length > 0) this.say('dim', `seed ${seed}`, `drew ${JSON.stringify(faults)}`);
-    } catch (error) {
-      this.fail({ seed, invariant: (error as Error).message, faults: null });
-    }
+    tally.messages += messages;
+    tally.virtualSeconds += virtualSeconds;
+    for (const [what, count] of Object.entries(counts)) tally.counts[what] = (tally.counts[what] ?? 0) + count;
+    for (const invariant of violations) this.fail({ seed, invariant, faults });
+    if (violations.length > 0) this.say('dim', `seed ${seed}`, `drew ${JSON.stringify(faults)}`);
+  }
+
+  private stopped(seed: number, invariant: string): void {
+    this.tally.seeds++;
+    this.fail({ seed, invariant, faults: null });
   }
 
   private fail(failure: Failure): void {
@@ -140,7 +159,8 @@ class Campaign {
 /** How far it is: which seed, what was done, how fast. */
 function progressOf({ seeds, violations, counts }: Tally, all: number, seconds: number): string {
   const calls = counts['calls'] === undefined ? [] : [`${counts['calls']} calls`];
-  const rate = seconds > 0 ? [`${(seeds / seconds).toFixed(1)} seeds/s`] : [];
+  const left = Math.ceil((seconds / seeds) * (all - seeds));
+  const rate = seconds > 0 ? [`${(seeds / seconds).toFixed(1)} seeds/s`, `${left} s left`] : [];
   return [`seed ${seeds} of ${all}`, ...calls, `${violations} violations`, ...rate].join(', ');
 }
 
@@ -170,14 +190,27 @@ async function runCampaign(input: Input, context: Context): Promise<number> {
   const { first, last } = seedRange(seeds);
   if (mix !== 'faults' && input.given('scenario'))
     throw new UsageError(`--scenario: --mix ${mix} makes its own calls. Leave one of the two out.`);
-  const run =
-    mix === 'faults' ? await faultsOf(engine, loadScenario(input.text('scenario') ?? DEMO_FILE)) : huntOf(engine, mix);
+  const threads = wholeNumber('threads', input.text('threads') ?? '1', MAX_THREADS);
+  if (mix === 'faults' && threads > 1)
+    throw new UsageError('--threads: the mix faults runs on one thread. Leave it out, or choose another mix.');
   const began = performance.now();
-  const campaign = new Campaign(context, mix, run);
-  for (let seed = first; seed <= last; seed++) {
-    await campaign.seed(seed);
+  const campaign = new Campaign(context, mix);
+  const progress = (): void => {
     const now = performance.now();
     terminal.longProgress(progressOf(campaign.tally, last - first + 1, (now - began) / 1000), now);
+  };
+  if (mix !== 'faults' && threads > 1)
+    await engine.huntMany({ which: mix, first, last, threads }, (heard) => {
+      campaign.heard(heard);
+      progress();
+    });
+  else {
+    const scenario = input.text('scenario') ?? DEMO_FILE;
+    const run = mix === 'faults' ? await faultsOf(engine, loadScenario(scenario)) : huntOf(engine, mix);
+    for (let seed = first; seed <= last; seed++) {
+      await campaign.seed(seed, run);
+      progress();
+    }
   }
   report(context, campaign.tally, (performance.now() - began) / 1000);
   return campaign.tally.violations === 0 ? OK : FAILED;
@@ -191,12 +224,16 @@ export const campaign: Command = {
     seeds: { value: 'A-B', about: 'seeds from A to B, or one seed' },
     mix: { value: 'NAME', about: `${MIXES.join(', ')}; default: ${MIXES[0]}` },
     scenario: { value: 'FILE', about: 'scenario of the mix faults; default: that of the demo' },
+    threads: { value: 'N', about: 'threads, for every mix but faults; default: 1' },
   },
   details: `
 With the mix faults, each seed draws its own mixture of lost, doubled and late messages and of crashes. A seed fails when
 an answer is not the expected one, an invariant breaks, or a service ends in another state than it does when nothing goes
 wrong. The other mixes hunt for mistakes on hosts of their own, of every kernel profile in turn:
 
+  swarm      programs that call anything, and some of which everything is known, while DMA goes on and everything goes
+             wrong: lost, doubled, late and held messages, one-way cuts, crashes at any record, full and slow disks, pauses,
+             losses of power, clocks that jump, killed programs; then all must come to rest with nothing left
   fuzz       10,000 calls with random arguments: none stops a service, a refused one changes nothing
   fail-nth   two programs, again and again, and each time another step of theirs fails: nothing is left over
   races      every two calls of a stage at nearly the same time
@@ -204,11 +241,12 @@ wrong. The other mixes hunt for mistakes on hosts of their own, of every kernel 
   vfio       random programs on groups, containers, devices and drivers of a machine, killed at random, with DMA all the time
              and faults as above: every invariant holds after each step, and nothing is left when all have ended
 
+A seed of the swarm that fails names the faults that it takes, found by leaving out the others.
 With --json the report is {"mix", "seeds", "violations", "messages", "virtualSeconds", "counts", "failures": [{"seed",
 "invariant", "faults"}], "wallSeconds"}; counts says what a hunt did, such as {"calls", "refused"}.
 
   vfiolab campaign --seeds 1-1000
   vfiolab campaign --seeds 17
-  vfiolab campaign --mix fuzz --seeds 1-1000`,
+  vfiolab campaign --mix swarm --seeds 1-100000 --threads 2`,
   run: runCampaign,
 };

@@ -27,9 +27,12 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     sysfsTarget: answer('sysfsTarget'),
     exportSysfs: answer('exportSysfs'),
     replayRun: answer('replayRun'),
+    stepsOf: answer('stepsOf'),
+    diffRuns: answer('diffRuns'),
     simulate: answer('simulate'),
     readCosts: answer('readCosts'),
     hunt: answer('hunt'),
+    huntMany: answer('huntMany'),
   };
 }
 

@@ -18,6 +18,7 @@ import {
   type ValueOf,
   oneOf,
 } from '../codec.js';
+import { deviceFault, faultReply } from './device-faults.js';
 import { newFile } from './sys.js';
 
 /** Memory or port window behind a BAR register. */
@@ -136,8 +137,10 @@ export const deviceApi = api('device', {
   dmaUnmap: method(80, message({ first: num, last: num }), nothing),
   /** From groups: other ways to reset the function were chosen. */
   resetMethods: method(81, message({ methods: list(str) }), nothing),
-  /** From groups: somebody resets the function by sysfs. Answers when it is over. */
-  functionReset: method(82, nothing, nothing),
+  /** From groups: somebody resets the function by sysfs. Answers when it is over. ENOTTY: no method has worked. */
+  functionReset: method(172, nothing, result(nothing)),
+  /** From groups: a fault of the function, well formed. One on the way to it ends when it was begun. */
+  fault: method(173, deviceFault, faultReply),
   /** vfio-pci is unbound: waits until no file is open any more. */
   remove: method(33, nothing, nothing),
   /**

@@ -17,6 +17,7 @@ import {
   u8,
   type ValueOf,
 } from '../codec.js';
+import { deviceFault, faultReply } from './device-faults.js';
 
 /**
  * Who serves /dev/vfio/vfio: VFIO's own containers, or iommufd in their place, or nobody: then there are no group nodes either
@@ -64,6 +65,8 @@ const sysfsEntry = message({ name: str, kind: oneOf('dir', 'link', 'file'), data
 export type SysfsEntry = ValueOf<typeof sysfsEntry>;
 
 export const groupsApi = api('groups', {
+  /** From the lab: a device's fault, well formed. Links are cut and joined here; all others are for the function itself. */
+  deviceFault: method(171, deviceFault, faultReply),
   /** A piece of the machine's description (lspci text or fixture), in order. */
   load: method(32, message({ part: u32, text: str }), result(nothing)),
   /** All pieces are there: build the topology and the groups, tell the IOMMU. Errors in words. `powerpc`: the machine is one. */

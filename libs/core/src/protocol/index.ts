@@ -1,5 +1,6 @@
 export * from './boot.js';
 export * from './container.js';
+export * from './device-faults.js';
 export * from './device.js';
 export * from './groups.js';
 export * from './iommu.js';

@@ -236,6 +236,17 @@ export const iommuApi = api('iommu', {
    * nothing can be attached to its group or to PASIDs there (EBUSY). What was attached before is attached afterwards.
    */
   park: method(120, message({ bdf: str, over: bool }), nothing),
+  /** From a device with ATS: it does not answer invalidations for `ms` from now on; 0: it answers again. */
+  atsTimeout: method(174, message({ bdf: str, ms: num }), nothing),
+  /**
+   * From a device with page requests: it asks for one page `count` times and waits for none of the answers. Answers how many
+   * requests somebody will answer; the others were answered at once.
+   */
+  pageFlood: method(
+    175,
+    message({ bdf: str, pasid: optional(u32), iova: u64, write: bool, count: u32 }),
+    message({ taken: u32 }),
+  ),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),

@@ -14,6 +14,7 @@ import {
   u32,
   u8,
 } from '../codec.js';
+import { deviceFault, faultReply } from './device-faults.js';
 import { kvmHolds, teaching, vfioContainer } from './groups.js';
 import { hugetlb } from './pages.js';
 
@@ -52,5 +53,7 @@ export const labApi = api(
     /** A client left or was killed: every service closes what it held. */
     endClient: method(34, message({ client: str }), nothing),
     status: method(35, nothing, list(instance)),
+    /** Causes a fault of a device, or ends those that it has: see `DEVICE_FAULTS`. */
+    fault: method(170, deviceFault, faultReply),
   }),
 );

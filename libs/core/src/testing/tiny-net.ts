@@ -3,31 +3,51 @@ import { Actor, type ActorLimits, DEFAULT_LIMITS } from '../actor.js';
 import type { Address } from '../address.js';
 import { Caller } from '../caller.js';
 import { type Core, methodTable, implement, type MethodTable } from '../core.js';
-import type { Head, Journaled, JournalPort, JournalRecord, Snapshot } from '../journal.js';
+import {
+  type Head,
+  type Journaled,
+  JournalFull,
+  type JournalPort,
+  type JournalRecord,
+  type Snapshot,
+} from '../journal.js';
+import type { Output } from '../machine.js';
 import { LAB } from '../address.js';
 import { bootApi } from '../protocol/boot.js';
 
 export class MemoryJournal implements JournalPort {
   records: JournalRecord[] = [];
   snapshot: Snapshot | undefined;
+  /** Nothing can be written: for good, or as long as there is no room. */
+  broken = false;
   full = false;
+  /** What had been said when the record was written, by record. */
+  private readonly said = new Map<JournalRecord, string>();
   load(): Journaled {
-    return { snapshot: this.snapshot, records: [...this.records] };
+    const check = (record: JournalRecord) => (outputs: readonly Output[]) => {
+      if (textOf(outputs) !== this.said.get(record)) throw new Error(`another replay at ${record.seq}`);
+    };
+    return { snapshot: this.snapshot, records: this.records.map((r) => ({ ...r, check: check(r) })) };
   }
-  append(record: JournalRecord): void {
-    if (this.full) throw new Error('disk full');
+  append(record: JournalRecord, outputs: readonly Output[]): void {
+    if (this.broken) throw new Error('disk broken');
+    if (this.full) throw new JournalFull('disk full');
     this.records.push(record);
+    this.said.set(record, textOf(outputs));
   }
   head(): Head {
     const seq = this.records.at(-1)?.seq ?? this.snapshot?.seq ?? 0;
     return { seq, hash: `h${seq}` };
   }
   saveSnapshot(snapshot: Snapshot): void {
+    if (this.full) throw new JournalFull('disk full');
     this.snapshot = snapshot;
     this.records = this.records.filter((r) => r.seq > snapshot.seq);
   }
   close(): void {}
 }
+
+const textOf = (outputs: readonly Output[]): string => outputs.map(({ to, frame }) => `${to} ${String(frame)}`).join();
 
 /** Gives out epochs, as the lab does. */
 class Registrar implements Core {
@@ -63,6 +83,8 @@ export class TinyNet {
   readonly actors = new Map<Address, Actor>();
   readonly journals = new Map<Address, MemoryJournal>();
   readonly failures: Error[] = [];
+  /** When actors had no room in their journals, and had again. */
+  readonly room: string[] = [];
   readonly registrar = new Registrar();
   readonly client: Caller;
   now = 1000;
@@ -87,6 +109,7 @@ export class TinyNet {
       journal,
       defer: (turn: () => void) => void this.turns.push(turn),
       failed: (e: Error) => void this.failures.push(e),
+      readOnly: (why: Error | undefined) => void this.room.push(`${address}: ${why?.message ?? 'room again'}`),
     };
     const actor = new Actor(address, core, ports, { ...DEFAULT_LIMITS, ...this.limits });
     this.actors.set(address, actor);

@@ -1,7 +1,8 @@
 /**
  * The working part of an NVMe controller: its queues, and the loop that takes commands from them.
  *
- * Words: a *batch* is what is taken from a submission queue at once; its completions are told with one interrupt.
+ * Words: a *batch* is what is taken from a submission queue at once; its completions are told with one interrupt. Completions
+ * that lie side by side are written with one DMA: a *run* of them.
  * Rule: a command is taken only when there is room for its completion. DMA that does not get through to a queue itself is
  * fatal: the controller stops until it is reset (section 9.5).
  */
@@ -13,8 +14,8 @@ import { HostData } from './data.js';
 import { ASYNC_EVENTS } from './identify.js';
 import { ioCommand } from './io.js';
 import type { SparseMemory } from '../sparse-memory.js';
-import { CompletionQueue, SubmissionQueue } from './queues.js';
-import { COMPLETION_BYTES, SUBMISSION_BYTES } from './registers.js';
+import { CompletionQueue, CompletionRun, SubmissionQueue } from './queues.js';
+import { SUBMISSION_BYTES } from './registers.js';
 
 /** Asynchronous event: error status, with what was written to a doorbell. */
 const INVALID_DOORBELL = 0x00_00_00_00;
@@ -79,37 +80,31 @@ export class Controller {
     const completions = this.completions.get(queue.completions)!;
     const count = Math.min(queue.waiting, completions.room);
     if (this.halted || count === 0 || this.submissions.get(queue.id) !== queue) return false;
+    completions.promised += count;
     const bytes = yield* this.bus.dmaRead(queue.address, count * SUBMISSION_BYTES);
     if (!bytes || bytes === PENDING) return this.fail();
     if (this.stopped) return false;
     queue.take(count);
+    const run = new CompletionRun(completions, queue);
     for (let i = 0; i < count; i++) {
       const command = new Command(bytes.subarray(i * SUBMISSION_BYTES, (i + 1) * SUBMISSION_BYTES));
       const done = queue.id === 0 ? adminCommand(this, command) : ioCommand(this, command);
       const { status, result = 0, held = false } = isOp(done) ? yield* done : done;
-      if (!held && !(yield* this.post(completions, queue, { id: command.id, status, result }))) return false;
+      completions.promised--;
+      if (!held) run.add({ id: command.id, status, result });
+      if (run.isFull && !(yield* this.post(run))) return false;
     }
+    if (!(yield* this.post(run))) return false;
     yield* this.interrupt(completions);
     return true;
   }
 
-  /** False: the completion did not get through. */
-  private *post(
-    queue: CompletionQueue,
-    { id: queueId, head }: SubmissionQueue,
-    { id, status, result }: { id: number; status: number; result: number },
-  ): Op<boolean> {
+  /** False: the completions did not get through. The run is empty afterwards. */
+  private *post(run: CompletionRun): Op<boolean> {
     if (this.halted) return false;
-    const entry = new Uint8Array(COMPLETION_BYTES);
-    const view = new DataView(entry.buffer);
-    view.setUint32(0, result, true);
-    view.setUint16(8, head, true);
-    view.setUint16(10, queueId, true);
-    view.setUint16(12, id, true);
-    view.setUint16(14, (status << 1) | queue.phase, true);
-    const address = queue.address;
-    queue.advance();
-    return (yield* this.bus.dmaWrite(address, entry)) === true || this.fail();
+    if (run.isEmpty) return true;
+    const { address, bytes } = run.take();
+    return (yield* this.bus.dmaWrite(address, bytes)) === true || this.fail();
   }
 
   private *interrupt({ vector }: CompletionQueue): Op<void> {
@@ -122,7 +117,9 @@ export class Controller {
     const id = this.events.shift();
     const [admin, completions] = [this.submissions.get(0), this.completions.get(0)];
     if (id === undefined || !admin || !completions || completions.room === 0) return;
-    if (yield* this.post(completions, admin, { id, status: 0, result: event })) yield* this.interrupt(completions);
+    const run = new CompletionRun(completions, admin);
+    run.add({ id, status: 0, result: event });
+    if (yield* this.post(run)) yield* this.interrupt(completions);
   }
 
   encode(w: ByteWriter): void {

@@ -29,7 +29,8 @@ export class HostData {
     if (typeof pieces === 'number') return pieces;
     let at = 0;
     for (const { address, length } of pieces) {
-      if ((yield* this.bus.dmaWrite(address, bytes.slice(at, at + length))) !== true) return DATA_TRANSFER_ERROR;
+      const part = length === bytes.length ? bytes : bytes.slice(at, at + length);
+      if ((yield* this.bus.dmaWrite(address, part)) !== true) return DATA_TRANSFER_ERROR;
       at += length;
     }
     return SUCCESS;

@@ -313,8 +313,36 @@ describe('queues', () => {
     const ids = [1, 2, 3].map((first) => driver.put(1, { opcode: READ, dwords: blocks(first, 1) }));
     driver.ring(1);
     expect(driver.bus.raised).toEqual([3]);
-    expect(driver.bus.requests - before).toBe(1 + 3 + 3);
+    expect(driver.bus.requests - before).toBe(1 + 3 + 1);
     expect(ids.map(() => driver.take(1)!.id)).toEqual(ids);
+  });
+
+  it('submission queues that share a completion queue share its room', () => {
+    const driver = new Driver().ready();
+    const other = 100 * PAGE;
+    expect(driver.admin({ opcode: 1, prp1: other, dwords: [((IO_ENTRIES - 1) << 16) | 2, (1 << 16) | 1] })).toBe(0);
+    for (let i = 0; i < 12; i++) {
+      driver.put(1, { opcode: READ, dwords: blocks(i, 1) });
+      driver.bus.memory.copyWithin(other + i * 64, SQ + i * 64, SQ + (i + 1) * 64);
+    }
+    // The second doorbell is rung while commands of the first queue are being fetched.
+    const ring = (id: number): Generator<unknown, void, unknown> => driver.nvme.write(reg.DOORBELLS + 8 * id, 4, 12n);
+    const { bus } = driver;
+    const read = bus.dmaRead.bind(bus);
+    bus.dmaRead = function* (...args) {
+      yield { kind: 'time' };
+      return yield* read(...args);
+    };
+    const [first, second] = [ring(1), ring(2)];
+    expect([first.next().done, second.next().done]).toEqual([false, false]);
+    expect([first.next().done, second.next().done]).toEqual([true, true]);
+    let told = 0;
+    while (driver.take(1)) told++;
+    expect(told).toBe(IO_ENTRIES - 1);
+    bus.dmaRead = read;
+    driver.acknowledge(1);
+    while (driver.take(1)) told++;
+    expect(told).toBe(24);
   });
 
   it('the rings go round, and no completion is lost where there is no room', () => {

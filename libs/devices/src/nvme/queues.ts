@@ -9,6 +9,8 @@ import { COMPLETION_BYTES, SUBMISSION_BYTES } from './registers.js';
 
 /** Commands read from a ring at once, at most. */
 const BATCH = 64;
+/** Completions that are written at once, at most: who waits for the first does not wait for the whole batch. */
+const RUN = 16;
 
 export class SubmissionQueue {
   head = 0;
@@ -47,10 +49,53 @@ export class SubmissionQueue {
   }
 }
 
+/** Completions of one submission queue that lie side by side and are not written yet; their places are taken already. */
+export class CompletionRun {
+  private readonly bytes = new Uint8Array(RUN * COMPLETION_BYTES);
+  private readonly view = new DataView(this.bytes.buffer);
+  private count = 0;
+  private address = 0n;
+
+  constructor(
+    private readonly queue: CompletionQueue,
+    private readonly from: SubmissionQueue,
+  ) {}
+
+  get isEmpty(): boolean {
+    return this.count === 0;
+  }
+
+  /** No other one may be added: there are enough, or the next is at the ring's beginning. */
+  get isFull(): boolean {
+    return this.count === RUN || (this.count > 0 && this.queue.tail === 0);
+  }
+
+  add({ id, status, result }: { id: number; status: number; result: number }): void {
+    const { view, queue } = this;
+    if (this.count === 0) this.address = queue.address;
+    const at = this.count++ * COMPLETION_BYTES;
+    view.setUint32(at, result, true);
+    view.setUint16(at + 8, this.from.head, true);
+    view.setUint16(at + 10, this.from.id, true);
+    view.setUint16(at + 12, id, true);
+    view.setUint16(at + 14, (status << 1) | queue.phase, true);
+    queue.advance();
+  }
+
+  /** What there is to write, and where. */
+  take(): { address: bigint; bytes: Uint8Array } {
+    const bytes = this.bytes.slice(0, this.count * COMPLETION_BYTES);
+    this.count = 0;
+    return { address: this.address, bytes };
+  }
+}
+
 export class CompletionQueue {
   head = 0;
   tail = 0;
   phase = 1;
+  /** Places for completions of commands that are under way: nobody else may have them. 0 while nothing is. */
+  promised = 0;
 
   constructor(
     readonly id: number,
@@ -66,7 +111,7 @@ export class CompletionQueue {
 
   /** Completions for which there is room. */
   get room(): number {
-    return (this.head - this.tail - 1 + this.entries) % this.entries;
+    return ((this.head - this.tail - 1 + this.entries) % this.entries) - this.promised;
   }
 
   get address(): bigint {

@@ -1,7 +1,9 @@
-/** Actions that look at the lab itself: faults, check, note. None is a system call. */
-import { deviceAddress, IOMMU, iommuApi } from '@vfiolab/core';
-import { type Actions, type Answer, success } from './action.js';
+/** Actions on the lab itself: a look at faults, a fault of a device, check, note. None is a system call. */
+import { deviceAddress, IOMMU, iommuApi, LAB, labApi } from '@vfiolab/core';
+import { type Actions, type Answer, type Call, success } from './action.js';
 import type { Environment } from '../environment.js';
+import { OPERATOR } from '../operator.js';
+import type { Num } from '../scenario.js';
 import { hex, suggestion } from '../words.js';
 
 /** `device:0000:41:00.0.registers` and `pages.pins`: the service is all before the last dot. */
@@ -39,6 +41,9 @@ async function check(environment: Environment, names: readonly string[]): Promis
   return success([...shown, `invariants ${invariants}`].join(', '), { figures, invariants });
 }
 
+const shown = (call: Call, value: Num | boolean): string =>
+  typeof value === 'boolean' ? String(value) : String(call.num(value));
+
 export const inspectionActions = {
   faults: {
     facts: ['faults'],
@@ -50,6 +55,25 @@ export const inspectionActions = {
       const lines = faults.map(({ iova, write, reason }) => `${write ? 'write' : 'read'} at ${hex(iova)}: ${reason}`);
       return success(lines.length === 0 ? 'no faults' : lines.join('; '), { faults });
     },
+  },
+  fault: {
+    facts: ['refused'],
+    calls: true,
+    words: (call, { device, kind, ...parameters }) => {
+      const given = Object.entries(parameters).map(([name, value]) => `${name}=${shown(call, value)}`);
+      return `fault of ${device}: ${[kind, ...given].join(' ')}`;
+    },
+    run: async (call, { device, kind, write, ...numbers }) => {
+      const value = (name: keyof typeof numbers): number | undefined =>
+        numbers[name] === undefined ? undefined : call.int(numbers[name]);
+      const times = { ms: value('ms'), count: value('count'), every: value('every'), delay: value('delay') };
+      const iova = numbers.iova === undefined ? undefined : call.num(numbers.iova);
+      const where = { vector: value('vector'), iova, bytes: value('bytes'), write, pasid: value('pasid') };
+      const operator = call.environment.link(OPERATOR);
+      const { error } = await operator.call(LAB, labApi.fault, { device, kind, ...times, ...where });
+      return success(error === '' ? 'done' : error, { refused: error });
+    },
+    implied: () => ({ refused: '' }),
   },
   check: {
     facts: ['figures', 'invariants'],

@@ -12,7 +12,7 @@ import { transformSync } from '@swc/core';
 const LIBS = new URL('../../../', import.meta.url);
 
 export function resolve(specifier, context, next) {
-  const lib = /^@vfiolab\/([a-z]+)$/.exec(specifier);
+  const lib = /^@vfiolab\/([a-z-]+)$/.exec(specifier);
   if (lib) return { url: new URL(`${lib[1]}/src/index.ts`, LIBS).href, shortCircuit: true };
   if (specifier.startsWith('.') && specifier.endsWith('.js') && context.parentURL?.endsWith('.ts')) {
     const source = new URL(specifier.replace(/\.js$/, '.ts'), context.parentURL);
@@ -23,7 +23,12 @@ export function resolve(specifier, context, next) {
 
 export function load(url, context, next) {
   if (!url.endsWith('.ts')) return next(url, context);
-  const { code } = transformSync(readFileSync(fileURLToPath(url), 'utf8'), {
+  return compiled(url, readFileSync(fileURLToPath(url), 'utf8'));
+}
+
+/** The module at a URL as if this were its source. */
+export function compiled(url, source) {
+  const { code } = transformSync(source, {
     filename: fileURLToPath(url),
     sourceMaps: 'inline',
     jsc: {

@@ -12,7 +12,7 @@ import { APERTURE, MEMORY } from './world.js';
 
 /** Where the struct and the buffer lie: behind every address that a process can map. */
 export const STRUCT_AT = 2 ** 47;
-const BUFFER_AT = STRUCT_AT + 0x1000_0000;
+export const BUFFER_AT = STRUCT_AT + 0x1000_0000;
 const BUFFER = 256;
 /** The numbers under which the caller has /dev/iommu and a file in memory open. */
 export const IOMMUFD_FD = 3;

@@ -16,6 +16,7 @@ import type { Script } from './pieces.js';
 import { race } from './races.js';
 import { scriptsOf } from './scripts.js';
 import { COMPAT, FUNCTIONS, LAST_DEVICE, OBJECTS, PASIDS } from './stages.js';
+import { huntSwarm } from '../swarm/hunt.js';
 import { runVfio } from './vfio/hunt.js';
 import type { World } from './world.js';
 
@@ -138,6 +139,7 @@ const HUNTS = {
   races: huntRaces,
   linearise: huntOrders,
   vfio: huntVfio,
+  swarm: huntSwarm,
 } as const;
 
 export type Hunt = keyof typeof HUNTS;

@@ -11,9 +11,9 @@ import { PAGES } from '@vfiolab/core';
 import { makeHost } from '@vfiolab/scenario';
 import { type EmbeddedLab, startEmbedded } from '@vfiolab/testbed';
 import type { Loans } from '../guest-memory.js';
-import { native } from '../native.js';
 import { prepareDevice } from '../prepare.js';
 import { type ServeOptions, VfioUserServer } from '../server.js';
+import { SharedMemory } from '../shared-memory.js';
 
 export const ENGINE = '0000:00:03.0';
 
@@ -55,12 +55,13 @@ export class Rig {
   static async start(
     options: Partial<Pick<ServeOptions, 'maxFds' | 'maxTransfer' | 'timeoutMs' | 'labMs' | 'maxMaps'>> & {
       model?: string;
+      durability?: 'none' | 'process';
     } = {},
   ): Promise<Rig> {
-    const { model = 'dma-engine', ...limits } = options;
+    const { model = 'dma-engine', durability = 'none', ...limits } = options;
     const dir = mkdtempSync(join(tmpdir(), 'vfio-user-'));
     const loans: Loans = new Map();
-    const lab = await startEmbedded({ dir: join(dir, 'run'), durability: 'none', record: false, lent: loans });
+    const lab = await startEmbedded({ dir: join(dir, 'run'), durability, record: false, lent: loans });
     const host = { machine: 'rig', memory: 2 ** 32, profile: '7.2', iommu: 'intel-vtd' };
     const { error } = await makeHost(lab.link('operator'), host, JSON.stringify(machine(model)));
     if (error !== '') throw new Error(error);
@@ -96,28 +97,14 @@ export class Rig {
 }
 
 /** Memory that a VMM shares, as its guest sees it. */
-export class GuestRam {
-  readonly fd: number;
-  private readonly mapping: number;
-
-  constructor(readonly length: number) {
-    this.fd = native().memfd(length);
-    this.mapping = native().map(this.fd, 0, length, 1);
-    if (this.mapping < 0) throw new Error(`map: ${this.mapping}`);
-  }
-
+export class GuestRam extends SharedMemory {
   read(at: number, count: number): number[] {
     const bytes = new Uint8Array(count);
-    if (native().peek(this.mapping, at, bytes) !== 0) throw new Error(`${count} bytes at ${at} are outside`);
+    this.readInto(at, bytes);
     return [...bytes];
   }
 
-  write(at: number, bytes: readonly number[] | Uint8Array): void {
-    if (native().poke(this.mapping, at, Uint8Array.from(bytes)) !== 0) throw new Error(`${at} is outside`);
-  }
-
-  free(): void {
-    native().unmap(this.mapping);
-    native().close(this.fd);
+  override write(at: number, bytes: readonly number[] | Uint8Array): void {
+    super.write(at, Uint8Array.from(bytes));
   }
 }

@@ -94,6 +94,7 @@ function* bindClaimed(c: CommonCall<Bind>, cmd: StructOf<Bind>): Op<IoctlResult>
   }
   device.takeVm?.(file.vm);
   device.enable();
+  if (device.resetForUser) yield* device.resetForUser();
   device.bound = file;
   file.binding = bound.value;
   return DONE;

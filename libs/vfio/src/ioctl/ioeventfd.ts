@@ -17,6 +17,7 @@ import {
 } from '@vfiolab/uapi';
 import { hiddenRange, writeBar } from '../bar-access.js';
 import type { DeviceCall } from '../device-call.js';
+import { getsThrough } from '../endpoint.js';
 import { watchEventfd } from '../eventfds.js';
 import { type Match, MAX_IOEVENTFDS } from '../ioeventfds.js';
 import { writeWord } from '../little-endian.js';
@@ -70,7 +71,8 @@ function* write(device: VfioDevice, match: Match): Op<void> {
   writeWord(bytes, 0, width, data);
   yield* lockRead(device.memory);
   // It may have been taken away while this waited.
-  if (device.ioeventfds.has(match)) yield* writeBar(device, device.bar(index)!, offset, bytes);
+  const through = device.facts.freezes === true || (yield* getsThrough(device, { config: false, write: true }));
+  if (through && device.ioeventfds.has(match)) yield* writeBar(device, device.bar(index)!, offset, bytes);
   yield* unlock(device.memory);
 }
 

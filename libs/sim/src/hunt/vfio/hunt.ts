@@ -6,7 +6,7 @@
  * program has ended and nothing goes wrong any more, the host comes to rest, and nothing of anybody is left.
  */
 import type { Process } from '@vfiolab/client';
-import type { Address } from '@vfiolab/core';
+import { type Address, IOMMU, PAGES } from '@vfiolab/core';
 import { stateHash } from '@vfiolab/host';
 import { type KernelProfile, kernelProfiles } from '@vfiolab/uapi';
 import type { SimHost } from '../../sim-host.js';
@@ -201,6 +201,7 @@ class Run {
   private afterTurn(address: Address): void {
     const { host } = this;
     const { machine } = host.actor(address) ?? {};
+    if (address === PAGES || address === IOMMU) this.findAt('all', host.unpinned());
     if (!machine?.idle) return;
     this.turns++;
     this.findAt(address, machine.core.check());

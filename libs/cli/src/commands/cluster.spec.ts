@@ -1,0 +1,117 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { main } from '../main.js';
+import { FakeTerminal } from '../testing/fake-terminal.js';
+import { progressLine } from './cluster.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'vfiolab-cluster-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const file = (name: string, content: string | Buffer): string => {
+  writeFileSync(join(dir, name), content);
+  return join(dir, name);
+};
+const NODES = 'sn,cpu_milli,memory_mib,gpu,model\nsmall,4000,100,1,T4\nlarge,8000,100,2,T4\n';
+const PODS =
+  'name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\na,1000,10,1,500,\nb,1000,10,2,1000,T4\nc,1000,10,1,1000,A100\n';
+const nodes = file('nodes.csv', NODES);
+const pods = file('pods.csv.gz', gzipSync(PODS));
+const order = file('order.csv', 'pod\na\nb\na-tuned-0\nc\n');
+const rank = file('rank.csv', 'rank,node\n0,small\n1,large\n');
+
+async function cluster(...args: string[]) {
+  const terminal = new FakeTerminal();
+  const code = await main(['cluster', ...args], terminal);
+  return { code, out: terminal.written.out, err: terminal.written.err };
+}
+
+const given = ['--nodes', nodes, '--pods', pods, '--order', order, '--rank', rank];
+
+describe('vfiolab cluster', () => {
+  it('writes where each pod is, and why not', async () => {
+    const out = join(dir, 'one');
+    const { code } = await cluster(...given, '--policy', 'bestfit', '--out', out);
+    expect(code).toBe(0);
+    expect(readFileSync(join(out, 'placements.csv'), 'utf8')).toBe(
+      'pod,node,reason\na,small,\nb,large,\na-tuned-0,small,\nc,,T4 x1 4 CPUs: model 1; T4 x2 8 CPUs: model 1\n',
+    );
+    expect(JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))).toMatchObject({
+      policy: 'bestfit',
+      pods: 4,
+      placed: 3,
+      unschedulable: 1,
+      reasons: { model: 1 },
+    });
+  });
+
+  it('compares policies, with a folder for each', async () => {
+    const out = join(dir, 'many');
+    const { code, out: text } = await cluster(...given, '--policy', 'gpupacking,fgd', '--out', out);
+    expect(code).toBe(0);
+    expect(text).toMatch(/policy +pods +placed.*\ngpupacking +4 +3 .*\nfgd +4 +3 /);
+    expect(existsSync(join(out, 'fgd', 'placements.csv'))).toBe(true);
+    expect(JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8')).policies).toHaveLength(2);
+  });
+
+  it('prints one JSON object', async () => {
+    const { out } = await cluster(...given, '--policy', 'random', '--json');
+    expect(JSON.parse(out)).toMatchObject({ hosts: 2, policies: [{ policy: 'random', pods: 4 }] });
+  });
+
+  it('makes a demand of copies, and the same for the same seed', async () => {
+    const args = ['--nodes', nodes, '--pods', pods, '--policy', 'fgd', '--demand', '3', '--json'];
+    const [one, same, other] = [await cluster(...args), await cluster(...args), await cluster(...args, '--seed', '9')];
+    expect(same.out).toBe(one.out);
+    expect(JSON.parse(one.out).policies[0].gpuDemand).toBeGreaterThan(200);
+    expect(JSON.parse(other.out).policies[0].pods).toBeGreaterThan(3);
+  });
+
+  it('takes devices from machines of the catalogue, and writes and reads them as ResourceSlices', async () => {
+    const real = file('real.csv', 'sn,cpu_milli,memory_mib,gpu,model,machine\nh,64000,256000,8,V100,sm-4029gp-trt2\n');
+    const asks = file(
+      'asks.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,passthrough\na,1000,1,1,1000,1\nb,1000,1,4,1000,1\nc,1000,1,1,1000,1\n',
+    );
+    const slices = join(dir, 'slices.yaml');
+    const common = ['--pods', asks, '--order', file('o.csv', 'pod\na\nb\nc\n'), '--policy', 'groups', '--json'];
+    const first = await cluster('--nodes', real, '--slices', slices, ...common);
+    // Its 8 GPUs are in two groups of 4: one for a, one for b.
+    expect(JSON.parse(first.out).policies[0]).toMatchObject({ placed: 2, unschedulable: 1, reasons: { group: 1 } });
+    const again = await cluster('--nodes', slices, ...common);
+    expect(JSON.parse(again.out).policies[0]).toMatchObject({ placed: 2, unschedulable: 1 });
+    const unknown = file('unknown.csv', 'sn,cpu_milli,memory_mib,gpu,model,machine\nh,1,1,8,V100,sm-4029gp-trt3\n');
+    const { code, err } = await cluster('--nodes', unknown, ...common);
+    expect(code).toBe(2);
+    expect(err).toContain('unknown.csv:2: machine: sm-4029gp-trt3: there is no such file or machine. Did you mean');
+  });
+
+  it.each([
+    ['no policy', ['--nodes', nodes, '--pods', pods], '--policy is missing'],
+    ['an unknown policy', [...given, '--policy', 'fgt'], '--policy: there is no "fgt". Did you mean fgd?'],
+    ['a policy twice', [...given, '--policy', 'fgd,fgd'], '--policy: fgd is named twice.'],
+    ['no demand', [...given, '--policy', 'fgd', '--demand', '0'], '--demand: "0" is no number above 0'],
+    [
+      'a missing file',
+      ['--nodes', 'nowhere.csv', '--pods', pods, '--policy', 'fgd'],
+      '--nodes nowhere.csv: cannot be read',
+    ],
+    [
+      'a broken line',
+      ['--nodes', file('bad.csv', `${NODES}x,1\n`), '--pods', pods, '--policy', 'fgd'],
+      'bad.csv:4: has 2 fields',
+    ],
+  ])('ends with 2 and words for %s', async (_what, args, message) => {
+    const { code, err } = await cluster(...args);
+    expect(code).toBe(2);
+    expect(err).toContain(message);
+  });
+});
+
+it('shows how far it is, how fast, and what is left', () => {
+  expect(progressLine('fgd', 2500, 10_000, 0.5)).toBe(
+    'fgd [######------------------] 25 %  2,500 of 10,000 pods, 5,000/s, 1.5 s left',
+  );
+  expect(progressLine('fgd', 0, 0, 0)).toContain('100 %');
+});

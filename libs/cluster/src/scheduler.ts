@@ -1,0 +1,298 @@
+/**
+ * Places requests, one at a time.
+ *
+ * Words: a host's *code* for a class is in `score-tree.ts`. A class is *behind* by the hosts that changed since it was asked for
+ * last; only these are scored again.
+ * Rule: the same list, order and seed give the same placements.
+ */
+import { arbitrary } from './choosers.js';
+import { Fits } from './fits.js';
+import { type Fleet, UP } from './fleet.js';
+import { OUT, TAKEN_GROUP } from './occupancies.js';
+import type { Load, Policy, Scorer } from './policy.js';
+import type { Random } from './random.js';
+import { REASON } from './reasons.js';
+import type { RequestClass } from './request.js';
+import { FITS, ScoreTree } from './score-tree.js';
+import type { Names } from './shape.js';
+import { UniformSet } from './uniform-set.js';
+
+/** No host takes it. */
+export const NOWHERE = -1;
+/** A host was chosen that then refused, because the policy does not see what the host has to keep to. */
+export const REFUSED = -2;
+
+/** What is kept up for one class. */
+interface Standing {
+  readonly tree: ScoreTree | undefined;
+  readonly set: UniformSet | undefined;
+  readonly codes: Uint16Array;
+  /** Hosts by shape and reason. */
+  readonly tally: Int32Array;
+  /** Changes that have been taken over. */
+  seen: number;
+}
+
+export class Scheduler {
+  /** Where the last `place` put it: the fits its row is in, and the row. */
+  fits: Fits;
+  row = -1;
+  /** After REFUSED: by whom and why. */
+  refusedBy = -1;
+  reason = 0;
+  /** Times that a host refused. */
+  refusals = 0;
+  /** MiB that the last placement took of each NUMA node: ordinary, then huge. */
+  readonly memoryTaken: Int32Array;
+  private readonly seen: Fits;
+  private readonly real: Fits;
+  private readonly scorer: Scorer | undefined;
+  private readonly standings: (Standing | undefined)[] = [];
+  private readonly modelFits: Uint8Array;
+  private readonly changed: Int32Array;
+  private changes = 0;
+  private readonly stamps: Int32Array;
+  private stamp = 0;
+  private bestRow = -1;
+
+  constructor(
+    readonly fleet: Fleet,
+    readonly policy: Policy,
+    readonly load: Load,
+    kinds: Names,
+    private readonly random: Random,
+  ) {
+    const { occupancies, shapes, count, numaNodes } = fleet;
+    this.seen = new Fits(occupancies, kinds, policy.chooser, policy.sight);
+    this.real = policy.sight === 'counts' ? new Fits(occupancies, kinds, arbitrary, 'topology') : this.seen;
+    this.fits = this.seen;
+    this.scorer = policy.scorer?.(fleet, this.seen, load);
+    this.changed = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(1024, count))));
+    this.stamps = new Int32Array(count);
+    this.memoryTaken = new Int32Array(2 * numaNodes);
+    this.modelFits = new Uint8Array(load.classes.length * shapes.length);
+    for (const { id, models } of load.classes)
+      for (const [shape, { model }] of shapes.entries())
+        this.modelFits[id * shapes.length + shape] = models.length === 0 || models.includes(model) ? 1 : 0;
+  }
+
+  /**
+   * The host that it is on now, NOWHERE or REFUSED. `retries`: other hosts that are tried after one has refused; one that
+   * did is not tried for the class again until it changes.
+   */
+  place(request: RequestClass, retries = 0): number {
+    const standing = this.standing(request);
+    const strict = this.real !== this.seen && (request.ask.passthrough || request.ask.near !== 'any');
+    for (let tries = 0; ; tries++) {
+      const host = this.choose(request, standing);
+      if (host < 0) return NOWHERE;
+      this.fits = strict ? this.real : this.seen;
+      this.row = this.bestRow;
+      const code = strict ? this.admit(host, request) : FITS;
+      if (code >= FITS) {
+        this.take(host, request);
+        return host;
+      }
+      this.refusals++;
+      this.refusedBy = host;
+      this.reason = code;
+      if (tries === retries) return REFUSED;
+      this.setCode(host, code, standing);
+    }
+  }
+
+  /** Hosts that do not take the class, by shape and reason (rows of FITS): as of its last `place`. */
+  tally(request: RequestClass): Int32Array {
+    return this.standing(request).tally;
+  }
+
+  /** A code for every host (see `score-tree.ts`), as an external scheduler would ask for them. Valid until the next call. */
+  codes(request: RequestClass): Uint16Array {
+    return this.standing(request).codes;
+  }
+
+  /** Something about the host is different from now on. */
+  touch(host: number): void {
+    this.changed[this.changes++ & (this.changed.length - 1)] = host;
+  }
+
+  /** Gives back what a placement took. `memory` as `memoryTaken` was after it. */
+  release(host: number, request: RequestClass, fits: Fits, row: number, memory: Int32Array): void {
+    const { fleet } = this;
+    const { occupancies, numaNodes } = fleet;
+    const { slots } = fleet.shape(host);
+    fleet.cpuLeft[host]! += request.cpuMilli;
+    for (let node = 0; node < numaNodes; node++) {
+      fleet.numaLeft[host * numaNodes + node]! += memory[node]!;
+      fleet.memoryLeft[host]! += memory[node]!;
+      fleet.hugeLeft[host * numaNodes + node]! += memory[numaNodes + node]!;
+    }
+    const cells = occupancies.edit(fleet.occupancy[host]!);
+    const end = fits.endOfPicks(row);
+    for (let i = fits.firstPickOf(row); i < end; i++) {
+      const slot = fits.pickSlot[i]!;
+      cells[slot]! += fits.pickUnits[i]!;
+      if (!request.ask.passthrough) continue;
+      for (const [other, { group }] of slots.entries()) if (group === slots[slot]!.group) cells[other]! &= ~TAKEN_GROUP;
+    }
+    fleet.occupancy[host] = occupancies.intern(fleet.shapeOf[host]!);
+    this.scorer?.moved?.(host, request, -1);
+    this.touch(host);
+  }
+
+  /** Puts a device out of service, or back. */
+  setOut(host: number, slot: number, out: boolean): void {
+    const { occupancies, occupancy, shapeOf } = this.fleet;
+    const cells = occupancies.edit(occupancy[host]!);
+    cells[slot] = out ? cells[slot]! | OUT : cells[slot]! & ~OUT;
+    occupancy[host] = occupancies.intern(shapeOf[host]!);
+    this.touch(host);
+  }
+
+  private take(host: number, request: RequestClass): void {
+    const { fleet, memoryTaken: taken } = this;
+    const { numaNodes } = fleet;
+    const before = fleet.occupancy[host]!;
+    const numa = this.fits.numa[this.row]!;
+    taken.fill(0);
+    fleet.cpuLeft[host]! -= request.cpuMilli;
+    if (request.huge) fleet.takeMemory(fleet.hugeLeft, host, numa, request.pinned, taken, numaNodes);
+    else fleet.takeMemory(fleet.numaLeft, host, numa, request.pinned, taken, 0);
+    fleet.takeMemory(fleet.numaLeft, host, -1, request.memory, taken, 0);
+    fleet.memoryLeft[host]! -= request.memory + (request.huge ? 0 : request.pinned);
+    if (request.ask.items.length > 0)
+      fleet.occupancy[host] = this.fits.after(this.row, before, request.ask.passthrough);
+    this.scorer?.moved?.(host, request, 1);
+    this.touch(host);
+  }
+
+  private choose(request: RequestClass, { tree, set }: Standing): number {
+    if (tree) {
+      const host = tree.best();
+      if (host >= 0) this.codeOf(host, request);
+      return host;
+    }
+    if (set!.size === 0) return -1;
+    const host = set!.member(this.random.below(set!.size));
+    this.codeOf(host, request);
+    let rows = 1;
+    for (let row = this.bestRow; !this.seen.isLast(row); row++) rows++;
+    this.bestRow += rows > 1 ? this.random.below(rows) : 0;
+    return host;
+  }
+
+  private standing(request: RequestClass): Standing {
+    let standing = this.standings[request.id];
+    if (!standing) {
+      const { count, shapes } = this.fleet;
+      const tree = this.scorer && new ScoreTree(count);
+      const codes = tree?.leaves ?? new Uint16Array(count);
+      const tally = new Int32Array(shapes.length * FITS);
+      standing = { tree, set: tree ? undefined : new UniformSet(count), codes, tally, seen: this.changes };
+      this.standings[request.id] = standing;
+      this.scoreAll(request, standing);
+    } else if (this.changes - standing.seen > this.changed.length) this.scoreAll(request, standing);
+    else this.catchUp(request, standing);
+    standing.seen = this.changes;
+    return standing;
+  }
+
+  private scoreAll(request: RequestClass, { tree, set, codes, tally }: Standing): void {
+    const { shapeOf, count } = this.fleet;
+    tally.fill(0);
+    for (let host = 0; host < count; host++) {
+      const code = this.codeOf(host, request);
+      codes[host] = code;
+      set?.set(host, code >= FITS);
+      tally[shapeOf[host]! * FITS + (code < FITS ? code : 0)]!++;
+    }
+    tree?.rebuild();
+  }
+
+  /** Newest first, each host once. */
+  private catchUp(request: RequestClass, standing: Standing): void {
+    const { stamps, changed } = this;
+    const { codes, seen } = standing;
+    const mask = changed.length - 1;
+    const stamp = ++this.stamp;
+    for (let change = this.changes - 1; change >= seen; change--) {
+      const host = changed[change & mask]!;
+      if (stamps[host] === stamp) continue;
+      stamps[host] = stamp;
+      const code = this.codeOf(host, request);
+      if (code !== codes[host]) this.setCode(host, code, standing);
+    }
+  }
+
+  private setCode(host: number, code: number, { tree, set, codes, tally }: Standing): void {
+    const old = codes[host]!;
+    const row = this.fleet.shapeOf[host]! * FITS;
+    tally[row + (old < FITS ? old : 0)]!--;
+    tally[row + (code < FITS ? code : 0)]!++;
+    if (tree) return tree.set(host, code);
+    codes[host] = code;
+    set!.set(host, code >= FITS);
+  }
+
+  /** A host's code for a request, by what the policy sees; `bestRow` is the choice it is for. */
+  private codeOf(host: number, request: RequestClass): number {
+    const { fleet, seen, scorer } = this;
+    const reason = this.scalars(host, request);
+    if (reason !== 0) return reason;
+    let row = seen.of(request.ask, fleet.occupancy[host]!);
+    if (row < 0) return -row;
+    if (!scorer && request.pinned === 0) {
+      this.bestRow = row;
+      return FITS;
+    }
+    let best = -1;
+    let lacks = 0;
+    for (; ; row++) {
+      const short = request.pinned === 0 ? 0 : this.pinning(host, request, seen.numa[row]!);
+      const score = short !== 0 || !scorer ? (short === 0 ? 0 : -1) : scorer.score(host, request, row);
+      if (score > best) {
+        best = score;
+        this.bestRow = row;
+      }
+      if (short !== 0) lacks ||= short;
+      if (seen.isLast(row)) break;
+    }
+    return best < 0 ? lacks : FITS + best;
+  }
+
+  /** What the host itself says: FITS, with the first choice in `row`, or a reason. */
+  private admit(host: number, request: RequestClass): number {
+    let row = this.real.of(request.ask, this.fleet.occupancy[host]!);
+    if (row < 0) return -row;
+    for (; ; row++) {
+      const short = request.pinned === 0 ? 0 : this.pinning(host, request, this.real.numa[row]!);
+      if (short === 0) {
+        this.row = row;
+        return FITS;
+      }
+      if (this.real.isLast(row)) return short;
+    }
+  }
+
+  /** 0, or why processors, memory or model do not suffice. */
+  private scalars(host: number, { id, cpuMilli, memory, pinned, huge }: RequestClass): number {
+    const { state, shapeOf, shapes, cpuLeft, memoryLeft } = this.fleet;
+    if (state[host] !== UP) return REASON.down;
+    if (this.modelFits[id * shapes.length + shapeOf[host]!] === 0) return REASON.model;
+    if (cpuLeft[host]! < cpuMilli) return REASON.cpu;
+    if (memoryLeft[host]! < memory + (huge ? 0 : pinned)) return REASON.memory;
+    return 0;
+  }
+
+  /** 0, or why memory cannot be pinned on a NUMA node, or (-1) anywhere. A policy that only counts knows no nodes. */
+  private pinning(host: number, { pinned, huge }: RequestClass, numa: number): number {
+    const { fleet } = this;
+    if (fleet.shape(host).memlock < pinned) return REASON.memlock;
+    const left = huge ? fleet.hugeLeft : fleet.numaLeft;
+    const row = host * fleet.numaNodes;
+    let most = 0;
+    if (numa >= 0) most = left[row + numa]!;
+    else for (let node = 0; node < fleet.numaNodes; node++) most += left[row + node]!;
+    return most >= pinned ? 0 : huge ? REASON.hugepages : REASON['pinned-memory'];
+  }
+}
