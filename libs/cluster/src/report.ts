@@ -9,10 +9,24 @@ const cell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replace
 const PART = 64 * 1024;
 
 /** `placements.csv` in parts, a line a pod: `pod,node,reason`; no node: it is on none. */
-export function* placementsCsv(decisions: Iterable<Decision>): Generator<string> {
-  let part = 'pod,node,reason\n';
-  for (const { pod, node, reason } of decisions) {
-    part += `${cell(pod)},${cell(node ?? '')},${cell(reason)}\n`;
+export const placementsCsv = (decisions: Iterable<Decision>): Generator<string> =>
+  inParts('pod,node,reason', decisions, ({ pod, node, reason }) => [pod, node ?? '', reason]);
+
+/** `devices.csv`, a line a pod that was given any: `pod,node,devices`, with spaces between devices. */
+export const devicesCsv = (decisions: Iterable<Decision>): Generator<string> =>
+  inParts('pod,node,devices', decisions, ({ pod, node, devices }) =>
+    devices.length > 0 ? [pod, node ?? '', devices.join(' ')] : undefined,
+  );
+
+function* inParts(
+  head: string,
+  decisions: Iterable<Decision>,
+  row: (decision: Decision) => readonly string[] | undefined,
+): Generator<string> {
+  let part = `${head}\n`;
+  for (const decision of decisions) {
+    const cells = row(decision);
+    if (cells) part += `${cells.map(cell).join()}\n`;
     if (part.length < PART) continue;
     yield part;
     part = '';

@@ -57,6 +57,11 @@ export function gpusOf(ask: Omit<Ask, 'id'>): { gpus: number; gpuMilli: number }
 const askKey = ({ items, near, passthrough, wholeGroup }: Omit<Ask, 'id'>): string =>
   `${items.map(({ kind, count, units }) => `${kind}*${count}:${units}`).join('+')},${near},${passthrough},${wholeGroup}`;
 
+const classKey = (request: Omit<RequestClass, 'id' | 'gpus' | 'gpuMilli'>): string => {
+  const { ask, cpuMilli, memory, pinned, huge, models } = request;
+  return [ask.id, cpuMilli, memory, pinned, huge, models.join('|')].join(',');
+};
+
 /** All classes and asks of a run, each once. */
 export class Requests {
   readonly classes: RequestClass[] = [];
@@ -67,13 +72,19 @@ export class Requests {
   intern(facts: RequestFacts): RequestClass {
     const { cpuMilli, memory, pinned, huge, models } = facts;
     const ask = this.internAsk(facts.ask);
-    const key = [ask.id, cpuMilli, memory, pinned, huge, models.join('|')].join(',');
+    const key = classKey({ ask, cpuMilli, memory, pinned, huge, models });
     const known = this.classOf.get(key);
     if (known) return known;
     const made = { id: this.classes.length, ask, cpuMilli, memory, pinned, huge, models, ...gpusOf(ask) };
     this.classes.push(made);
     this.classOf.set(key, made);
     return made;
+  }
+
+  /** Of one that was interned last, and that there is no room for. */
+  forgetLast(request: RequestClass): void {
+    this.classes.pop();
+    this.classOf.delete(classKey(request));
   }
 
   private internAsk(facts: Omit<Ask, 'id'>): Ask {

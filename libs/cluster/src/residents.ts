@@ -5,7 +5,6 @@
  */
 import type { Fits } from './fits.js';
 import type { Scheduler } from './scheduler.js';
-import type { RequestClass } from './request.js';
 
 const NOBODY = -1;
 
@@ -86,13 +85,6 @@ export class Residents {
 
   /** Slots that an arrival has. */
   slotsOf(arrival: number): number[] {
-    const { fits, row } = this.holding(arrival);
-    const slots: number[] = [];
-    for (let i = fits.firstPickOf(row); i < fits.endOfPicks(row); i++) slots.push(fits.pickSlot[i]!);
-    return slots;
+    return this.fitsOf[arrival]!.slotsOf(this.rowOf[arrival]!);
   }
 }
-
-/** Gives back what a holding has. */
-export const giveBack = (scheduler: Scheduler, request: RequestClass, { host, fits, row, memory }: Holding): void =>
-  scheduler.release(host, request, fits, row, memory);

@@ -1,11 +1,9 @@
-import { type DeviceFault, groupsApi, IOMMU, LAB } from '@vfiolab/core';
+import { type DeviceFault, faultOf, groupsApi, IOMMU, LAB } from '@vfiolab/core';
 import { GroupsCore } from './groups-core.js';
 import { SMALL_MACHINE } from './testing/machines.js';
 import { sriovBench } from './testing/sriov-machine.js';
 
 const [ALONE, PORT, CARD] = ['0000:00:03.0', '0000:00:06.0', '0000:01:00.0'];
-const NONE = { ms: undefined, count: undefined, every: undefined, delay: undefined, vector: undefined };
-const FAULT = { ...NONE, iova: undefined, bytes: undefined, write: undefined, pasid: undefined };
 
 function small(...[services, setup]: Partial<Parameters<typeof sriovBench>>) {
   const told: [string, string][] = [];
@@ -22,7 +20,7 @@ function small(...[services, setup]: Partial<Parameters<typeof sriovBench>>) {
     ...b,
     told,
     cause: (device: string, kind: string, more: Partial<DeviceFault> = {}, from = LAB) =>
-      b.bench.get(from, groupsApi.deviceFault, { ...FAULT, device, kind, ...more }).error,
+      b.bench.get(from, groupsApi.deviceFault, faultOf(device, kind, more)).error,
     rereads: () => {
       const { before, after } = b.bench.reread(new GroupsCore());
       expect(after).toEqual(before);
@@ -80,6 +78,17 @@ describe('a link', () => {
     expect(told.slice(1)).toEqual([[CARD, 'link-up']]);
     rereads();
     expect(cause(CARD!, 'link-up')).toBe(`The link of ${CARD} is not down.`);
+  });
+
+  it('is down for a driver that is bound meanwhile', () => {
+    const { cause, told, unbind, fs } = below();
+    cause(CARD!, 'link-down');
+    unbind(CARD!);
+    fs.write('/sys/bus/pci/drivers_probe', CARD!);
+    expect(told).toEqual([
+      [CARD, 'link-down'],
+      [CARD, 'link-down'],
+    ]);
   });
 
   it('that is cleared comes up too', () => {

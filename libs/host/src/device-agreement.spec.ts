@@ -1,7 +1,9 @@
+import { jest } from '@jest/globals';
 import type { Address, Core } from '@vfiolab/core';
+import { MigratableEngine } from '../../devices/src/migratable-engine.js';
 import { IommuCore } from '@vfiolab/iommu';
 import { IommufdCore } from '@vfiolab/iommufd';
-import { disagreements, makeCore, SERVICES } from './index.js';
+import { disagreements, lostByMigration, makeCore, SERVICES } from './index.js';
 
 const DEVICE = 'device:0000:00:03_0';
 type Claims = ReturnType<IommufdCore['claims']>;
@@ -16,6 +18,18 @@ function said(claims: Partial<Claims>, standing: readonly { bdf: string; request
   iommu.pageRequests = () => [...standing];
   return disagreements((address) => cores.get(address));
 }
+
+it('I45: a device that loses something on its way to another host is found', async () => {
+  const { FaultLab, ENGINE } = await import('../../../test/capabilities/support/fault-lab.js');
+  const lab = await FaultLab.boot({ engine: 'migratable-engine' });
+  const device = await (await lab.host.program('vmm')).device(ENGINE!);
+  await device.write(0x80, 0x1234n, 8);
+  const { core } = lab.host.host.host.actor(`device:${ENGINE!.replace('.', '_')}`)!.machine;
+  expect(lostByMigration(core)).toEqual([]);
+  const load = jest.spyOn(MigratableEngine.prototype, 'load').mockReturnValue(true);
+  expect(lostByMigration(core)).toEqual([expect.stringMatching(/^I45: a migratable-engine/)]);
+  load.mockRestore();
+});
 
 const request = (n: number) => ({ bdf: '0000:00:03.0', request: n });
 

@@ -3,7 +3,7 @@
  *
  * Rule: asked when no operation is in flight anywhere; it looks at states and asks nobody.
  */
-import { deviceOf } from '@vfiolab/core';
+import { type Core, deviceOf } from '@vfiolab/core';
 import { DeviceCore, type DeviceNow } from '@vfiolab/vfio';
 import { type CoreOf, type Said, saidBy } from './said.js';
 
@@ -12,6 +12,9 @@ export function deviceAt(coreOf: CoreOf, address: string): DeviceNow | undefined
   const core = coreOf(address);
   return core instanceof DeviceCore ? core.now() : undefined;
 }
+
+/** What a device would lose on its way to another host, in words. */
+export const lostByMigration = (core: Core): string[] => (core instanceof DeviceCore ? core.lostByMigration() : []);
 
 export function wrongDevices(coreOf: CoreOf): string[] {
   const said = saidBy(coreOf);

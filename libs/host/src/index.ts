@@ -1,5 +1,5 @@
 export { disagreements } from './agreement.js';
-export { deviceAt } from './device-agreement.js';
+export { deviceAt, lostByMigration } from './device-agreement.js';
 export type { CoreOf } from './said.js';
 export { makeCore, SERVICES } from './cores.js';
 export { ioctlNameAt } from './ioctl-names.js';

@@ -248,6 +248,16 @@ describe('check sees a broken state', () => {
   });
 });
 
+test.each<[string, (m: { state: number; session: unknown }) => void]>([
+  ['a state that saves, without a session', (m) => (m.state = uapi.VFIO_DEVICE_STATE_STOP_COPY)],
+  ['a session in a state that has none', (m) => (m.session = { direction: 'save', ended: false })],
+])('I44: %s', (_what, breakIt) => {
+  const { c } = boundBench({ ...EDU, model: 'migratable-engine' });
+  expect(c.h.core.check()).toEqual([]);
+  breakIt((c.h.core as unknown as { pci: { migration: { state: number; session: unknown } } }).pci.migration);
+  expect(c.h.core.check().join()).toContain('I44: state');
+});
+
 test('random calls leave the invariants whole and end with nothing held', () => {
   let seed = 1;
   const below = (n: number): number => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 1) % n;

@@ -4,6 +4,7 @@
  * Rule: it only reads. Numbers are those of the project's invariants.
  */
 import { VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from '@vfiolab/uapi';
+import { isMigratable, makeModel, type MigratableModel } from '@vfiolab/devices';
 import type { CdevFile } from './cdev-file.js';
 import type { CommonDevice } from './common-device.js';
 import type { VfioDevice } from './vfio-device.js';
@@ -54,6 +55,17 @@ export function checkDevice(device: VfioDevice): string[] {
   return broken;
 }
 
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
+
+/** I45: a device that is given the state of this one has the same state. Asked when nothing is under way. */
+export function lostByMigration({ model, bus }: VfioDevice): string[] {
+  if (!isMigratable(model) || model.waits) return [];
+  const other = makeModel(model.name, bus) as MigratableModel;
+  const image = model.save();
+  const same = other.load(image) && isSame(image, other.save());
+  return same ? [] : [`I45: a ${model.name} that is given the state of another has another state`];
+}
+
 export function checkFiles(device: CommonDevice, files: readonly CdevFile[]): string[] {
   const broken: string[] = [];
   const bound = files.filter((f) => f.isBound);
@@ -72,7 +84,7 @@ export function describeDevice({ config, facts, power, resets, bus, irqs, model 
   const command = config.command.toString(16).padStart(4, '0');
   const state = `D${config.powerState}${power.engaged ? ' low power' : ''}`;
   return [
-    `function ${facts.bdf} vfio${facts.minor} command 0x${command} ${state} resets [${resets.join(' ')}] refused DMA ${bus.refused}`,
+    `function ${facts.bdf} vfio${facts.minor} command 0x${command} ${state} resets [${resets.join(' ')}] refused DMA ${bus.refused}${bus.wire.dropped === 0 ? '' : ` dropped frames ${bus.wire.dropped}`}`,
     irqs.describe(),
     model.describe(),
   ];

@@ -57,9 +57,15 @@ class VdpaBus implements ModelBus {
     return !(yield* call(IOMMU, iommuApi.dma, wanted)).fault;
   }
 
+  readonly interrupts = 'pin';
+
   *raise(): Op<void> {}
 
   lower(): void {}
+
+  /** It has no port. */
+  *transmit(): Op<void> {}
+  *notify(): Op<void> {}
 
   /** The model begins anew. */
   forget(): void {

@@ -1,6 +1,8 @@
 /** `--carry`: placements of one policy carried out, with how far it is; and what came of it in words. */
 import {
+  CLUSTER_LIMITS,
   InputError,
+  isNvmlProfile,
   type Policy,
   type RunInput,
   samplePlacements,
@@ -9,7 +11,8 @@ import {
   type Names,
 } from '@vfiolab/cluster';
 import { findMachine, iommuOf, readMachine } from '@vfiolab/scenario';
-import { UsageError } from '../command.js';
+import { type Context, type Input, UsageError, wholeNumber } from '../command.js';
+import { progressLine } from '../progress-line.js';
 import { Carrier, type Carried } from './carry.js';
 import type { Machine } from './carried-host.js';
 
@@ -29,8 +32,10 @@ function machines(kinds: Names): (shape: Shape) => Machine {
 }
 
 function machineOf(shape: Shape, kinds: Names): Machine {
-  if (shape.machine !== undefined) {
-    const text = readMachine(findMachine(shape.machine, '.')!);
+  const file = shape.machine === undefined ? undefined : findMachine(shape.machine, '.');
+  const text = file === undefined ? undefined : readMachine(file);
+  // What the maker's tools tell of GPUs is no description of a machine's PCI.
+  if (text !== undefined && !isNvmlProfile(text)) {
     const iommu = iommuOf(text);
     return {
       text,
@@ -46,27 +51,51 @@ function machineOf(shape: Shape, kinds: Names): Machine {
   }
 }
 
-/** `placed`: the host of each arrival of the policy's run. */
-export async function carryOut(
+/** Placements that `--carry` asks for; 0: none. */
+export function carryCount(input: Input, timed: boolean): number {
+  const count = wholeNumber('carry', input.text('carry') ?? '0', CLUSTER_LIMITS.pods);
+  if (count > 0 && timed) throw new UsageError('--carry is for runs without time: in time hosts change.');
+  return count;
+}
+
+/** Draws placements of a policy's run and carries them out; `placed`: the host of each arrival. */
+export async function carried(
+  { terminal }: Context,
   given: RunInput,
   policy: Policy,
   placed: Int32Array,
   count: number,
-  progress: (done: number, all: number) => void,
 ): Promise<Carried> {
+  const began = performance.now();
   const sample = samplePlacements(given, policy, placed, count);
   const all = sample.reduce((sum, { pods }) => sum + pods.length, 0);
   const carrier = new Carrier(given.kinds, machines(given.kinds));
   for (const host of sample) {
-    progress(carrier.result.carried, all);
+    const seconds = (performance.now() - began) / 1000;
+    terminal.progress(progressLine(`${policy.name} carried out`, carrier.result.carried, all, seconds));
     await carrier.carry(host);
   }
+  terminal.clear();
   return carrier.result;
 }
 
-export function carriedInWords(policy: string, carried: Carried): string[] {
-  const { sampled, hosts, devices, mappedMib, refused, refusals, problems } = carried;
-  const others = carried.carried - sampled;
+/** Says what came of `--carry`; false: something was refused. */
+export function tellCarried(
+  { terminal, json }: Context,
+  results: readonly { readonly policy: string; readonly carried?: Carried }[],
+): boolean {
+  let well = true;
+  for (const { policy, carried: truth } of results) {
+    if (!truth) continue;
+    well &&= truth.refused === 0 && truth.problems.length === 0;
+    if (!json) for (const line of inWords(policy, truth)) terminal.out(line);
+  }
+  return well;
+}
+
+function inWords(policy: string, truth: Carried): string[] {
+  const { sampled, hosts, devices, mappedMib, refused, refusals, problems } = truth;
+  const others = truth.carried - sampled;
   return [
     `${policy}: ${sampled} placements carried out on ${hosts} emulated hosts (and ${others} that were there before): ` +
       `${devices} devices opened, ${mappedMib} MiB mapped, ${refused} refused`,

@@ -274,6 +274,7 @@ disk is full once at every write; it fails for the same reasons. The other mixes
   swarm      programs that call anything, and some of which everything is known, while DMA goes on and everything goes
              wrong: lost, doubled, late and held messages, one-way cuts, crashes at any record, full and slow disks, pauses,
              losses of power, clocks that jump, killed programs; then all must come to rest with nothing left
+  day        24 hours of virtual time on one lab, with fewer of the same faults: memory grows by no more than 5 %
   fuzz       10,000 calls with random arguments: none stops a service, a refused one changes nothing
   fail-nth   two programs, again and again, and each time another step of theirs fails: nothing is left over
   races      every two calls of a stage at nearly the same time

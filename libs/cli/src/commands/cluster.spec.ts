@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { main } from '../main.js';
 import { FakeTerminal } from '../testing/fake-terminal.js';
-import { progressLine } from './cluster.js';
+import { progressLine } from '../progress-line.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'vfiolab-cluster-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -32,10 +32,14 @@ const given = ['--nodes', nodes, '--pods', pods, '--order', order, '--rank', ran
 describe('vfiolab cluster', () => {
   it('writes where each pod is, and why not', async () => {
     const out = join(dir, 'one');
-    const { code } = await cluster(...given, '--policy', 'bestfit', '--out', out);
+    const { code, err } = await cluster(...given, '--policy', 'bestfit', '--out', out);
     expect(code).toBe(0);
+    expect(err).toContain('note: no host has a GPU of model A100.');
     expect(readFileSync(join(out, 'placements.csv'), 'utf8')).toBe(
       'pod,node,reason\na,small,\nb,large,\na-tuned-0,small,\nc,,T4 x1 4 CPUs: model 1; T4 x2 8 CPUs: model 1\n',
+    );
+    expect(readFileSync(join(out, 'devices.csv'), 'utf8')).toBe(
+      'pod,node,devices\na,small,gpu0\nb,large,gpu0 gpu1\na-tuned-0,small,gpu0\n',
     );
     expect(JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))).toMatchObject({
       policy: 'bestfit',

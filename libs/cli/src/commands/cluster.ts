@@ -2,44 +2,35 @@
 import { join } from 'node:path';
 import {
   CLUSTER_LIMITS,
-  allocationCurve,
   comparison,
-  comparisonRows,
   exportSlices,
-  fragmentation,
-  gpuCapacity,
-  htmlReport,
-  knownFailures,
+  InputError,
   policies,
   type Policy,
   type PolicyResult,
-  type ReportedRun,
   run,
   type RunInput,
   timedComparison,
-  timedComparisonRows,
   type TimedResult,
   Timeline,
   type TimelineInput,
 } from '@vfiolab/cluster';
-import { carriedInWords, carryOut } from '../carry/carry-policy.js';
+import { carried, carryCount, tellCarried } from '../carry/carry-policy.js';
 import type { Carried } from '../carry/carry.js';
+import { type Made, PageReport } from '../cluster-page.js';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
-import { DEFAULT_SEED, MIGRATABLE, policiesOf, PROCESSORS, readInput, required, timelineOf } from '../cluster-input.js';
-import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
-
-const BAR = 24;
-
-/** `fgd [#####-------] 41 %  4,455 of 10,866 pods, 31,000/s, 0.2 s left`. */
-export function progressLine(policy: string, done: number, all: number, seconds: number): string {
-  const share = all === 0 ? 1 : done / all;
-  const bar = '#'.repeat(Math.round(share * BAR)).padEnd(BAR, '-');
-  const rate = seconds > 0 ? done / seconds : 0;
-  const left = rate > 0 ? `, ${((all - done) / rate).toFixed(1)} s left` : '';
-  return `${policy} [${bar}] ${(100 * share).toFixed(0)} %  ${count(done)} of ${count(all)} pods, ${count(Math.round(rate))}/s${left}`;
-}
-
-const count = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
+import {
+  DEFAULT_SEED,
+  MIGRATABLE,
+  policiesOf,
+  PROCESSORS,
+  readInput,
+  required,
+  timelineOf,
+  unknownModels,
+} from '../cluster-input.js';
+import { type Command, type Context, FAILED, type Input, OK, UsageError } from '../command.js';
+import { count, load, progressLine } from '../progress-line.js';
 
 /** Calls the work with what shows how far it is. */
 function watched<T>({ terminal }: Context, policy: Policy, all: number, work: (say: (done: number) => void) => T): T {
@@ -50,9 +41,6 @@ function watched<T>({ terminal }: Context, policy: Policy, all: number, work: (s
   terminal.clear();
   return made;
 }
-
-const load = ({ hosts, arrivals }: RunInput): string =>
-  `${count(hosts.names.length)} hosts with ${count(gpuCapacity(hosts) / 1000)} GPUs, ${count(arrivals.pods.length)} pods`;
 
 function printTable({ terminal }: Context, [head, ...rows]: readonly string[]): void {
   terminal.out(terminal.style('bold', head!));
@@ -81,69 +69,45 @@ function printTimed(context: Context, given: TimelineInput, results: readonly Ti
 }
 
 /** One policy: what it decided, and the result. */
-function placed(context: Context, given: RunInput, policy: Policy) {
-  const made = watched(context, policy, given.arrivals.pods.length, (say) => run(given, policy, say));
-  const result = { policy: policy.name, ...made.tally() };
-  const reported = (): ReportedRun => ({
-    policy: policy.name,
-    curve: allocationCurve(given, made.hosts),
-    fragmentation: fragmentation(given, made),
-  });
-  return { decisions: made.decisions(), result, samples: undefined, hosts: made.hosts, reported };
-}
-
-/** Placements that `--carry` asks for. */
-function carryCount(input: Input, timed: boolean): number {
-  const count = wholeNumber('carry', input.text('carry') ?? '0', CLUSTER_LIMITS.pods);
-  if (count > 0 && timed) throw new UsageError('--carry is for runs without time: in time hosts change.');
-  return count;
-}
-
-/** Draws placements of a policy and carries them out; undefined: none were asked for. */
-async function carried(
-  { terminal }: Context,
-  given: RunInput,
-  policy: Policy,
-  hosts: Int32Array | undefined,
-  count: number,
-): Promise<Carried | undefined> {
-  if (hosts === undefined || count === 0) return undefined;
-  const began = performance.now();
-  const made = await carryOut(given, policy, hosts, count, (done, all) =>
-    terminal.progress(progressLine(`${policy.name} carried out`, done, all, (performance.now() - began) / 1000)),
-  );
-  terminal.clear();
-  return made;
-}
-
-function timed(context: Context, given: TimelineInput, policy: Policy) {
+function made(context: Context, { given, timeline }: Runs, policy: Policy): Made {
   const all = given.arrivals.pods.length;
-  const made = watched(context, policy, all, (say) => new Timeline(given, policy).run(say));
-  const { samples, startups } = made.statistics;
-  const result = { policy: policy.name, ...made.tally() };
-  const { startup, startupParts } = result;
-  const reported = (): ReportedRun => ({
-    policy: policy.name,
-    samples,
-    startups,
-    startup,
-    startupParts: { ...startupParts },
-  });
-  return { decisions: made.decisions(), result, samples, hosts: undefined, reported };
+  if (!timeline) return { run: watched(context, policy, all, (say) => run(given, policy, say)) };
+  return { timeline: watched(context, policy, all, (say) => new Timeline(timeline, policy).run(say)) };
 }
 
-/** Says what came of `--carry`; false: something was refused. */
-function tellCarried(
-  { terminal, json }: Context,
-  results: readonly { readonly policy: string; readonly carried?: Carried | undefined }[],
-): boolean {
-  let well = true;
-  for (const { policy, carried } of results) {
-    if (!carried) continue;
-    well &&= carried.refused === 0 && carried.problems.length === 0;
-    if (!json) for (const line of carriedInWords(policy, carried)) terminal.out(line);
+type Result = (PolicyResult | TimedResult) & { readonly carried?: Carried };
+
+/** All policies, one after the other. Throws UsageError when a run comes to a bound. */
+async function results(runs: Runs, context: Context, page: PageReport | undefined): Promise<Result[]> {
+  const { chosen, out, given, carry } = runs;
+  const found: Result[] = [];
+  try {
+    for (const policy of chosen) {
+      const each = made(context, runs, policy);
+      const { run, timeline } = each;
+      const truth = run && carry > 0 ? await carried(context, given, policy, run.hosts, carry) : undefined;
+      const sums = (run ?? timeline!).tally() as PolicyResult | TimedResult;
+      const result = { ...sums, policy: policy.name, ...(truth && { carried: truth }) };
+      found.push({ ...result });
+      page?.add(given, policy.name, each, truth);
+      const samples = timeline?.statistics.samples;
+      if (out !== undefined)
+        writeResult(chosen.length === 1 ? out : join(out, policy.name), run ?? timeline!, result, samples);
+    }
+  } catch (error) {
+    if (error instanceof InputError) throw new UsageError(`${error.message}.`);
+    throw error;
   }
-  return well;
+  return found;
+}
+
+interface Runs {
+  readonly chosen: readonly Policy[];
+  readonly out: string | undefined;
+  readonly given: RunInput;
+  readonly timeline: TimelineInput | undefined;
+  /** Placements of each policy to carry out. */
+  readonly carry: number;
 }
 
 async function runCluster(input: Input, context: Context): Promise<number> {
@@ -151,35 +115,21 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   const out = input.text('out');
   const given = readInput(input);
   const timeline = timelineOf(input, given);
-  const count = carryCount(input, timeline !== undefined);
+  const carry = carryCount(input, timeline !== undefined);
+  const unknown = unknownModels(given);
+  if (unknown.length > 0) context.terminal.error(`note: no host has a GPU of model ${unknown.join(', ')}.`);
   if (out !== undefined) makeFolder(out);
   const slices = input.text('slices');
   if (slices !== undefined) writeText('slices', slices, exportSlices(given.hosts, given.kinds));
-  const page = input.text('report');
-  const reports: ReportedRun[] = [];
-  const results: ((PolicyResult | TimedResult) & { readonly carried?: Carried | undefined })[] = [];
-  for (const policy of chosen) {
-    const made = timeline ? timed(context, timeline, policy) : placed(context, given, policy);
-    const { decisions, samples } = made;
-    const result = { ...made.result, carried: await carried(context, given, policy, made.hosts, count) };
-    results.push(result);
-    if (page !== undefined) reports.push({ ...made.reported(), ...(result.carried && { carried: result.carried }) });
-    if (out !== undefined)
-      await writeResult(chosen.length === 1 ? out : join(out, policy.name), decisions, result, samples);
-  }
-  if (page !== undefined) {
-    const comparison = timeline
-      ? timedComparisonRows(results as TimedResult[])
-      : comparisonRows(results as PolicyResult[]);
-    const about = `${load(given)}; seed ${given.seed}.`;
-    const title = 'Pods with devices on a cluster';
-    writeText('report', page, [htmlReport({ title, about, comparison, runs: reports, failures: knownFailures() })]);
-  }
-  if (out !== undefined && chosen.length > 1) writeJson(join(out, 'summary.json'), { policies: results });
-  if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: results });
-  else if (timeline) printTimed(context, timeline, results as TimedResult[]);
-  else print(context, given, results as PolicyResult[]);
-  return tellCarried(context, results) ? OK : FAILED;
+  const file = input.text('report');
+  const page = file === undefined ? undefined : new PageReport();
+  const found = await results({ chosen, out, given, timeline, carry }, context, page);
+  if (page) writeText('report', file!, [page.html(given, found, timeline !== undefined)]);
+  if (out !== undefined && chosen.length > 1) writeJson(join(out, 'summary.json'), { policies: found });
+  if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: found });
+  else if (timeline) printTimed(context, timeline, found as TimedResult[]);
+  else print(context, given, found as PolicyResult[]);
+  return tellCarried(context, found) ? OK : FAILED;
 }
 
 export const cluster: Command = {
@@ -211,7 +161,7 @@ export const cluster: Command = {
       about: 'carry N placements out on emulated hosts by the real calls; one that the kernel refuses ends with 1',
     },
     report: { value: 'FILE', about: 'write a page (HTML) with plots and tables that opens without a network' },
-    out: { value: 'DIR', about: 'write placements.csv (pod,node,reason) and summary.json there' },
+    out: { value: 'DIR', about: 'write placements.csv (pod,node,reason), devices.csv and summary.json there' },
   },
   details: `
 Policies:

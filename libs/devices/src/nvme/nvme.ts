@@ -14,7 +14,7 @@ import * as reg from './registers.js';
 const LOW = 0xffff_ffffn;
 
 export class Nvme implements DeviceModel {
-  readonly name = 'nvme';
+  readonly name: string = 'nvme';
   readonly registerBytes = reg.REGISTER_BYTES;
   readonly media = newMedia();
   private cc = 0;
@@ -27,7 +27,7 @@ export class Nvme implements DeviceModel {
   /** Undefined while CC.EN is clear. */
   private controller: Controller | undefined;
 
-  constructor(private readonly bus: ModelBus) {}
+  constructor(protected readonly bus: ModelBus) {}
 
   read(offset: number, width: Width): bigint {
     if (width < 4) return (this.dword(offset & ~3) >> BigInt(8 * (offset & 3))) & ((1n << BigInt(8 * width)) - 1n);
@@ -166,21 +166,30 @@ export class Nvme implements DeviceModel {
   }
 
   encode(w: ByteWriter): void {
+    this.media.encode(w);
+    this.encodeState(w);
+  }
+
+  decode(r: ByteReader): void {
+    this.media.decode(r);
+    this.decodeState(r);
+  }
+
+  /** All but the media. */
+  protected encodeState(w: ByteWriter): void {
     for (const value of [this.cc, this.aqa, this.masked]) w.u32(value >>> 0);
     w.u64(this.asq);
     w.u64(this.acq);
     w.bool(this.refused);
-    this.media.encode(w);
     w.bool(this.controller !== undefined);
     this.controller?.encode(w);
   }
 
-  decode(r: ByteReader): void {
+  protected decodeState(r: ByteReader): void {
     [this.cc, this.aqa, this.masked] = [r.u32(), r.u32(), r.u32()];
     this.asq = r.u64();
     this.acq = r.u64();
     this.refused = r.bool();
-    this.media.decode(r);
     this.controller = undefined;
     if (!r.bool()) return;
     this.controller = new Controller(this.bus, this.media, reg.pageShiftOf(this.cc));
@@ -189,7 +198,8 @@ export class Nvme implements DeviceModel {
   }
 
   check(): string[] {
-    return [...this.media.check(), ...(this.controller?.check() ?? [])];
+    const pages = this.controller && reg.pageShiftOf(this.cc) > reg.MAX_PAGE_SHIFT ? ['pages are too large'] : [];
+    return [...pages, ...this.media.check(), ...(this.controller?.check() ?? [])];
   }
 
   describe(): string {

@@ -16,6 +16,7 @@ import type { Script } from './pieces.js';
 import { race } from './races.js';
 import { scriptsOf } from './scripts.js';
 import { COMPAT, FUNCTIONS, LAST_DEVICE, OBJECTS, PASIDS } from './stages.js';
+import { huntDay } from '../swarm/day.js';
 import { huntSwarm } from '../swarm/hunt.js';
 import { runVfio } from './vfio/hunt.js';
 import type { World } from './world.js';
@@ -140,6 +141,7 @@ const HUNTS = {
   linearise: huntOrders,
   vfio: huntVfio,
   swarm: huntSwarm,
+  day: huntDay,
 } as const;
 
 export type Hunt = keyof typeof HUNTS;

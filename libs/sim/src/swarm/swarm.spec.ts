@@ -1,4 +1,4 @@
-import { swarm } from './swarm.js';
+import { CLOSELY, swarm } from './swarm.js';
 
 it('the same seed does the same, to the journals, and other seeds something else', async () => {
   for (const seed of [3, 10, 29]) {
@@ -21,7 +21,7 @@ it('told to let only some faults happen it lets no others happen; told all of th
 
 it('the first seeds are clean, looked at after every turn', async () => {
   for (let seed = 0; seed < 24; seed++) {
-    const { findings } = await swarm(seed, { monitor: { turnsPerCheck: 1, quietPerCheck: 1 } });
+    const { findings } = await swarm(seed, { monitor: CLOSELY });
     expect([seed, findings]).toEqual([seed, []]);
   }
 });

@@ -10,6 +10,7 @@ import {
   type FaultKind,
   type FaultName,
   faultNames,
+  faultOf,
   type FaultParameter,
   LAB,
   labApi,
@@ -25,18 +26,6 @@ const OPERATOR = 'operator';
 /** The longest of a fault, ms; a reset that gets stuck for longer than a minute is given up by the kernel. */
 const SHORT = 2000;
 const LONG = 70_000;
-
-const NOTHING = {
-  ms: undefined,
-  count: undefined,
-  every: undefined,
-  delay: undefined,
-  vector: undefined,
-  iova: undefined,
-  bytes: undefined,
-  write: undefined,
-  pasid: undefined,
-};
 
 const isPci = (name: string): boolean => !name.includes('-');
 const busOf = (bdf: string): string => bdf.slice(0, bdf.lastIndexOf(':'));
@@ -78,8 +67,7 @@ function drawFault(p: Program): DeviceFault {
   const open = any(chance, p.model.devices);
   const somewhere = open && isPci(open.name) && !chance.once(3) ? open.name : chance.pick(yard.names.filter(isPci));
   const device = chance.once(4) && !yard.power ? RICH : somewhere;
-  const fault: DeviceFault = { ...NOTHING, device, kind };
-  return Object.assign(fault, Object.fromEntries(used.map((name) => [name, draw(p, name)])));
+  return faultOf(device, kind, Object.fromEntries(used.map((name) => [name, draw(p, name)])));
 }
 
 async function fault(p: Program): Promise<void> {
@@ -94,7 +82,7 @@ async function fault(p: Program): Promise<void> {
 
 /** Every fault ends, and every link comes up. */
 export async function clearFaults(yard: Yard): Promise<void> {
-  for (const device of [...yard.faulty].sort()) await ask(yard, { ...NOTHING, device, kind: 'clear' });
+  for (const device of [...yard.faulty].sort()) await ask(yard, faultOf(device, 'clear'));
 }
 
 export const FAULT_MOVES: readonly Move[] = [

@@ -7,7 +7,7 @@
  */
 import type { Process } from '@vfiolab/client';
 import { type Address, IOMMU, PAGES } from '@vfiolab/core';
-import { stateHash } from '@vfiolab/host';
+import { lostByMigration, stateHash } from '@vfiolab/host';
 import { type KernelProfile, kernelProfiles } from '@vfiolab/uapi';
 import type { SimHost } from '../../sim-host.js';
 import { drawOptions, type SimOptions } from '../../options.js';
@@ -212,7 +212,8 @@ class Run {
     if (!machine?.idle) return;
     this.turns++;
     this.findAt(address, machine.core.check());
-    if (this.turns % REREAD_EVERY === 0) this.findAt(address, lostByRestart(address, machine.core));
+    if (this.turns % REREAD_EVERY === 0)
+      this.findAt(address, [...lostByRestart(address, machine.core), ...lostByMigration(machine.core)]);
     if (!host.idle) return;
     this.tally.quiet++;
     this.findAt('all', host.disagreements());
