@@ -2,7 +2,7 @@
  * A request from a Kubernetes pod (v1.Pod as JSON).
  *
  * Words: its containers' `resources.requests` are summed. A resource `MAKER/KIND` is a device of that kind; `hugepages-SIZE` is pinned
- * memory in huge pages. What resources cannot say, annotations `vfiolab/COLUMN` do, with the columns of a pod list.
+ * memory in huge pages; of kinds that no host has others take care. What resources cannot say, annotations `vfiolab/COLUMN` do, with the columns of a pod list.
  * Rule: it is read as a line of a pod list, so the same is right and wrong, and said in the same words.
  */
 import { importPods } from './import-pods.js';
@@ -53,7 +53,10 @@ export function kubePod(pod: unknown, kinds: Names): RequestFacts {
     }
   }
   const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {};
-  return read(name, columnsOf(sums, annotations), kinds);
+  const columns = columnsOf(sums, annotations, kinds);
+  for (const [, kind] of columns.get('devices')!.matchAll(/([a-z][a-z0-9_-]*)\*/g))
+    if (kinds.find(kind!) === undefined) throw wrong('devices', `no host has a ${JSON.stringify(kind!.slice(0, 40))}`);
+  return read(name, columns, kinds);
 }
 
 /** `500m`, `2`, `1.5Gi`; NaN: it is none. */
@@ -65,19 +68,23 @@ export function quantity(value: unknown): number {
   return Number(found[1]) * SUFFIXES[found[2]!]!;
 }
 
-function columnsOf(sums: ReadonlyMap<string, number>, annotations: Json): Map<string, string> {
+/** To the next whole number; what sums of fractions are off by does not count. */
+const upwards = (value: number): number => Math.ceil(value - 1e-7);
+
+function columnsOf(sums: ReadonlyMap<string, number>, annotations: Json, kinds: Names): Map<string, string> {
   const columns = new Map([['name', 'pod']]);
   let [gpus, huge] = [0, 0];
   const devices: string[] = [];
   for (const [resource, value] of sums) {
     const kind = /\/([a-z][a-z0-9_-]*)$/.exec(resource.toLowerCase())?.[1];
-    if (resource.startsWith('hugepages-')) huge += Math.ceil(value / MIB);
+    if (resource.startsWith('hugepages-')) huge += upwards(value / MIB);
     else if (kind === 'gpu') gpus += value;
     // VFs that are asked for together are VFs of one PF.
-    else if (kind !== undefined && value > 0) devices.push(kind === 'vf' ? `vf*1:${value}` : `${kind}*${value}`);
+    else if (kind !== undefined && value > 0 && kinds.find(kind) !== undefined)
+      devices.push(kind === 'vf' ? `vf*1:${value}` : `${kind}*${value}`);
   }
-  columns.set('cpu_milli', String(Math.ceil(1000 * (sums.get('cpu') ?? 0))));
-  columns.set('memory_mib', String(Math.ceil((sums.get('memory') ?? 0) / MIB) + huge));
+  columns.set('cpu_milli', String(upwards(1000 * (sums.get('cpu') ?? 0))));
+  columns.set('memory_mib', String(upwards((sums.get('memory') ?? 0) / MIB) + huge));
   columns.set('num_gpu', String(gpus));
   columns.set('gpu_milli', gpus > 0 ? '1000' : '0');
   columns.set('devices', devices.join('+'));

@@ -64,13 +64,10 @@ export class LiveCluster {
 
   /** Undefined: there are more different requests than a cluster may have. */
   request(facts: RequestFacts): RequestClass | undefined {
-    const known = this.requests.classes.length;
+    const known = this.requests.known(facts);
+    if (known || this.requests.classes.length >= LIMITS.classes) return known;
     const request = this.requests.intern(facts);
-    if (request.id >= LIMITS.classes) {
-      this.requests.forgetLast(request);
-      return undefined;
-    }
-    if (request.id >= known) this.scheduler.learn(request);
+    this.scheduler.learn(request);
     return request;
   }
 

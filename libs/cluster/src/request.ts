@@ -81,17 +81,17 @@ export class Requests {
     return made;
   }
 
-  /** Of one that was interned last, and that there is no room for. */
-  forgetLast(request: RequestClass): void {
-    this.classes.pop();
-    this.classOf.delete(classKey(request));
+  /** The class of these facts, if there is one already. */
+  known(facts: RequestFacts): RequestClass | undefined {
+    const ask = this.askOf.get(askKey(facts.ask));
+    return ask && this.classOf.get(classKey({ ...facts, ask }));
   }
 
   private internAsk(facts: Omit<Ask, 'id'>): Ask {
     const key = askKey(facts);
     const known = this.askOf.get(key);
     if (known) return known;
-    const made = { id: this.asks.length, ...facts };
+    const made = { ...facts, id: this.asks.length };
     this.asks.push(made);
     this.askOf.set(key, made);
     return made;

@@ -18,6 +18,7 @@ import {
 import { carried, carryCount, tellCarried } from '../carry/carry-policy.js';
 import type { Carried } from '../carry/carry.js';
 import { type Made, PageReport } from '../cluster-page.js';
+import { serveCluster } from '../extender/cluster-serve.js';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
 import {
   DEFAULT_SEED,
@@ -111,6 +112,10 @@ interface Runs {
 }
 
 async function runCluster(input: Input, context: Context): Promise<number> {
+  const [what] = input.positionals;
+  if (what === 'serve') return serveCluster(input, context);
+  if (what !== undefined)
+    throw new UsageError(`${JSON.stringify(what)} is none of: serve. See vfiolab cluster --help.`);
   const chosen = policiesOf(required(input, 'policy'));
   const out = input.text('out');
   const given = readInput(input);
@@ -135,7 +140,7 @@ async function runCluster(input: Input, context: Context): Promise<number> {
 export const cluster: Command = {
   name: 'cluster',
   summary: 'place pods with GPUs and other devices on the hosts of a cluster',
-  positionals: [],
+  positionals: ['[serve]'],
   options: {
     nodes: { value: 'CSV', about: 'hosts: sn,cpu_milli,memory_mib,gpu,model[,machine,...], or ResourceSlices in YAML' },
     pods: { value: 'CSV', about: 'pods: name,cpu_milli,memory_mib,num_gpu,gpu_milli[,gpu_spec,...]' },
@@ -160,6 +165,7 @@ export const cluster: Command = {
       value: 'N',
       about: 'carry N placements out on emulated hosts by the real calls; one that the kernel refuses ends with 1',
     },
+    port: { value: 'N', about: 'serve: of the loopback; 0: any; default: 9797' },
     report: { value: 'FILE', about: 'write a page (HTML) with plots and tables that opens without a network' },
     out: { value: 'DIR', about: 'write placements.csv (pod,node,reason), devices.csv and summary.json there' },
   },
@@ -170,6 +176,9 @@ ${policies.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
 Files may be packed by gzip. A pod named NAME-tuned-N in --order is a copy of NAME; --order says all pods that come, and
 --demand is not used then. In placements.csv a pod without node is on none, and reason says how many hosts of each kind lack
 what. Policies that only count devices may choose a host that then refuses, for its groups, NUMA nodes or switches. With several policies DIR gets a folder for each. All columns and a policy of your own: docs/cluster.md.
+
+With serve, a policy answers a kube-scheduler as its extender: filter, prioritize and bind, over HTTP. --pods are then the pods
+that usually come; by default those with 1, 2, 4 and 8 GPUs.
 
 In time DIR also gets timeline.csv, and the report says how long pods waited and started.
 
