@@ -14,6 +14,7 @@ export {
   comparison,
   comparisonRows,
   devicesCsv,
+  inLines,
   placementsCsv,
   type PolicyResult,
   timedComparison,
@@ -35,3 +36,4 @@ export { allocationCurve, fragmentation } from './report-data.js';
 export { kubePod } from './kube-pod.js';
 export { LiveCluster } from './live-cluster.js';
 export { MAX_SCORE } from './policy.js';
+export { prometheus } from './prometheus.js';

@@ -111,6 +111,53 @@ describe('vfiolab cluster', () => {
     expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--processor: there is no "arm".') });
   });
 
+  it('writes metrics of all policies for Prometheus', async () => {
+    const out = join(dir, 'metrics');
+    await cluster(...given, '--policy', 'gpupacking,fgd', '--out', out);
+    const text = readFileSync(join(out, 'metrics.prom'), 'utf8');
+    expect(text).toContain('vfiolab_cluster_pods{policy="gpupacking",state="placed"} 3\n');
+    expect(text).toContain('vfiolab_cluster_unplaced_pods{policy="fgd",reason="model"} 1\n');
+  });
+
+  it('sweeps over seeds, demands and policies, each run as it is alone', async () => {
+    const out = join(dir, 'swept');
+    const files = ['--nodes', nodes, '--pods', pods];
+    const axes = 'seeds=1-3,demand=0.5:2.5:1,policy=fgd|random';
+    const { code, out: text } = await cluster(...files, '--sweep', axes, '--threads', '1', '--out', out);
+    expect(code).toBe(0);
+    expect(text.split('\n').filter((line) => /^(fgd|random) /.test(line))).toHaveLength(6);
+    const [head, ...lines] = readFileSync(join(out, 'sweep.csv'), 'utf8').trimEnd().split('\n');
+    expect(lines).toHaveLength(18);
+    expect(lines.map((line) => line.split(',').slice(0, 3).join()).slice(0, 4)).toEqual(['fgd,0.5,1', 'fgd,0.5,2', 'fgd,0.5,3', 'fgd,1.5,1']); // prettier-ignore
+    const alone = await cluster(...files, '--policy', 'random', '--seed', '3', '--demand', '2.5', '--json');
+    const { policies } = JSON.parse(alone.out);
+    const at = head!.split(',').indexOf('gpuAllocation');
+    expect(Number(lines.at(-1)!.split(',')[at])).toBe(policies[0].gpuAllocation);
+    const json = await cluster(...files, '--sweep', 'seeds=4|9', '--policy', 'fgd', '--threads', '1', '--json');
+    expect(JSON.parse(json.out).runs.map(({ seed }: { seed: number }) => seed)).toEqual([4, 9]);
+  });
+
+  it.each([
+    ['size=3', '"size=3" is not AXIS=VALUES with seeds, demand, policy'],
+    ['seeds', '"seeds" is not AXIS=VALUES'],
+    ['seeds=1-2,seeds=3', 'seeds is there twice'],
+    ['seeds=5-2', 'the range has no value'],
+    ['demand=1:2:0', 'the range has no value'],
+    ['seeds=1-10001', 'more than 10000 values'],
+    ['seeds=1-5000,demand=1|2|3', '15000 runs: at most 10000'],
+    ['demand=much', '--demand: "much" is no number'],
+    ['policy=fgt', 'there is no "fgt"'],
+  ])('says what is wrong with the sweep %s', async (axes, problem) => {
+    const args = ['--nodes', nodes, '--pods', pods, '--policy', 'fgd', '--threads', '1'];
+    const { code, err } = await cluster(...args, '--sweep', axes);
+    expect([code, err]).toEqual([2, expect.stringContaining(problem)]);
+  });
+
+  it('does not sweep what one run alone has', async () => {
+    const { code, err } = await cluster(...given, '--sweep', 'seeds=1-2', '--policy', 'fgd');
+    expect([code, err]).toEqual([2, expect.stringContaining('--sweep and --order do not go together.')]);
+  });
+
   it('writes a page that opens without a network, in time too', async () => {
     const page = join(dir, 'report.html');
     expect((await cluster(...given, '--policy', 'bestfit,fgd', '--report', page)).code).toBe(0);

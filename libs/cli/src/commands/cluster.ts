@@ -1,13 +1,16 @@
 /** `vfiolab cluster`: pods placed on the hosts of a cluster, by one policy or by several beside one another. */
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
   CLUSTER_LIMITS,
   comparison,
   exportSlices,
+  inLines,
   InputError,
   policies,
   type Policy,
   type PolicyResult,
+  prometheus,
   run,
   type RunInput,
   timedComparison,
@@ -17,6 +20,7 @@ import {
 } from '@vfiolab/cluster';
 import { carried, carryCount, tellCarried } from '../carry/carry-policy.js';
 import type { Carried } from '../carry/carry.js';
+import { pointsOf, sweep, sweepCsv, sweepTable } from '../cluster-sweep.js';
 import { type Made, PageReport } from '../cluster-page.js';
 import { serveCluster } from '../extender/cluster-serve.js';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
@@ -30,7 +34,7 @@ import {
   timelineOf,
   unknownModels,
 } from '../cluster-input.js';
-import { type Command, type Context, FAILED, type Input, OK, UsageError } from '../command.js';
+import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
 import { count, load, progressLine } from '../progress-line.js';
 
 /** Calls the work with what shows how far it is. */
@@ -43,7 +47,7 @@ function watched<T>({ terminal }: Context, policy: Policy, all: number, work: (s
   return made;
 }
 
-function printTable({ terminal }: Context, [head, ...rows]: readonly string[]): void {
+function printTable({ terminal }: Pick<Context, 'terminal'>, [head, ...rows]: readonly string[]): void {
   terminal.out(terminal.style('bold', head!));
   for (const row of rows) terminal.out(row);
 }
@@ -116,6 +120,8 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   if (what === 'serve') return serveCluster(input, context);
   if (what !== undefined)
     throw new UsageError(`${JSON.stringify(what)} is none of: serve. See vfiolab cluster --help.`);
+  const points = input.text('sweep');
+  if (points !== undefined) return runSweep(input, context, points);
   const chosen = policiesOf(required(input, 'policy'));
   const out = input.text('out');
   const given = readInput(input);
@@ -130,12 +136,42 @@ async function runCluster(input: Input, context: Context): Promise<number> {
   const page = file === undefined ? undefined : new PageReport();
   const found = await results({ chosen, out, given, timeline, carry }, context, page);
   if (page) writeText('report', file!, [page.html(given, found, timeline !== undefined)]);
+  if (out !== undefined) writeText('out', join(out, 'metrics.prom'), [prometheus(found)]);
   if (out !== undefined && chosen.length > 1) writeJson(join(out, 'summary.json'), { policies: found });
   if (context.json) context.terminal.json({ hosts: given.hosts.names.length, policies: found });
   else if (timeline) printTimed(context, timeline, found as TimedResult[]);
   else print(context, given, found as PolicyResult[]);
   return tellCarried(context, found) ? OK : FAILED;
 }
+
+/** What one run alone has. */
+const NOT_SWEPT = ['time', 'events', 'carry', 'report', 'slices', 'order'];
+
+async function runSweep(input: Input, { terminal, json }: Context, text: string): Promise<number> {
+  const odd = NOT_SWEPT.find((option) => input.given(option));
+  if (odd !== undefined) throw new UsageError(`--sweep and --${odd} do not go together.`);
+  const points = pointsOf(text, input, DEFAULT_SEED);
+  const threads = wholeNumber('threads', input.text('threads') ?? String(availableParallelism()), MOST_THREADS) || 1;
+  const out = input.text('out');
+  if (out !== undefined) makeFolder(out);
+  const given = Object.fromEntries(
+    ['nodes', 'pods', 'demand', 'rank', 'retries'].flatMap((option) => {
+      const value = input.text(option);
+      return value === undefined ? [] : [[option, value]];
+    }),
+  );
+  const began = performance.now();
+  const rows = await sweep(given, points, threads, (done) =>
+    terminal.progress(progressLine('sweep', done, points.length, (performance.now() - began) / 1000, 'runs')),
+  );
+  terminal.clear();
+  if (out !== undefined) writeText('out', join(out, 'sweep.csv'), [sweepCsv(rows)]);
+  if (json) terminal.json({ runs: rows });
+  else printTable({ terminal }, inLines(sweepTable(rows)));
+  return OK;
+}
+
+const MOST_THREADS = 256;
 
 export const cluster: Command = {
   name: 'cluster',
@@ -167,7 +203,15 @@ export const cluster: Command = {
     },
     port: { value: 'N', about: 'serve: of the loopback; 0: any; default: 9797' },
     report: { value: 'FILE', about: 'write a page (HTML) with plots and tables that opens without a network' },
-    out: { value: 'DIR', about: 'write placements.csv (pod,node,reason), devices.csv and summary.json there' },
+    sweep: {
+      value: 'AXES',
+      about: 'many runs: seeds=1-10,demand=0.8:1.4:0.1,policy=fgd|bestfit; a table, and DIR/sweep.csv',
+    },
+    threads: { value: 'N', about: 'sweep: threads; default: as many as there are processors' },
+    out: {
+      value: 'DIR',
+      about: 'write placements.csv (pod,node,reason), devices.csv, summary.json and metrics.prom there',
+    },
   },
   details: `
 Policies:
