@@ -54,6 +54,7 @@ async function run(service: string, cores: (address: Address) => Core | undefine
       abortOnError: false,
     });
     app.enableShutdownHooks();
+    if (config.lifeline) process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume();
     if (config.watch) watch = await WatchServer.listen(config.watch, pagesOf(app.get(ServedHosts), bus));
     await app.listen();
   } catch (e) {

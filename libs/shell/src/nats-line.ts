@@ -85,7 +85,8 @@ export class NatsLine {
   async close(): Promise<void> {
     this.up = false;
     this.closing = true;
-    if (!this.connection.isClosed()) await this.connection.drain();
+    // While there is no server there is nobody to send it to.
+    if (!this.connection.isClosed()) await this.connection.drain().catch(() => this.connection.close());
   }
 
   /** Bytes that the socket has not taken yet. The client library has no public way to ask; without one the answer is 0. */

@@ -15,6 +15,8 @@ export interface NatsServer {
   /** `nats://127.0.0.1:<port>` */
   readonly url: string;
   readonly pid: number;
+  /** Resolves when it has ended, however. */
+  readonly gone: Promise<void>;
   /** SIGKILL, without a farewell: for fault injection. */
   kill(): Promise<void>;
   /** Ends it and removes its folder. */
@@ -81,6 +83,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   return {
     url: `nats://127.0.0.1:${port}`,
     pid: child.pid!,
+    gone,
     kill: () => finish('SIGKILL'),
     stop: () => finish('SIGTERM'),
   };

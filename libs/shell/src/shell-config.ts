@@ -28,6 +28,8 @@ export interface ShellConfig extends Scope {
   readonly hosts: number;
   /** Undefined: nowhere. */
   readonly watch?: WatchAt | undefined;
+  /** The process ends when its standard input does: with whoever started it. */
+  readonly lifeline?: boolean;
 }
 
 /** The environment does not say what a process needs to know. */
@@ -47,6 +49,7 @@ export function configFromEnvironment(env: Environment, needs: { readonly nats: 
     durability: durability(env.VFIOLAB_DURABILITY, problems),
     record: flag(env, 'VFIOLAB_RECORD', problems),
     hosts: hosts(env.VFIOLAB_HOSTS || '1', problems),
+    lifeline: flag(env, 'VFIOLAB_LIFELINE', problems),
     watch: watchAt(env.VFIOLAB_WATCH, problems),
   };
   if (needs.nats && !env.VFIOLAB_NATS)

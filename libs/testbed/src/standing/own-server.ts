@@ -1,0 +1,55 @@
+/**
+ * The NATS server of a lab that has one of its own: on loopback, and back on the same port when it ends by itself.
+ */
+import { freePort, type NatsServer, startNatsServer } from '@vfiolab/shell';
+import { sleep } from '../open-link.js';
+
+const AGAIN_MS = 200;
+
+export class OwnServer {
+  restarts = 0;
+  private stopped = false;
+
+  private constructor(
+    private readonly port: number,
+    private server: NatsServer,
+  ) {
+    this.keep(server);
+  }
+
+  /** Rejects when nats-server is not installed or does not start. */
+  static async start(): Promise<OwnServer> {
+    const port = await freePort();
+    return new OwnServer(port, await startNatsServer({ port }));
+  }
+
+  get url(): string {
+    return this.server.url;
+  }
+
+  get pid(): number {
+    return this.server.pid;
+  }
+
+  private keep(server: NatsServer): void {
+    void server.gone.then(() => this.startAgain());
+  }
+
+  private async startAgain(): Promise<void> {
+    while (!this.stopped) {
+      await sleep(AGAIN_MS);
+      if (this.stopped) return;
+      this.restarts++;
+      const server = await startNatsServer({ port: this.port }).catch(() => undefined);
+      if (!server) continue;
+      this.server = server;
+      if (this.stopped) return server.stop();
+      return this.keep(server);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.server.stop();
+  }
+}
