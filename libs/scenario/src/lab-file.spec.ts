@@ -72,6 +72,11 @@ test.each([
     `instances: { a: { hosts: 1 }, b: {} }\nhosts: { h1: { instance: a, host: { ${MACHINE} } }, h2: { instance: a, host: { ${MACHINE} } } }`,
     /instances\.a: 2 hosts are to run here, but at most 1 may/,
   ],
+  [
+    'a client with the name of operators',
+    'clients: [operator-x]\nhosts: {}',
+    /clients\[0\]: "operator-x" cannot stand here/,
+  ],
   ['no hosts', '', /hosts is missing/],
 ])('%s is a problem with its place', (_name, rest, message) => expect(problem(rest)).toMatch(message));
 

@@ -31,6 +31,8 @@ export class ServiceProcesses {
     private readonly config: ShellConfig,
     private readonly onLost: (error: Error, service: string) => void = () => undefined,
     private readonly services: readonly string[] = PROCESSES,
+    /** File with the seed of a service's key; undefined: the server asks for none. */
+    private readonly keyOf: (service: string) => string | undefined = () => undefined,
   ) {
     this.forget = atExit(() => this.killAll());
   }
@@ -44,7 +46,7 @@ export class ServiceProcesses {
     const main = fileURLToPath(new URL(`../../../services/${service}/dist/main.js`, import.meta.url));
     if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build`);
     const child = spawn(process.execPath, ['--no-warnings', main], {
-      env: this.environment(),
+      env: this.environment(service),
       // It ends when this pipe does: even SIGKILL of this process leaves none behind.
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -86,11 +88,12 @@ export class ServiceProcesses {
     return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
-  private environment(): NodeJS.ProcessEnv {
+  private environment(service: string): NodeJS.ProcessEnv {
     const { nats, tenant, lab, host, data, durability, record, hosts } = this.config;
     return {
       PATH: process.env.PATH,
       VFIOLAB_NATS: nats,
+      VFIOLAB_NATS_KEY: this.keyOf(service),
       VFIOLAB_TENANT: tenant,
       VFIOLAB_LAB: lab,
       VFIOLAB_HOST: host,
