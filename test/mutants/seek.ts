@@ -22,7 +22,7 @@ async function looker(): Promise<Look> {
     const sweep = await Sweep.of(scenario, SNAPSHOT_EVERY);
     return async (n) => {
       const point = sweep.points[n];
-      return point && sweep.trouble(point);
+      return point && (await sweep.trouble(point)).findings;
     };
   }
   if (what !== 'faults') return async (seed) => (await hunt(what as Hunt, seed)).findings;

@@ -5,7 +5,7 @@
  * know only this interface, so that their tests need no lab.
  */
 import type { Environment, LabPlan, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult } from '@vfiolab/sim';
+import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult, Sweep } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
   KeptLab,
@@ -29,9 +29,17 @@ export const DURABILITIES = ['process', 'power', 'none'] as const;
 export type Durability = (typeof DURABILITIES)[number];
 
 /** What campaigns are made of: simulated faults around a scenario, or a hunt. */
-export const MIXES = ['faults', 'swarm', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
-  'faults' | Hunt
-)[];
+export const MIXES = [
+  'faults',
+  'crash-points',
+  'swarm',
+  'day',
+  'fuzz',
+  'fail-nth',
+  'races',
+  'linearise',
+  'vfio',
+] as const satisfies readonly ('faults' | 'crash-points' | Hunt)[];
 export type Mix = (typeof MIXES)[number];
 
 export interface Engine {
@@ -64,6 +72,8 @@ export interface Engine {
   simulate(scenario: Scenario, options: { seed: number; costs?: Costs }): Promise<SimResult>;
   /** What work costs in virtual time, from a parsed file; undefined: the default. Throws an Error for people. */
   readCosts(given: unknown): Promise<Costs>;
+  /** Everywhere that services can be in trouble in a scenario. Throws an Error for people when it fails by itself. */
+  sweep(scenario: Scenario, snapshotEvery: number): Promise<Pick<Sweep, 'points' | 'trouble'>>;
   /** One seed of a hunt for mistakes. Throws when a service stops, or does not answer. */
   hunt(which: Hunt, seed: number): Promise<Hunted>;
   /** Many seeds on several threads; `heard` is told of each as it ends. Rejects when a thread cannot go on. */
@@ -86,6 +96,7 @@ export const engine: Engine = {
   diffRuns: async (first, second) => (await import('@vfiolab/testbed')).diffRuns(first, second),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
   readCosts: async (given = {}) => (await import('@vfiolab/sim')).readCosts(given),
+  sweep: async (scenario, every) => (await import('@vfiolab/sim')).Sweep.of(scenario, every),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),
   huntMany: async (share, heard) => (await import('@vfiolab/sim')).huntMany(share, heard),
 };

@@ -23,7 +23,7 @@ const KINDS = new Map([
 const CONSOLES = new Set([0x1a03, 0x102b]);
 
 /** Throws InputError when the machine has more devices than a host may have. */
-export function machineShape(name: string, topology: Topology, kinds: Names): Omit<Shape, 'cpuMilli' | 'memlock'> {
+export function machineShape(name: string, topology: Topology, kinds: Names): Pick<Shape, 'memory' | 'slots'> {
   const groups = new Map<string, number>();
   for (const { id, devices } of computeGroups(topology)) for (const bdf of devices) groups.set(bdf, id);
   const given = topology.functions.filter((f) => groups.has(f.bdf) && kindOf(f) !== undefined && !f.isVf);
@@ -46,8 +46,7 @@ export function machineShape(name: string, topology: Topology, kinds: Names): Om
       link: -1,
     };
   });
-  const even = Array.from({ length: nodes }, () => 0);
-  return { name, model: '', memory: even, hugepages: even, slots };
+  return { memory: Array.from({ length: nodes }, () => 0), slots };
 }
 
 function kindOf(f: PciFunction): string | undefined {

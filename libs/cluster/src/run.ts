@@ -34,6 +34,8 @@ export interface Decision {
   readonly pod: string;
   /** Undefined: on none. */
   readonly node: string | undefined;
+  /** Names of the devices that it was given. */
+  readonly devices: readonly string[];
   /** Why not; empty when it was placed. */
   readonly reason: string;
 }
@@ -74,6 +76,8 @@ export class Run {
   readonly scheduler: Scheduler;
   /** Host of each arrival, NOWHERE or REFUSED. */
   readonly hosts: Int32Array;
+  /** Its choice of devices, in `scheduler.fitsOf` of its class. */
+  private readonly rows: Int32Array;
   private readonly reports: Reports;
   private readonly reasons = new Map<string, number>();
   private gpuMilli = 0;
@@ -91,7 +95,14 @@ export class Run {
     this.fleet = new Fleet(hosts, rank);
     this.scheduler = new Scheduler(this.fleet, policy, { classes, counts }, kinds, new Random(seed));
     this.hosts = new Int32Array(arrivals.pods.length).fill(NOWHERE);
+    this.rows = new Int32Array(arrivals.pods.length);
     this.reports = new Reports(this.fleet, arrivals.pods.length);
+  }
+
+  private devicesOf(arrival: number, host: number): string[] {
+    const { pods, arrivals } = this.input;
+    const fits = this.scheduler.fitsOf(pods.requests.classes[pods.classOf[arrivals.pods[arrival]!]!]!);
+    return fits.slotsOf(this.rows[arrival]!).map((slot) => this.fleet.shape(host).slots[slot]!.name);
   }
 
   /** Offers one pod; the host, NOWHERE or REFUSED. */
@@ -103,6 +114,7 @@ export class Run {
     this.demanded += milli;
     this.hosts[arrival] = host;
     if (host >= 0) {
+      this.rows[arrival] = this.scheduler.row;
       this.gpuMilli += milli;
       this.cpuMilli += request.cpuMilli;
     } else {
@@ -118,6 +130,7 @@ export class Run {
       arrival,
       pod: this.input.arrivals.nameOf(arrival),
       node: host >= 0 ? this.fleet.nameOf(host) : undefined,
+      devices: host >= 0 ? this.devicesOf(arrival, host) : [],
       reason: this.reports.text(arrival),
     };
   }

@@ -3,6 +3,7 @@ import {
   ByteReader,
   containerApi,
   encodeFrame,
+  faultOf,
   EVENT,
   groupsApi,
   labApi,
@@ -240,6 +241,46 @@ describe('ending a client', () => {
     expect(sessions.has('client:a')).toBe(true);
     b.get(OPERATOR, labApi.endClient, { client: 'client:a' });
     expect(sessions.has('client:a')).toBe(false);
+  });
+});
+
+describe('a fault of a device', () => {
+  const BDF = '0000:41:00.0';
+  const made = (deviceFault: Script = () => ({ error: '' })): Bench<LabCore> => {
+    const b = bench({ deviceFault });
+    b.get(OPERATOR, labApi.createHost, PLAN);
+    b.heard.length = 0;
+    return b;
+  };
+
+  it('is handed to groups, which answers', () => {
+    const b = made((fault: { kind: string }) => ({ error: fault.kind === 'clear' ? '' : 'No.' }));
+    expect(b.get(OPERATOR, labApi.fault, faultOf(BDF, 'clear'))).toEqual({ error: '' });
+    expect(b.get(OPERATOR, labApi.fault, faultOf(BDF, 'link-down', { ms: 5 }))).toEqual({ error: 'No.' });
+    expect(calls(b)).toEqual(['groups groups.deviceFault', 'groups groups.deviceFault']);
+  });
+
+  it.each([
+    ['by anybody else', 'client:a', 'clear', {}, /is no operator/],
+    ['that does not exist', OPERATOR, 'toString', {}, /^There is no fault "toString"/],
+    ['without what it needs', OPERATOR, 'dma-storm', { iova: 0n }, /^dma-storm needs count/],
+    ['with more than it takes', OPERATOR, 'clear', { count: 1 }, /^clear has no count/],
+    ['below the least', OPERATOR, 'slow-link', { delay: 0 }, /It can be 1 to 10000/],
+    ['beyond the most', OPERATOR, 'slow-link', { delay: 10_001 }, /It can be 1 to 10000/],
+  ])('%s is refused here', (_what, from, kind, more, words) => {
+    const b = made();
+    expect(b.get(from, labApi.fault, faultOf(BDF, kind, more)).error).toMatch(words);
+    expect(b.heard).toEqual([]);
+  });
+
+  it('at the bounds is well formed', () => {
+    const b = made();
+    for (const delay of [1, 10_000])
+      expect(b.get(OPERATOR, labApi.fault, faultOf(BDF, 'slow-link', { delay }))).toEqual({ error: '' });
+  });
+
+  it('needs a host', () => {
+    expect(bench().get(OPERATOR, labApi.fault, faultOf(BDF, 'clear')).error).toMatch(/no host/);
   });
 });
 

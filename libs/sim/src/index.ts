@@ -1,7 +1,7 @@
 export { type Costs, DEFAULT_COSTS, readCosts } from './costs.js';
 export { Dice } from './dice.js';
 export { type Hunt, hunt, type Hunted } from './hunt/hunts.js';
-export { differences, Sweep, type SweepPoint } from './sweep.js';
+export { differences, Sweep, type SweepPoint, type Troubled } from './sweep.js';
 export { CALM, drawOptions, type SimOptions } from './options.js';
 export { simulate, type SimResult, type SimulateOptions, Stuck } from './simulate.js';
 export { type WorkFigures } from './work.js';

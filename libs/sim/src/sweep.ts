@@ -52,6 +52,14 @@ function pointsOf(host: SimHost): SweepPoint[] {
   });
 }
 
+/** What one trouble came to. */
+export interface Troubled {
+  /** What was otherwise than in the calm run, in words. */
+  readonly findings: readonly string[];
+  readonly messages: number;
+  readonly virtualSeconds: number;
+}
+
 export class Sweep {
   private constructor(
     private readonly scenario: Scenario,
@@ -73,8 +81,8 @@ export class Sweep {
     return new Sweep(scenario, options, calm, pointsOf(host));
   }
 
-  /** Troubles the service there. Answers what then was otherwise than in the calm run, in words. */
-  async trouble({ address, point, nth, downMs }: SweepPoint): Promise<string[]> {
+  /** Troubles the service there. */
+  async trouble({ address, point, nth, downMs }: SweepPoint): Promise<Troubled> {
     let host!: SimHost;
     const run = await simulate(this.scenario, {
       seed: 0,
@@ -85,7 +93,8 @@ export class Sweep {
         else host.planCrash({ address, point, nth, downMs });
       },
     });
-    if (host.planned) return [`${address} does not come to ${point} ${nth}`];
-    return differences(this.calm, run);
+    const { network, virtualSeconds } = run;
+    const findings = host.planned ? [`${address} does not come to ${point} ${nth}`] : differences(this.calm, run);
+    return { findings, messages: network.sent, virtualSeconds };
   }
 }

@@ -14,7 +14,17 @@ const MACHINE = readFileSync(new URL('./nvme.json', import.meta.url), 'utf8');
 const MODULES = ['nvme-auth', 'nvme-core', 'nvme'];
 const [BLOCK, PAGE, WORKED] = [512, 4096, 1 << 21];
 
-const start = (): Promise<ServedMachine> => ServedMachine.start(MACHINE, DISK, { journaled: true });
+/** Nothing may be left in the lab, whatever happened. */
+async function withDisk(test: (served: ServedMachine) => Promise<void>): Promise<void> {
+  const served = await ServedMachine.start(MACHINE, DISK, { journaled: true });
+  try {
+    await test(served);
+    expect(await served.quiet()).toEqual({});
+  } finally {
+    expect(await served.end()).toEqual([]);
+  }
+}
+
 const work = (served: ServedMachine, rounds: number, hear: NonNullable<BootOptions['hear']>) =>
   boot(served.path, '1b36:0010', { modules: MODULES, rounds, hear });
 
@@ -50,56 +60,52 @@ inQemu(
   name(
     'a guest goes on with its disk while the device service and the IOMMU are killed, and when it was stopped itself',
   ),
-  async () => {
-    const served = await start();
-    const rounds = 12;
-    const [device, back]: [string, Promise<unknown>[]] = [deviceAddress(DISK), []];
-    const crashes = new Map([
-      ['work: 1 same', { service: device, method: 'sys.pwrite', at: 'request', nth: 3 }],
-      ['work: 3 same', { service: device, method: 'sys.pwrite', at: 'answer', nth: 10 }],
-      ['work: 5 same', { service: IOMMU, method: 'iommu.dma', at: 'answer', nth: 40 }],
-      ['work: 7 same', { service: device, method: 'sys.pwrite', at: 'answer', nth: 5 }],
-    ] as const);
-    let refused = '';
-    const guest = await work(served, rounds, (line, signal) => {
-      const crash = crashes.get(line as 'work: 1 same');
-      if (crash) back.push(served.lab.crash({ ...crash, downMs: 300 }));
-      if (line !== 'work: 9 same') return;
-      // The lab goes on without the VMM, which has the device all the same.
-      signal('SIGSTOP');
-      const other = VfioUserClient.open(served.path).then(
-        () => 'taken',
-        (error: Error) => error.message,
-      );
-      back.push(other.then((said) => (refused = said)));
-      setTimeout(() => signal('SIGCONT'), 2000);
-    });
-    expect(guest.values('work')).toEqual(Array.from({ length: rounds }, (_, i) => `${i + 1} same`));
-    expect(guest.values('guest').at(-1)).toBe('done');
-    await Promise.all(back);
-    expect(back).toHaveLength(5);
-    expect(refused).toContain('EINVAL');
-    expect(await served.quiet()).toEqual({});
-    expect(await wrongBlocks(served, rounds)).toEqual([]);
-    expect(await served.quiet()).toEqual({});
-    expect(await served.end()).toEqual([]);
-  },
+  () =>
+    withDisk(async (served) => {
+      const rounds = 12;
+      const [device, back]: [string, Promise<unknown>[]] = [deviceAddress(DISK), []];
+      const crashes = new Map([
+        ['work: 1 same', { service: device, method: 'sys.pwrite', at: 'request', nth: 3 }],
+        ['work: 3 same', { service: device, method: 'sys.pwrite', at: 'answer', nth: 10 }],
+        ['work: 5 same', { service: IOMMU, method: 'iommu.dma', at: 'answer', nth: 40 }],
+        ['work: 7 same', { service: device, method: 'sys.pwrite', at: 'answer', nth: 5 }],
+      ] as const);
+      let refused = '';
+      const guest = await work(served, rounds, (line, signal) => {
+        const crash = crashes.get(line as 'work: 1 same');
+        if (crash) back.push(served.lab.crash({ ...crash, downMs: 300 }));
+        if (line !== 'work: 9 same') return;
+        // The lab goes on without the VMM, which has the device all the same.
+        signal('SIGSTOP');
+        const other = VfioUserClient.open(served.path).then(
+          () => 'taken',
+          (error: Error) => error.message,
+        );
+        back.push(other.then((said) => (refused = said)));
+        setTimeout(() => signal('SIGCONT'), 2000);
+      });
+      expect(guest.values('work')).toEqual(Array.from({ length: rounds }, (_, i) => `${i + 1} same`));
+      expect(guest.values('guest').at(-1)).toBe('done');
+      await Promise.all(back);
+      expect(back).toHaveLength(5);
+      expect(refused).toContain('EINVAL');
+      expect(await served.quiet()).toEqual({});
+      expect(await wrongBlocks(served, rounds)).toEqual([]);
+    }),
   3 * MINUTES,
 );
 
 inQemu(
   name('QEMU is killed in the middle of its I/O: nothing is left, and every block is one that was written'),
-  async () => {
-    const served = await start();
-    const guest = await work(served, 1000, (line, signal) => {
-      if (line === 'work: 2 same') setTimeout(() => signal('SIGKILL'), 137);
-    });
-    expect(guest.values('work').slice(0, 2)).toEqual(['1 same', '2 same']);
-    expect(guest.values('guest').at(-1)).toBe('up');
-    expect(await served.quiet()).toEqual({});
-    expect(await wrongBlocks(served)).toEqual([]);
-    expect(await served.quiet()).toEqual({});
-    expect(await served.end()).toEqual([]);
-  },
+  () =>
+    withDisk(async (served) => {
+      const guest = await work(served, 1000, (line, signal) => {
+        if (line === 'work: 2 same') setTimeout(() => signal('SIGKILL'), 137);
+      });
+      expect(guest.values('work').slice(0, 2)).toEqual(['1 same', '2 same']);
+      expect(guest.values('guest').at(-1)).toBe('up');
+      expect(await served.quiet()).toEqual({});
+      expect(await wrongBlocks(served)).toEqual([]);
+    }),
   3 * MINUTES,
 );

@@ -23,6 +23,9 @@
 #define DEVICES "/sys/bus/pci/devices/"
 static char device[64];
 
+// Of network.c: what a guest does with a network card.
+void Network(void);
+
 static int Text(const char* path, const char* text) {
   const int fd = open(path, O_WRONLY);
   if (fd < 0) return -1;
@@ -31,10 +34,11 @@ static int Text(const char* path, const char* text) {
   return done < 0 ? -1 : 0;
 }
 
-static void Load(const char* path) {
+// `parameters` of the module, one behind the other.
+static void Load(const char* path, const char* parameters) {
   const int fd = open(path, O_RDONLY);
   if (fd < 0) return;
-  if (syscall(SYS_finit_module, fd, "", MODULE_INIT_COMPRESSED_FILE) != 0) perror(path);
+  if (syscall(SYS_finit_module, fd, parameters, MODULE_INIT_COMPRESSED_FILE) != 0) perror(path);
   close(fd);
 }
 
@@ -219,13 +223,16 @@ int main(void) {
     FILE* modules = fopen("/modules/order", "r");
     for (char path[128]; modules && fgets(path, sizeof path, modules);) {
       path[strcspn(path, "\n")] = 0;
-      Load(path);
+      char* parameters = strchr(path, ' ');
+      if (parameters) *parameters++ = 0;
+      Load(path, parameters ? parameters : "");
     }
     if (strcmp(wanted, "1234:11e8") == 0) Engine();
     char rounds[16] = "";
     const int told = open("/rounds", O_RDONLY);
     const int work = read(told, rounds, sizeof rounds - 1) > 0 ? atoi(rounds) : 0;
     if (strcmp(wanted, "1b36:0010") == 0) work > 0 ? Work(work) : Disk();
+    if (strcmp(wanted, "8086:10d3") == 0) Network();
   } else
     puts("guest: no device");
   puts("guest: done");

@@ -35,6 +35,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     diffRuns: answer('diffRuns'),
     simulate: answer('simulate'),
     readCosts: answer('readCosts'),
+    sweep: answer('sweep'),
     hunt: answer('hunt'),
     huntMany: answer('huntMany'),
   };

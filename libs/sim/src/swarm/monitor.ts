@@ -2,16 +2,20 @@
  * Invariants while a swarm runs.
  *
  * Words: a service is *quiet* when no operation is in flight at it, the host when none is anywhere.
- * Rule: what is cheap is looked at with every frame that is said (I53, I54, I55), the invariants of a service after some of its
- * turns, whether what devices reach is pinned (I02) too, and whether all services agree at some of the quiet moments: how often is a number that a run may set to 1.
+ * Rule: what is cheap is looked at with every frame (I53, I54, I55, and what only messages show); the invariants of a service, and
+ * whether what devices reach is pinned (I02), after some of its turns; and whether all services agree at some of the quiet
+ * moments. How often is a number that a run may set to 1.
  */
 import { type Actor, type Address, EVENT, IOMMU, PAGES, REPLY, REQUEST } from '@vfiolab/core';
 import { kindAndId } from '../faults/frame-identity.js';
 import { lostByRestart } from '../hunt/restart.js';
+import { Watch } from '../hunt/vfio/watch.js';
 import { hashBytes } from '../sim-journal.js';
 import type { SimHost } from '../sim-host.js';
 
 export interface MonitorOptions {
+  /** What services ask each other is looked at, too; what that takes grows with the run. */
+  readonly messages: boolean;
   /** A service is checked after one in so many of its turns. */
   readonly turnsPerCheck: number;
   /** Services are compared at one in so many quiet moments. */
@@ -21,7 +25,7 @@ export interface MonitorOptions {
 /** Of a header, what a repeated answer may say anew: epoch, clock and what has been heard. */
 const [METHOD_AT, PAYLOAD_AT] = [2, 48];
 /** Answers whose repetition is compared, by link; older ones are forgotten. */
-const REMEMBERED = 512;
+const REMEMBERED = 256;
 const MOST = 20;
 
 export class Monitor {
@@ -37,8 +41,14 @@ export class Monitor {
     private readonly host: SimHost,
     private readonly options: MonitorOptions,
   ) {
+    if (options.messages) Watch.on(host, (what) => this.find(what));
     host.onTurn = (address) => this.afterTurn(address);
     host.onSaid = (from, to, frame) => this.said(from, to, frame);
+  }
+
+  /** A client has ended. */
+  forget(client: Address): void {
+    for (const links of this.answers.values()) links.delete(client);
   }
 
   find(what: string): void {

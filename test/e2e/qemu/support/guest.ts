@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { cpio, withLibraries } from './initramfs.js';
 import { qemuFolder } from './qemu-folder.mjs';
 
-const INIT = fileURLToPath(new URL('../init.c', import.meta.url));
+const SOURCES = ['init.c', 'network.c'].map((name) => fileURLToPath(new URL(`../${name}`, import.meta.url)));
 const LSPCI = '/usr/bin/lspci';
 const folder = existsSync(qemuFolder()) ? qemuFolder() : '';
 const qemu = folder === '' ? 'qemu-system-x86_64' : join(folder, 'qemu-system-x86_64');
@@ -42,9 +42,14 @@ export function whatIsMissing(): string {
   return '';
 }
 
+/** Debian's newer packages unpack below usr. */
+const moduleRoot = (): string =>
+  ['lib/modules', 'usr/lib/modules'].map((folder) => join(kernelRoot, folder)).find((folder) => existsSync(folder)) ??
+  '';
+
 /** One file below the folder whose name ends like this. */
 function find(under: string, end: string): string {
-  const all = readdirSync(under, { recursive: true, encoding: 'utf8' });
+  const all = under === '' ? [] : readdirSync(under, { recursive: true, encoding: 'utf8' });
   const found = all.find((name) => name.endsWith(end));
   if (found === undefined) throw new Error(`${under} has no ${end}`);
   return join(under, found);
@@ -59,7 +64,7 @@ export interface Booted {
 }
 
 export interface BootOptions {
-  /** Of the guest's kernel, by file name without `.ko.xz`. */
+  /** Of the guest's kernel, by file name without `.ko.xz`, and parameters behind it. */
   readonly modules?: readonly string[];
   /** The guest has an IOMMU of its own, and maps for each transfer what it needs. */
   readonly viommu?: boolean;
@@ -75,16 +80,16 @@ export async function boot(socket: string, ids: string, options: BootOptions = {
   const dir = mkdtempSync(join(tmpdir(), 'vfiolab-guest-'));
   try {
     const init = join(dir, 'init');
-    execFileSync('cc', ['-static', '-O2', '-o', init, INIT]);
+    execFileSync('cc', ['-static', '-O2', '-o', init, ...SOURCES]);
     const items = [
       { path: 'init', bytes: readFileSync(init) },
       { path: 'wanted', bytes: Buffer.from(ids) },
       { path: 'rounds', bytes: Buffer.from(`${rounds}`) },
       ...withLibraries(LSPCI),
-      { path: 'modules/order', bytes: Buffer.from(modules.map((name) => `/modules/${name}.ko.xz\n`).join('')) },
-      ...modules.map((name) => ({
+      { path: 'modules/order', bytes: Buffer.from(modules.map(loadLine).join('')) },
+      ...modules.map(fileOf).map((name) => ({
         path: `modules/${name}.ko.xz`,
-        bytes: readFileSync(find(join(kernelRoot, 'lib/modules'), `/${name}.ko.xz`)),
+        bytes: readFileSync(find(moduleRoot(), `/${name}.ko.xz`)),
       })),
     ];
     const initrd = join(dir, 'initrd');
@@ -95,6 +100,9 @@ export async function boot(socket: string, ids: string, options: BootOptions = {
     rmSync(dir, { recursive: true, force: true });
   }
 }
+
+const fileOf = (module: string): string => module.split(' ', 1)[0]!;
+const loadLine = (module: string): string => `/modules/${module.replace(/^\S+/, '$&.ko.xz')}\n`;
 
 const words = (text: string): string[] => text.split(' ');
 
