@@ -22,24 +22,33 @@ interface Schema {
 export const readSchema = (): Schema => JSON.parse(readFileSync(SCHEMA_FILE, 'utf8')) as Schema;
 
 let compiled: ValidateFunction | undefined;
+let compiledRules: ValidateFunction | undefined;
 
-function validator(): ValidateFunction {
-  if (compiled) return compiled;
+const validator = (): ValidateFunction => (compiled ??= compile(readSchema()));
+
+/** Of a text that holds rules of a fault plan and nothing else. */
+const rulesValidator = (): ValidateFunction =>
+  (compiledRules ??= compile({ $ref: '#/$defs/rules', $defs: readSchema().$defs }));
+
+function compile(schema: object): ValidateFunction {
   // ajv is CommonJS: its ESM default export differs between loaders, require() does not.
   const { Ajv2020 } = createRequire(import.meta.url)('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js');
-  compiled = new Ajv2020({
+  return new Ajv2020({
     allErrors: true,
     strict: true,
     strictRequired: false,
     allowUnionTypes: true,
     verbose: true,
-  }).compile(readSchema());
-  return compiled;
+  }).compile(schema);
 }
 
 /** Breaches of the schema in the order of the file; empty when there are none. */
-export function schemaProblems(source: Source): Problem[] {
-  const validate = validator();
+export const schemaProblems = (source: Source): Problem[] => problemsOf(source, validator());
+
+/** The same for rules of a fault plan. */
+export const rulesProblems = (source: Source): Problem[] => problemsOf(source, rulesValidator());
+
+function problemsOf(source: Source, validate: ValidateFunction): Problem[] {
   if (validate(source.value)) return [];
   const problems = (validate.errors ?? []).flatMap((error) => inWords(error, validate.errors!, source));
   const seen = new Set<string>();

@@ -21,6 +21,9 @@ export interface NatsOptions extends StartOptions {
   readonly killDelay?: () => number;
 }
 
+/** A paused process answers when it goes on. */
+const ASK_MS = 60_000;
+
 export async function startNats({
   dir,
   durability,
@@ -42,6 +45,9 @@ export async function startNats({
       keeps ? Promise.resolve(journalsOf(dir).known('device')) : devicesOf(bus, config.host);
     return new NatsEnvironment(bus, {
       devices,
+      ask: (service, pattern, data) => bus.control(service, pattern, data, ASK_MS),
+      mended: () => processes.mended(),
+      url: `${config.nats}/${config.tenant}/${config.lab}/${config.host}`,
       crash: keeps ? (plan) => killAndRevive(processes, plan, killDelay()) : undefined,
       end: async (): Promise<RunEnd> => {
         await processes.stopAll();
