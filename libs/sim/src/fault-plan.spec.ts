@@ -82,7 +82,7 @@ test.each<[string, RawRule]>([
   ['an ioctl', { drop: 'requests', of: 'IOMMU_IOAS_MAP', times: 2 }],
   ['answers to an ioctl', { hold: 'answers', of: 'IOMMU_IOAS_UNMAP', to: 'client:main', times: 2, for: '2s' }],
   ['a client', { repeat: 'messages', from: 'client', by: '40ms' }],
-  ['a window of time', { drop: 'messages', after: '1ms', for: '200ms' }],
+  ['a window of time', { drop: 'messages', after: '210ms', for: '200ms' }],
   ['a service, when its time has come', { crash: 'iommufd', after: '5ms', for: '20ms' }],
 ])('where: %s', async (_what, rule) => {
   const run = await under({ it: rule });
