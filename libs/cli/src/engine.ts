@@ -8,6 +8,7 @@ import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
 import type { Costs, Hunt, Hunted, SimResult } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
+  FaultOperator,
   NatsLab,
   NatsLabOptions,
   NatsOptions,
@@ -20,7 +21,15 @@ import type {
   SysfsUpdate,
 } from '@vfiolab/testbed';
 
-export type { Parting, ReplayedActor, ReplayReport, RunDifference, RunMeta, Step } from '@vfiolab/testbed';
+export type {
+  FaultOperator,
+  Parting,
+  ReplayedActor,
+  ReplayReport,
+  RunDifference,
+  RunMeta,
+  Step,
+} from '@vfiolab/testbed';
 
 export const DURABILITIES = ['process', 'power', 'none'] as const;
 /** What a run survives: the end of a process, the end of power, or nothing. */
@@ -37,6 +46,8 @@ export interface Engine {
   startNats(options: NatsOptions): Promise<Environment>;
   /** Service processes for many hosts. */
   startNatsLab(options: NatsLabOptions): Promise<NatsLab>;
+  /** Somebody who changes the fault plan of a lab that is running on NATS. */
+  faultOperator(url: string): Promise<FaultOperator>;
   writeManifest(dir: string, meta: RunMeta, end: RunEnd): Promise<void>;
   /** Why an export of /sys cannot go there; undefined: it can. */
   sysfsTarget(out: string): Promise<string | undefined>;
@@ -62,6 +73,7 @@ export const engine: Engine = {
   startEmbedded: async (options) => (await import('@vfiolab/testbed')).startEmbedded(options),
   startNats: async (options) => (await import('@vfiolab/testbed')).startNats(options),
   startNatsLab: async (options) => (await import('@vfiolab/testbed')).startNatsLab(options),
+  faultOperator: async (url) => (await import('@vfiolab/testbed')).faultOperator(url),
   writeManifest: async (dir, meta, end) => (await import('@vfiolab/testbed')).writeManifest(dir, meta, end),
   sysfsTarget: async (out) => (await import('@vfiolab/testbed')).sysfsTarget(out),
   exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),

@@ -50,7 +50,14 @@ export class PlanRun {
   /** There was never a rule: the environment need not be asked. */
   private unused = true;
 
-  constructor(private readonly environment: Environment) {}
+  /** Breakings whose time has not come. */
+  private readonly pending = new Set<Promise<void>>();
+
+  /** `operator`: the client that breaks devices. */
+  constructor(
+    private readonly environment: Environment,
+    private readonly operator = OPERATOR,
+  ) {}
 
   /** Begins rules. Throws an Error for people. */
   async add(raw: RawRules): Promise<void> {
@@ -67,8 +74,10 @@ export class PlanRun {
   private async plan(rule: BreakRule): Promise<void> {
     this.breakings.set(rule.name, { rule, seen: 0, fired: 0 });
     if (rule.often.afterMs === 0) return this.break(rule.name);
-    const { sleep } = this.environment.link(OPERATOR).ports;
-    void sleep(rule.often.afterMs).then(() => this.break(rule.name));
+    const { sleep } = this.environment.link(this.operator).ports;
+    const broken = sleep(rule.often.afterMs).then(() => this.break(rule.name));
+    this.pending.add(broken);
+    void broken.then(() => this.pending.delete(broken));
   }
 
   private async break(name: string): Promise<void> {
@@ -76,12 +85,19 @@ export class PlanRun {
     if (!breaking || breaking.seen > 0) return;
     breaking.seen = 1;
     try {
-      const { error } = await this.environment.link(OPERATOR).call(LAB, labApi.fault, deviceFaultOf(breaking.rule.raw));
+      const { error } = await this.environment
+        .link(this.operator)
+        .call(LAB, labApi.fault, deviceFaultOf(breaking.rule.raw));
       if (error === '') breaking.fired = 1;
       else this.refused ??= `${name}: ${error}`;
     } catch (e) {
       this.refused ??= `${name}: ${(e as Error).message}`;
     }
+  }
+
+  /** Resolves when every device is broken whose time was given. */
+  async settled(): Promise<void> {
+    await Promise.all(this.pending);
   }
 
   /** Why a device could not be broken as planned; undefined: it could. */

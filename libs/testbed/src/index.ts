@@ -1,4 +1,5 @@
 export { type EmbeddedLab, startEmbedded, type StartOptions } from './embedded.js';
+export { type FaultOperator, faultOperator, parseLabUrl } from './fault-operator.js';
 export { type NatsOptions, startNats } from './nats.js';
 export { exportSysfs, SysfsExport, sysfsTarget, type SysfsUpdate } from './sysfs-export.js';
 export { type NatsLab, type NatsLabOptions, startNatsLab } from './nats-lab.js';

@@ -7,7 +7,7 @@
 import { serviceOf } from '@vfiolab/core';
 import { SERVICES } from '@vfiolab/host';
 import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
-import { NatsBus, startNatsServer } from '@vfiolab/shell';
+import { NatsBus, type ShellConfig, startNatsServer } from '@vfiolab/shell';
 import { NatsEnvironment, sleep } from './nats-environment.js';
 import { endOfJournals } from './replay.js';
 import { configOf, journalsOf, makeRunFolder } from './run-folder.js';
@@ -47,7 +47,7 @@ export async function startNats({
       devices,
       ask: (service, pattern, data) => bus.control(service, pattern, data, ASK_MS),
       mended: () => processes.mended(),
-      url: `${config.nats}/${config.tenant}/${config.lab}/${config.host}`,
+      url: labUrl(config),
       crash: keeps ? (plan) => killAndRevive(processes, plan, killDelay()) : undefined,
       end: async (): Promise<RunEnd> => {
         await processes.stopAll();
@@ -63,6 +63,10 @@ export async function startNats({
     throw e;
   }
 }
+
+/** Without a password: whoever may use it knows it. */
+const labUrl = ({ nats, tenant, lab, host }: ShellConfig): string =>
+  `${nats!.replace(/\/\/[^@/]*@/, '//')}/${tenant}/${lab}/${host}`;
 
 async function killAndRevive(
   processes: ServiceProcesses,
