@@ -11,7 +11,6 @@ import {
   type Address,
   type Core,
   DEFAULT_LIMITS,
-  FaultEdge,
   isAddress,
   type JournalPort,
   LAB,
@@ -19,10 +18,10 @@ import {
 } from '@vfiolab/core';
 import type { Bus, Detach } from './bus.js';
 import { EntropyPool } from './entropy.js';
-import { type FaultStore, FullDisk, Troubles } from './fault-plan.js';
+import { HostPlan, type PlanOptions } from './host-plan.js';
 import { TurnScheduler } from './turn-scheduler.js';
 
-export interface ActorHostOptions {
+export interface ActorHostOptions extends PlanOptions {
   readonly bus: Bus;
   /** Actors that run from the start: those with a name of their own, and those whose journal exists. */
   readonly actors: readonly Address[];
@@ -35,10 +34,6 @@ export interface ActorHostOptions {
   readonly onFailed: (address: Address, error: Error) => void;
   /** An actor has no room in its journal, and waits; undefined: it goes on. */
   readonly onReadOnly?: (address: Address, why: Error | undefined) => void;
-  /** Where a fault plan is kept, so that it goes on after a crash; left out: in memory. */
-  readonly faults?: FaultStore;
-  /** How a fault plan kills; left out: as `kill`, and they are revived afterwards. `never`: they would come back empty. */
-  readonly crash?: ((target: Address, downMs: number) => void) | 'never';
   readonly scheduler?: TurnScheduler;
   readonly limits?: ActorLimits;
   /** Milliseconds since the epoch; default the system's clock. */
@@ -61,8 +56,6 @@ interface Slot {
   actor: Actor | undefined;
   journal: JournalPort | undefined;
   early: { from: Address; frame: Uint8Array }[];
-  /** It is being killed. */
-  dying: boolean;
   readonly waiting: (() => void)[];
 }
 
@@ -70,10 +63,7 @@ export class ActorHost {
   /** Frames for which there was no actor, or no room until it serves. */
   dropped = 0;
   /** What a user's plan does to these actors. */
-  readonly plan: FaultEdge;
-  private readonly troubles = new Troubles((waiting) => this.goOn(waiting));
-  /** Killed by a plan, and on their way back. */
-  private readonly mending = new Set<Promise<void>>();
+  readonly plan: HostPlan;
   private readonly slots = new Map<Address, Slot>();
   private readonly scheduler: TurnScheduler;
   private readonly entropy = new EntropyPool();
@@ -87,25 +77,13 @@ export class ActorHost {
   constructor(private readonly options: ActorHostOptions) {
     this.scheduler = options.scheduler ?? new TurnScheduler();
     this.now = options.now ?? Date.now;
-    const { crash = (target, downMs) => this.crash(target, downMs), faults, bus } = options;
-    this.plan = new FaultEdge({
-      now: this.now,
-      after: (ms, run) => this.after(ms, run),
-      deliver: (from, to, frame) => this.hand(to, from, frame),
-      carry: (from, to, frame) => bus.send(from, to, frame),
-      knows: (actor, from, id) => this.actor(actor)?.knows(from, id) ?? false,
-      authority: (actor) => this.authority(actor),
-      serves: (target) => options.families?.includes(serviceOf(target)) === true || options.actors.includes(target),
-      crash: crash === 'never' ? undefined : crash,
-      trouble: (what, target, on) => this.troubles.set(what, target, on),
-      changed: () => faults?.save(this.plan.state()),
-    });
+    this.plan = new HostPlan(this, options, this.now);
   }
 
   /** Recovers every named actor from its journal and lets it ask for authority; rejects when one cannot be recovered. */
   async start(): Promise<void> {
     const { bus, actors, families = [], faults } = this.options;
-    faults?.restore(this.plan);
+    faults?.restore(this.plan.edge);
     for (const service of families)
       this.detach.push(bus.attachService(service, (to, from, frame) => this.toFamily(to, from, frame)));
     for (const address of actors)
@@ -146,44 +124,16 @@ export class ActorHost {
   private deliver(slot: Slot | undefined, from: Address, frame: Uint8Array): void {
     const serving = slot?.actor?.state === 'serving';
     // While it starts, an actor hears the lab alone.
-    if (slot?.state === 'running' && (serving || from === LAB)) this.arrives(slot.actor!, from, frame);
+    if (slot?.state === 'running' && (serving || from === LAB)) this.plan.arrives(slot.actor!, from, frame);
     else if (slot && (slot.state === 'running' || slot.state === 'opening') && slot.early.length < MAX_EARLY)
       slot.early.push({ from, frame });
     else this.dropped++;
   }
 
-  /** Frames that a plan lets pass, for an actor that goes on. */
-  private arrives(actor: Actor, from: Address, frame: Uint8Array): void {
-    if (this.plan.arrives(from, actor.address, frame)) this.hand(actor.address, from, frame);
-  }
-
-  private hand(to: Address, from: Address, frame: Uint8Array): void {
-    if (this.troubles.keepsWaiting(to, from, frame)) return;
-    this.slots.get(to)?.actor?.receive(from, frame);
-  }
-
-  private goOn(waiting: readonly { to: Address; from: Address; frame: Uint8Array }[]): void {
-    for (const { to, from, frame } of waiting) this.hand(to, from, frame);
-  }
-
-  private authority(address: Address): { clock: number; epoch: number } | undefined {
-    const actor = this.actor(address);
-    return actor?.state === 'serving' ? { clock: actor.machine.clock, epoch: actor.machine.epoch } : undefined;
-  }
-
-  /** Timers of a plan end with the host. */
-  private after(ms: number, run: () => void): void {
-    setTimeout(() => {
-      if (!this.stopping) run();
-    }, ms).unref();
-  }
-
   private async open(address: Address): Promise<void> {
     const core = this.options.cores(address);
     if (!core) return void this.dropped++;
-    const slot: Slot = {
-      ...{ state: 'opening', actor: undefined, journal: undefined, early: [], waiting: [], dying: false },
-    };
+    const slot: Slot = { state: 'opening', actor: undefined, journal: undefined, early: [], waiting: [] };
     this.slots.set(address, slot);
     const opening = this.run(slot, address, core);
     this.opening.add(opening);
@@ -206,8 +156,8 @@ export class ActorHost {
     const ports = {
       now: this.now,
       entropy: this.entropy.take,
-      send: (to: Address, frame: Uint8Array) => this.leaves(slot, address, to, frame),
-      journal: new FullDisk(journal, () => this.troubles.has('fill-disk', address)),
+      send: (to: Address, frame: Uint8Array) => this.plan.leaves(slot.actor, address, to, frame),
+      journal: this.plan.onDisk(address, journal),
       defer: this.scheduler.defer,
       failed: (error: Error) => this.failed(slot, address, error),
       serving: () => this.isServing(slot),
@@ -221,7 +171,7 @@ export class ActorHost {
   private isServing(slot: Slot): void {
     const { early } = slot;
     slot.early = [];
-    for (const { from, frame } of early) this.arrives(slot.actor!, from, frame);
+    for (const { from, frame } of early) this.plan.arrives(slot.actor!, from, frame);
     for (const resolve of slot.waiting.splice(0)) resolve();
   }
 
@@ -233,41 +183,7 @@ export class ActorHost {
   }
 
   private tick(): void {
-    for (const [address, { actor }] of this.slots) if (!this.troubles.has('pause', address)) actor?.tick();
-  }
-
-  /** Whoever is being killed says nothing more. */
-  private leaves(slot: Slot, from: Address, to: Address, frame: Uint8Array): void {
-    if (!slot.dying && this.plan.leaves(from, to, frame)) this.options.bus.send(from, to, frame);
-  }
-
-  /** Kills a service, or one device, at once as seen from outside, and brings it back. */
-  private crash(target: Address, downMs: number): void {
-    const hit = [...this.slots].filter(([address]) => address === target || serviceOf(address) === target);
-    for (const [address, slot] of hit) {
-      if (slot.state !== 'running' || slot.dying) continue;
-      slot.dying = true;
-      const mended = this.killAndRevive(address, downMs).catch((e: unknown) =>
-        this.options.onFailed(address, e as Error),
-      );
-      this.mending.add(mended);
-      void mended.then(() => this.mending.delete(mended));
-    }
-  }
-
-  private async killAndRevive(address: Address, downMs: number): Promise<void> {
-    // Not in the middle of the actor's own turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    this.kill(address);
-    await new Promise((resolve) => setTimeout(resolve, downMs));
-    if (this.stopping) return;
-    await this.revive(address);
-    await this.serving(address);
-  }
-
-  /** Resolves when everybody whom a plan has killed is back. */
-  async mended(): Promise<void> {
-    await Promise.all(this.mending);
+    for (const [address, { actor }] of this.slots) if (!this.plan.isPaused(address)) actor?.tick();
   }
 
   /** Drops an actor where it stands, as a crash would: only its journal is left. */
@@ -293,6 +209,7 @@ export class ActorHost {
   async stop(): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;
+    this.plan.stop();
     for (const detach of this.detach.splice(0)) detach();
     clearInterval(this.timer);
     await new Promise((resolve) => setImmediate(resolve));

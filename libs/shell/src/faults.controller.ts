@@ -39,7 +39,7 @@ export class FaultsController {
     const served = host === undefined ? this.hosts.home : this.hosts.of(String(host));
     if (!served) throw new RpcException(`host '${String(host)}' is not served here`);
     try {
-      return changePlan(served.plan, checked(change));
+      return changePlan(served.plan.edge, checked(change));
     } catch (e) {
       throw new RpcException((e as Error).message);
     }

@@ -17,7 +17,7 @@ import { type Address, type Core, NoJournal } from '@vfiolab/core';
 import { ActorHost, type ActorHostOptions } from './actor-host.js';
 import type { Bus } from './bus.js';
 import { ControlController } from './control.controller.js';
-import { FaultStore } from './fault-plan.js';
+import { FaultStore } from './fault-store.js';
 import { FaultsController } from './faults.controller.js';
 import { HostList } from './host-list.js';
 import { HostsController } from './hosts.controller.js';

@@ -106,7 +106,7 @@ class EmbeddedEnvironment implements EmbeddedLab {
     private readonly failures: string[],
     private readonly close: () => Promise<void>,
   ) {
-    this.faults = faultControl((change) => Promise.resolve(changePlan(this.host.plan, change)));
+    this.faults = faultControl((change) => Promise.resolve(changePlan(this.host.plan.edge, change)));
   }
 
   link(name: string): Link {
@@ -167,7 +167,7 @@ class EmbeddedEnvironment implements EmbeddedLab {
 
   async end(): Promise<RunEnd> {
     await this.faults.clear();
-    await this.host.mended();
+    await this.host.plan.mended();
     await this.quiet();
     const running = this.addresses().map((address) => ({ address, actor: this.host.actor(address)! }));
     const actors = running.map(({ address, actor: { machine, seq, head } }) => ({

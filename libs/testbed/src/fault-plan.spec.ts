@@ -9,6 +9,7 @@ import { simulate } from '@vfiolab/sim';
 import { startEmbedded } from './embedded.js';
 import { faultOperator, parseLabUrl } from './fault-operator.js';
 import { startNats } from './nats.js';
+import { startNatsLab } from './nats-lab.js';
 import { replayRun } from './replay.js';
 import { writeManifest } from './run-folder.js';
 
@@ -105,6 +106,21 @@ describe('an operator of a running lab', () => {
     await operator.close();
   }, 60_000);
 });
+
+it('one of many hosts has a plan, and the others do not; who keeps no journal is not killed', async () => {
+  const lab = await startNatsLab({ url: 'auto', hosts: 2 });
+  try {
+    const one = await lab.newHost();
+    const other = await lab.newHost();
+    await one.faults.add({ lag: { delay: 'requests', to: 'iommu', by: '1ms' } });
+    for (const host of [one, other]) await host.inspect('iommu');
+    expect(await one.faults.status()).toMatchObject([{ name: 'lag', fired: 1 }]);
+    expect(await other.faults.status()).toEqual([]);
+    await expect(one.faults.add({ dies: { crash: 'pages' } })).rejects.toThrow('no journal is kept');
+  } finally {
+    await lab.end();
+  }
+}, 120_000);
 
 it.each(['', 'lab', 'http://a/b/c/d', 'nats://a:1/b/c', 'nats://a:1/b/c/d/e', 'nats://a:1/b/c/*'])(
   'is no lab: %s',

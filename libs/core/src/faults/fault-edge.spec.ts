@@ -228,6 +228,22 @@ test('troubles begin in their time and end, also when their rule does', () => {
   expect(w.told).toEqual(['pause pages begins', 'fill-disk iommu begins', 'pause pages ends', 'fill-disk iommu ends']);
 });
 
+test('at once, except that nobody is killed before the answer to the operator is on its way', () => {
+  const w = new World({ 'fill-disk': 'pages' }, { crash: 'iommu' });
+  expect(w.told).toEqual(['fill-disk pages begins']);
+  w.pass(10);
+  expect(w.told).toEqual(['fill-disk pages begins', 'crash iommu 200']);
+});
+
+test('the same rule again goes on; another one with its name begins anew', () => {
+  const w = new World({ drop: 'requests', times: 1 });
+  w.request(1);
+  w.edge.add({ r0: { drop: 'requests', times: 1 } });
+  expect(w.fired()).toEqual([1]);
+  w.edge.add({ r0: { drop: 'requests', times: 2 } });
+  expect(w.fired()).toEqual([0]);
+});
+
 test('goes on after a restart as it was', () => {
   const w = new World(
     { crash: 'pages', at: 'requests', nth: 2 },

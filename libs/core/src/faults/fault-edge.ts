@@ -12,7 +12,7 @@ import { REQUEST } from '../frame.js';
 import { ActiveRule, refusableOf, type RuleState } from './active-rule.js';
 import { type RuleProblem, readRules, ruleProblemText } from './read-rule.js';
 import type { Authority } from './refusable.js';
-import { isServiceRule, MAX_RULES, type RawRules, type RuleStatus, type ServiceRule } from './rule.js';
+import { type FaultRule, isServiceRule, MAX_RULES, type RawRules, type RuleStatus, type ServiceRule } from './rule.js';
 import { type Refused, Refusals } from './refusals.js';
 import { type Side, type Sighting, Sightings } from './sightings.js';
 
@@ -20,6 +20,9 @@ import { type Side, type Sighting, Sightings } from './sightings.js';
 export const MAX_WAITING = 4096;
 /** Their bytes. */
 export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+
+/** An answer to an operator has left its process after so long, ms. */
+const ANSWER_MS = 10;
 
 export interface EdgePorts {
   /** ms; goes on across restarts when the edge's state does. */
@@ -70,7 +73,10 @@ export class FaultEdge {
 
   constructor(private readonly ports: EdgePorts) {}
 
-  /** Begins these rules, in place of those with the same names; all or none. Answers what is wrong with them. */
+  /**
+   * Begins these rules, in place of those with the same names; all or none. Answers what is wrong with them. A rule that there is
+   * already, to the letter, goes on: the request may have been repeated.
+   */
   add(raw: RawRules): RuleProblem[] {
     const others = [...this.rules.keys()].filter((name) => !Object.hasOwn(raw, name));
     const { rules, problems } = readRules(raw, others.length);
@@ -80,11 +86,19 @@ export class FaultEdge {
       else if (verb === 'break')
         problems.push(wrong(name, verb, 'this is no fault of the bus', 'Ask the lab service.'));
     if (problems.length > 0) return problems;
-    this.clear(Object.keys(raw));
     const now = this.ports.now();
-    for (const rule of rules) if (rule.verb !== 'break') this.begin(new ActiveRule(rule, now));
+    for (const rule of rules) {
+      if (rule.verb === 'break' || this.has(rule)) continue;
+      this.clear([rule.name]);
+      this.begin(new ActiveRule(rule, now));
+    }
     this.ports.changed();
     return [];
+  }
+
+  private has({ name, raw }: FaultRule): boolean {
+    const known = this.rules.get(name);
+    return known !== undefined && JSON.stringify(known.rule.raw) === JSON.stringify(raw);
   }
 
   private begin(active: ActiveRule): void {
@@ -92,13 +106,18 @@ export class FaultEdge {
     const { ports } = this;
     this.rules.set(rule.name, active);
     this.active = true;
-    const current = (): boolean => this.rules.get(rule.name) === active;
-    if (isServiceRule(rule) && !rule.at && ports.serves(rule.target) && !active.hasActed)
-      ports.after(Math.max(0, active.begins - ports.now()), () => {
-        if (current()) this.strike(active, rule);
-      });
+    if (isServiceRule(rule) && !rule.at && ports.serves(rule.target) && !active.hasActed) this.strikeIn(active, rule);
     if (rule.verb === 'hold' && active.ends < Infinity)
       ports.after(Math.max(0, active.ends - ports.now()), () => this.letGo(active));
+  }
+
+  /** A trouble whose time has come begins at once; nobody is killed before whoever asked for it has an answer. */
+  private strikeIn(active: ActiveRule, rule: ServiceRule): void {
+    const ms = active.begins - this.ports.now();
+    if (ms <= 0 && rule.verb !== 'crash') return this.strike(active, rule);
+    this.ports.after(rule.verb === 'crash' ? Math.max(ANSWER_MS, ms) : ms, () => {
+      if (this.rules.get(rule.name) === active) this.strike(active, rule);
+    });
   }
 
   /** Ends rules; all when none are named. What waits for them goes on, and their troubles end. */

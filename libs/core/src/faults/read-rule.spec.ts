@@ -1,4 +1,5 @@
-import { deviceFaultOf, readRules, ruleProblemText } from './read-rule.js';
+import { readRules, ruleProblemText } from './read-rule.js';
+import { deviceFaultOf } from './rule-values.js';
 import { MAX_RULES, type RawRule } from './rule.js';
 import { ruleWords } from './rule-words.js';
 

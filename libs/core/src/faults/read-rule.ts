@@ -4,27 +4,11 @@
  * Rule: a rule that passes can act; what is wrong is said with the clause that is wrong, and what would be right.
  */
 import { type Errno, ioctlsByName, isErrno } from '@vfiolab/uapi';
-import {
-  type Address,
-  clientAddress,
-  CONTAINER,
-  deviceAddress,
-  GROUPS,
-  IOMMU,
-  IOMMUFD,
-  isAddress,
-  LAB,
-  PAGES,
-} from '../address.js';
-import {
-  DEVICE_FAULTS,
-  type DeviceFault,
-  FAULT_PARAMETERS,
-  faultError,
-  type FaultParameter,
-} from '../protocol/device-faults.js';
+import { type Address, CONTAINER, GROUPS, IOMMU, IOMMUFD, isAddress, LAB, PAGES } from '../address.js';
+import { DEVICE_FAULTS, FAULT_PARAMETERS, faultError, type FaultParameter } from '../protocol/device-faults.js';
 import { methodCalled, methodNames } from './methods.js';
 import { errnosOf } from './refusable.js';
+import { addressOfEnd, deviceFaultOf, millisecondsOf } from './rule-values.js';
 import {
   type Clause,
   DOWN_MS,
@@ -73,7 +57,6 @@ export const CLAUSES: Readonly<Record<Verb, readonly Clause[]>> = {
 
 const NAME = /^[a-z][a-z0-9-]{0,30}$/;
 const BDF = /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
-const DURATION = /^(\d{1,7})(ms|s)$/;
 
 const isOneOf = <T extends string>(list: readonly T[], word: unknown): word is T => list.includes(word as T);
 
@@ -255,26 +238,3 @@ class RuleReader {
 }
 
 const oneOf = (names: readonly string[]): string => `Use one of: ${names.join(', ')}.`;
-
-const millisecondsOf = (text: string): number | undefined => {
-  const match = DURATION.exec(text);
-  return match ? Number(match[1]) * (match[2] === 's' ? 1000 : 1) : undefined;
-};
-
-/** `device:0000:41:00.0` and `client:vmm` as addresses; `device` and `client` stand for all of them. */
-export function addressOfEnd(end: string): Address {
-  if (end.startsWith('device:')) return deviceAddress(end.slice('device:'.length));
-  return end.startsWith('client:') ? clientAddress(end.slice('client:'.length)) : end;
-}
-
-/** The fault of a device that a `break` rule causes. */
-export function deviceFaultOf(raw: RawRule): DeviceFault {
-  const number = (name: FaultParameter): number | undefined =>
-    raw[name] === undefined ? undefined : Number(raw[name]);
-  const iova = raw.iova === undefined ? undefined : BigInt(raw.iova as string | number);
-  return {
-    ...{ device: String(raw.break), kind: String(raw.with), ms: number('ms'), count: number('count') },
-    ...{ every: number('every'), delay: number('delay'), vector: number('vector'), iova, bytes: number('bytes') },
-    ...{ write: raw.write === undefined ? undefined : raw.write === true, pasid: number('pasid') },
-  };
-}

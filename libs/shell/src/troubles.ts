@@ -1,14 +1,10 @@
 /**
- * What a fault plan does to the actors of a process, besides what it does to frames: they pause, and their disks are full.
+ * Troubles of a host's actors: they pause, and their disks are full.
  *
  * Rule: a paused actor does nothing, and what is for it waits; a full disk takes nothing and keeps what it has.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import {
   type Address,
-  type EdgeState,
-  type FaultEdge,
   type Head,
   type Journaled,
   JournalFull,
@@ -32,7 +28,7 @@ export class Troubles {
   private readonly on = new Map<string, number>();
   private waiting: Waiting[] = [];
 
-  constructor(private readonly goOn: (waiting: readonly Waiting[]) => void) {}
+  constructor(private readonly hand: (to: Address, from: Address, frame: Uint8Array) => void) {}
 
   set(what: Trouble, target: Address, on: boolean): void {
     const key = `${what} ${target}`;
@@ -42,7 +38,7 @@ export class Troubles {
     if (on || what !== 'pause') return;
     const { waiting } = this;
     this.waiting = [];
-    this.goOn(waiting);
+    for (const { to, from, frame } of waiting) this.hand(to, from, frame);
   }
 
   has(what: Trouble, address: Address): boolean {
@@ -92,28 +88,5 @@ export class FullDisk implements JournalPort {
 
   close(): void {
     this.journal.close();
-  }
-}
-
-/** The plan of one host's actors, on disk while there is one: a process that it kills goes on with it. */
-export class FaultStore {
-  constructor(private readonly file: string) {}
-
-  /** Puts the plan that there was into `plan`. One that cannot be read is no part of the lab's state, and is forgotten. */
-  restore(plan: FaultEdge): void {
-    if (!existsSync(this.file)) return;
-    try {
-      plan.restore(JSON.parse(readFileSync(this.file, 'utf8')) as EdgeState);
-    } catch {
-      plan.clear();
-    }
-  }
-
-  save(state: EdgeState): void {
-    if (state.rules.length === 0 && state.refused.length === 0) return rmSync(this.file, { force: true });
-    mkdirSync(dirname(this.file), { recursive: true, mode: 0o700 });
-    const next = `${this.file}.new`;
-    writeFileSync(next, JSON.stringify(state), { mode: 0o600 });
-    renameSync(next, this.file);
   }
 }
