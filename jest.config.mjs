@@ -4,7 +4,7 @@ export default {
   // Programs of a few hundred system calls take a second, and several on a machine that does other things too.
   testTimeout: 30_000,
   testMatch: ['<rootDir>/libs/**/src/**/*.spec.ts', '<rootDir>/services/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
-  modulePathIgnorePatterns: ['/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/(?:libs|services)/[^/]+/dist/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
     '^@vfiolab/([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',

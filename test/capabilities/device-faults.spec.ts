@@ -268,7 +268,7 @@ describe('storms', () => {
       '',
     );
     await lab.pause(1500);
-    expect([...(await p.must(p.process.read(va, 5)))]).toEqual([0xdb, 0xdb, 0xdb, 0xdb, 0]);
+    expect([...(await p.must(p.process.read(va, 5)))]).toEqual([0xfe, 0xfe, 0xfe, 0xfe, 0]);
     await p.must(p.process.write(va, new Uint8Array(5)));
     await lab.fault(ENGINE, 'clear');
     await lab.pause(5000);

@@ -64,13 +64,6 @@ export const mutants = [
     hunts: ['crash-points', 'faults'],
   },
   {
-    name: 'old-epochs-are-heard',
-    says: 'a request of an instance that has lost its authority is taken',
-    file: 'libs/core/src/session.ts',
-    edits: [['if (epoch < this.epoch) return FENCED;', '']],
-    hunts: ['crash-points', 'faults', 'vfio'],
-  },
-  {
     name: 'unpins-before-flush',
     says: 'pages are unpinned first, and then the entries cleared that led to them',
     file: 'libs/iommufd/src/unmap.ts',
@@ -81,13 +74,6 @@ export const mutants = [
         'yield* unpinBatch(ioas, areas.slice(i, i + UNPIN_BATCH));\n  if (ioas.hwpts.length > 0) yield* clear(areas, ioas.hwpts);\n',
       ],
     ],
-    hunts: ['vfio'],
-  },
-  {
-    name: 'unmap-does-not-flush',
-    says: 'an unmap is answered while DMAs that began before it are under way',
-    file: 'libs/iommu/src/iommu-core.ts',
-    edits: [['    for (const flush of flushes) yield* flush;\n', '']],
     hunts: ['vfio'],
   },
   {
@@ -104,13 +90,6 @@ export const mutants = [
     hunts: ['vfio'],
   },
   {
-    name: 'loses-dirty-bits',
-    says: 'a write over several pages marks the first one',
-    file: 'libs/iommu/src/translate.ts',
-    edits: [['for (const page of granules) table.markDirty(page);', 'table.markDirty(granules[0]);']],
-    hunts: ['vfio'],
-  },
-  {
     name: 'charges-twice',
     says: 'a page more is counted for every pin of several pages',
     file: 'libs/pages/src/accounting.ts',
@@ -121,13 +100,6 @@ export const mutants = [
       ],
     ],
     hunts: ['fail-nth', 'vfio'],
-  },
-  {
-    name: 'stale-translation',
-    says: 'the translation cache of a guest keeps what is above when its parent changes',
-    file: 'libs/iommu/src/iommu-core.ts',
-    edits: [['      for (const { nested } of this.domains.on(id)) nested!.guest?.parentChanged();\n', '']],
-    hunts: ['vfio'],
   },
   {
     name: 'page-request-forgotten',
@@ -156,11 +128,49 @@ export const mutants = [
     hunts: ['linearise', 'races', 'vfio'],
   },
   {
-    name: 'auto-domain-outlives',
-    says: 'a domain that was made for a device is used while it goes',
-    file: 'libs/iommufd/src/bind.ts',
-    edits: [['  device.leaving = true;\n', '']],
-    hunts: ['races', 'vfio'],
+    name: 'unmap-does-not-flush',
+    says: 'an unmap is answered while DMAs that began before it are under way',
+    file: 'libs/iommu/src/ats-timeout.ts',
+    edits: [['  for (const flush of flushes) yield* flush;\n', '']],
+    hunts: ['vfio', 'swarm'],
+  },
+  {
+    name: 'clears-a-dirty-bit-too-many',
+    says: 'a report of dirty pages clears the page behind those that it tells',
+    file: 'libs/iommu/src/dirty.ts',
+    edits: [
+      [
+        'if (clear) for (const i of bitsOf(bitmap)) table.clearDirty(first + i);',
+        'if (clear) for (let i = 0; i <= count; i++) if (table.lookup(first + i) >= 0) table.clearDirty(first + i);',
+      ],
+    ],
+    hunts: ['swarm', 'vfio'],
+  },
+  {
+    name: 'counts-a-late-close',
+    says: 'a last close that is heard of late is taken from the users of another container',
+    file: 'libs/groups/src/groups-core.ts',
+    edits: [['if (!counted || group.backing.kind', 'if (group.backing.kind']],
+    hunts: ['vfio'],
+  },
+  {
+    name: 'interrupts-go-on',
+    says: 'a device that is given back keeps the eventfds of its interrupts',
+    file: 'libs/vfio/src/vfio-device.ts',
+    edits: [
+      [
+        '    yield* this.irqs.shutDown();\n    yield* unlock(this.irqs.gate);\n    if',
+        '    yield* unlock(this.irqs.gate);\n    if',
+      ],
+    ],
+    hunts: ['vfio'],
+  },
+  {
+    name: 'keeps-bus-master',
+    says: 'a device that is given back may go on with DMA',
+    file: 'libs/vfio/src/vfio-device.ts',
+    edits: [['    this.config.clearBusMaster();\n    yield* this.revoke();\n', '    yield* this.revoke();\n']],
+    hunts: ['vfio'],
   },
 ];
 

@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { readScenarioFile } from '@vfiolab/scenario';
-import { CALM, CrashSweep, differences, drawOptions, hunt, type Hunt, simulate } from '@vfiolab/sim';
+import { CALM, Sweep, differences, drawOptions, hunt, type Hunt, simulate } from '@vfiolab/sim';
 
 const SCENARIO = fileURLToPath(new URL('../../libs/cli/scenarios/containers.yaml', import.meta.url));
 /** Snapshots are written too. */
@@ -19,10 +19,10 @@ type Look = (n: number) => Promise<readonly string[] | undefined>;
 async function looker(): Promise<Look> {
   const scenario = readScenarioFile(SCENARIO);
   if (what === 'crash-points') {
-    const sweep = await CrashSweep.of(scenario, SNAPSHOT_EVERY);
+    const sweep = await Sweep.of(scenario, SNAPSHOT_EVERY);
     return async (n) => {
       const point = sweep.points[n];
-      return point && sweep.kill(point);
+      return point && (await sweep.trouble(point)).findings;
     };
   }
   if (what !== 'faults') return async (seed) => (await hunt(what as Hunt, seed)).findings;

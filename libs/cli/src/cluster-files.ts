@@ -1,9 +1,8 @@
 /** Files of `vfiolab cluster`: CSV, plain or packed by gzip. */
-import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { gunzipSync } from 'node:zlib';
-import { CLUSTER_LIMITS, placementsCsv, type PolicyResult, type Run } from '@vfiolab/cluster';
+import { CLUSTER_LIMITS, type Decision, devicesCsv, placementsCsv, type Sample, timelineCsv } from '@vfiolab/cluster';
 import { UsageError } from './command.js';
 
 /** The text of an option's file. */
@@ -28,14 +27,30 @@ export function makeFolder(dir: string): void {
   }
 }
 
-/** `placements.csv` and `summary.json` of one policy. */
-export async function writeResult(dir: string, run: Run, result: PolicyResult): Promise<void> {
+/** `placements.csv`, `devices.csv`, `summary.json` and, of a run in time, `timeline.csv` of one policy. */
+export function writeResult(
+  dir: string,
+  made: { decisions(): Iterable<Decision> },
+  result: object,
+  samples?: readonly Sample[],
+): void {
   makeFolder(dir);
-  const file = createWriteStream(join(dir, 'placements.csv'));
-  for (const part of placementsCsv(run)) file.write(part);
-  file.end();
-  await finished(file);
+  writeText('out', join(dir, 'placements.csv'), placementsCsv(made.decisions()));
+  writeText('out', join(dir, 'devices.csv'), devicesCsv(made.decisions()));
+  if (samples) writeFileSync(join(dir, 'timeline.csv'), timelineCsv(samples));
   writeJson(join(dir, 'summary.json'), result);
+}
+
+/** Writes parts to an option's file. */
+export function writeText(option: string, file: string, parts: Iterable<string>): void {
+  let fd: number;
+  try {
+    fd = openSync(file, 'w');
+  } catch (error) {
+    throw new UsageError(`--${option} ${file}: cannot be written (${(error as Error).message}).`);
+  }
+  for (const part of parts) writeSync(fd, part);
+  closeSync(fd);
 }
 
 export const writeJson = (file: string, value: unknown): void =>

@@ -4,11 +4,14 @@
  * Rule: everything behind this is loaded when a command needs it, so that `--help` and `groups` start at once; commands
  * know only this interface, so that their tests need no lab.
  */
-import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
-import type { Costs, Hunt, Hunted, SimResult } from '@vfiolab/sim';
+import type { Environment, LabPlan, RunEnd, Scenario } from '@vfiolab/scenario';
+import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult, Sweep } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
   FaultOperator,
+  FaultOperatorOptions,
+  KeptLab,
+  LabStatus,
   NatsLab,
   NatsLabOptions,
   NatsOptions,
@@ -36,9 +39,17 @@ export const DURABILITIES = ['process', 'power', 'none'] as const;
 export type Durability = (typeof DURABILITIES)[number];
 
 /** What campaigns are made of: simulated faults around a scenario, or a hunt. */
-export const MIXES = ['faults', 'fuzz', 'fail-nth', 'races', 'linearise', 'vfio'] as const satisfies readonly (
-  'faults' | Hunt
-)[];
+export const MIXES = [
+  'faults',
+  'crash-points',
+  'swarm',
+  'day',
+  'fuzz',
+  'fail-nth',
+  'races',
+  'linearise',
+  'vfio',
+] as const satisfies readonly ('faults' | 'crash-points' | Hunt)[];
 export type Mix = (typeof MIXES)[number];
 
 export interface Engine {
@@ -47,7 +58,15 @@ export interface Engine {
   /** Service processes for many hosts. */
   startNatsLab(options: NatsLabOptions): Promise<NatsLab>;
   /** Somebody who changes the fault plan of a lab that is running on NATS. */
-  faultOperator(url: string): Promise<FaultOperator>;
+  faultOperator(options: FaultOperatorOptions): Promise<FaultOperator>;
+  /** Keeps a lab that stays, in this process. */
+  keepLab(plan: LabPlan): Promise<KeptLab>;
+  /** Has the lab that is up follow its plan; false: none is up. */
+  applyPlan(plan: LabPlan): Promise<boolean>;
+  /** Undefined: no lab is up. */
+  labStatus(plan: LabPlan): Promise<LabStatus | undefined>;
+  /** Ends the lab that is up; false: none is. */
+  endLab(plan: LabPlan): Promise<boolean>;
   writeManifest(dir: string, meta: RunMeta, end: RunEnd): Promise<void>;
   /** Why an export of /sys cannot go there; undefined: it can. */
   sysfsTarget(out: string): Promise<string | undefined>;
@@ -65,15 +84,23 @@ export interface Engine {
   simulate(scenario: Scenario, options: { seed: number; costs?: Costs }): Promise<SimResult>;
   /** What work costs in virtual time, from a parsed file; undefined: the default. Throws an Error for people. */
   readCosts(given: unknown): Promise<Costs>;
+  /** Everywhere that services can be in trouble in a scenario. Throws an Error for people when it fails by itself. */
+  sweep(scenario: Scenario, snapshotEvery: number): Promise<Pick<Sweep, 'points' | 'trouble'>>;
   /** One seed of a hunt for mistakes. Throws when a service stops, or does not answer. */
   hunt(which: Hunt, seed: number): Promise<Hunted>;
+  /** Many seeds on several threads; `heard` is told of each as it ends. Rejects when a thread cannot go on. */
+  huntMany(share: HuntShare, heard: (seed: HuntedSeed) => void): Promise<void>;
 }
 
 export const engine: Engine = {
   startEmbedded: async (options) => (await import('@vfiolab/testbed')).startEmbedded(options),
   startNats: async (options) => (await import('@vfiolab/testbed')).startNats(options),
   startNatsLab: async (options) => (await import('@vfiolab/testbed')).startNatsLab(options),
-  faultOperator: async (url) => (await import('@vfiolab/testbed')).faultOperator(url),
+  faultOperator: async (options) => (await import('@vfiolab/testbed')).faultOperator(options),
+  keepLab: async (plan) => (await import('@vfiolab/testbed')).keepLab(plan),
+  applyPlan: async (plan) => (await import('@vfiolab/testbed')).applyPlan(plan),
+  labStatus: async (plan) => (await import('@vfiolab/testbed')).labStatus(plan),
+  endLab: async (plan) => (await import('@vfiolab/testbed')).endLab(plan),
   writeManifest: async (dir, meta, end) => (await import('@vfiolab/testbed')).writeManifest(dir, meta, end),
   sysfsTarget: async (out) => (await import('@vfiolab/testbed')).sysfsTarget(out),
   exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),
@@ -82,5 +109,7 @@ export const engine: Engine = {
   diffRuns: async (first, second) => (await import('@vfiolab/testbed')).diffRuns(first, second),
   simulate: async (scenario, options) => (await import('@vfiolab/sim')).simulate(scenario, options),
   readCosts: async (given = {}) => (await import('@vfiolab/sim')).readCosts(given),
+  sweep: async (scenario, every) => (await import('@vfiolab/sim')).Sweep.of(scenario, every),
   hunt: async (which, seed) => (await import('@vfiolab/sim')).hunt(which, seed),
+  huntMany: async (share, heard) => (await import('@vfiolab/sim')).huntMany(share, heard),
 };

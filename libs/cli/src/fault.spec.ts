@@ -24,7 +24,12 @@ const fault = async (args: readonly string[], change: Partial<FaultOperator> = {
     ...change,
   };
   const terminal = new FakeTerminal();
-  const engine = fakeEngine({ faultOperator: (url) => (did.push(url), Promise.resolve(operator)) });
+  const engine = fakeEngine({
+    faultOperator: ({ url, instance, keyFile }) => {
+      did.push(instance === undefined ? url : [url, instance, keyFile]);
+      return Promise.resolve(operator);
+    },
+  });
   return { code: await main(['fault', ...args], terminal, engine), did, ...terminal.written };
 };
 
@@ -47,6 +52,11 @@ test.each<[string[], unknown]>([
   const { code, did, out } = await fault([LAB, ...args]);
   expect([code, did]).toEqual([OK, [LAB, ...(work === undefined ? [] : [work]), 'close']]);
   expect(out).toBe('  lag  3 times of 9, 2 held: delay requests to iommu by 40ms\n');
+});
+
+test('a host of a lab that stays is reached by its instance, with the key of the operator', async () => {
+  const { did } = await fault([LAB, 'list', '--instance', 'a', '--key', 'keys/operator.nk']);
+  expect(did).toEqual([[LAB, 'a', 'keys/operator.nk'], 'close']);
 });
 
 test('rules come from a file, too', async () => {

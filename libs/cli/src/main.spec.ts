@@ -107,6 +107,8 @@ describe('wrong input exits with 2 and says what is wrong and what to do, before
       ['campaign', '--seeds', '1', '--mix', 'fuzz', '--scenario', 'DIR/small.yaml'],
       /--scenario: --mix fuzz makes its own/,
     ],
+    [['campaign', '--seeds', '1', '--threads', '2'], /--threads: the mix faults runs on one thread/],
+    [['campaign', '--mix', 'crash-points', '--threads', '2'], /--threads: the mix crash-points runs on one thread/],
     [['campaign', '--seeds', '5-1'], /--seeds: "5-1" is no range/],
     [['campaign', '--seeds', 'all'], /--seeds: "all" is no range/],
     [['campaign', '--seeds', '1-2000000'], /2000000 seeds are too many\. Run at most 1000000/],
@@ -148,6 +150,44 @@ describe('groups', () => {
     const { out } = await run(['groups', 'lambda-vector-wrx80-a']);
     expect(out).toMatch(/^ {3}21 {2}0000:41:00\.0 {2}0300 {3}10de:2230 {2}nvidia$/m);
     expect(out).toContain('96 functions, 73 groups.');
+  });
+});
+
+describe('campaign of crash points', () => {
+  const points = [
+    { address: 'pages', point: 'before writing', nth: 1, downMs: 5 },
+    { address: 'iommu', point: 'full disk', nth: 3, downMs: 5 },
+  ] as const;
+  const engine = (): FakeEngine =>
+    fakeEngine({
+      sweep: () =>
+        Promise.resolve({
+          points,
+          trouble: ({ address }) =>
+            Promise.resolve({ findings: address === 'iommu' ? ['I03'] : [], messages: 4, virtualSeconds: 1 }),
+        }),
+    });
+  const line = ['campaign', '--mix', 'crash-points', '--scenario', 'DIR/small.yaml'];
+
+  test('all of them, when no seeds are given; a failure names its point', async () => {
+    const { code, out } = await run([...line, '--json'], engine());
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      seeds: 2,
+      violations: 1,
+      messages: 8,
+      failures: [{ seed: 2, invariant: 'I03', faults: 'iommu full disk 3' }],
+    });
+  });
+
+  test('one of them alone', async () => {
+    expect(await run([...line, '--seeds', '1'], engine())).toMatchObject({ code: 0 });
+  });
+
+  test('one that is not there', async () => {
+    const { code, err } = await run([...line, '--seeds', '1-3'], engine());
+    expect(code).toBe(2);
+    expect(err).toContain('--seeds: the scenario has points 1 to 2');
   });
 });
 
@@ -297,6 +337,34 @@ describe('with simulated hosts', () => {
     const words = await run(['campaign', '--mix', 'fuzz', '--seeds', '2'], hunting);
     expect(words.out).toMatch(/1 seeds, 1 violations, 20 calls; 5 messages/);
     expect(words.out).toMatch(/One seed alone: vfiolab campaign --mix fuzz --seeds 2/);
+  });
+
+  test('on threads a campaign adds up the same, and each seed has its own outcome', async () => {
+    const hunted = { findings: [], counts: { calls: 2 }, drawn: {}, messages: 5, virtualSeconds: 1 };
+    const threaded = fakeEngine({
+      huntMany: ({ which, first, last, threads }, heard) => {
+        expect([which, first, last, threads]).toEqual(['swarm', 1, 3, 2]);
+        heard({ seed: 2, hunted });
+        heard({ seed: 1, hunted: { ...hunted, findings: ['I27: 1 pins'], drawn: { faults: ['pause pages'] } } });
+        heard({ seed: 3, stopped: 'pages stopped' });
+        return Promise.resolve();
+      },
+    });
+    const { code, out } = await run(
+      ['campaign', '--mix', 'swarm', '--seeds', '1-3', '--threads', '2', '--json'],
+      threaded,
+    );
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      seeds: 3,
+      violations: 2,
+      messages: 10,
+      counts: { calls: 4 },
+      failures: [
+        { seed: 1, invariant: 'I27: 1 pins', faults: { faults: ['pause pages'] } },
+        { seed: 3, invariant: 'pages stopped', faults: null },
+      ],
+    });
   });
 
   test('a scenario that fails without faults is no campaign', async () => {

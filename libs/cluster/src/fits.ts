@@ -57,6 +57,11 @@ export class Fits {
     return row + 1 < this.rows ? this.firstPick[row + 1]! : this.picks;
   }
 
+  /** Slots that a row takes something of. */
+  slotsOf(row: number): number[] {
+    return [...this.pickSlot.subarray(this.firstPick[row]!, this.endOfPicks(row))];
+  }
+
   /** The occupancy after a row's devices are given away. `passthrough`: their groups are theirs then. */
   after(row: number, occupancy: number, passthrough: boolean): number {
     const known = this.next[row]!;
@@ -81,7 +86,7 @@ export class Fits {
     const first = this.rows;
     if (this.sight === 'counts') this.addChoices(this.chooser(this.view.free('counts', false), ask.items), ask);
     else
-      for (const domain of this.view.domains(ask.near))
+      for (const domain of this.view.domains(ask))
         this.addChoices(this.chooser(this.view.free('topology', ask.passthrough, ask.near, domain), ask.items), ask);
     const answer = this.rows === first ? -this.reason(ask) : first;
     if (this.rows > first) this.last[this.rows - 1] = 1;
@@ -98,8 +103,12 @@ export class Fits {
   private addChoices(choices: readonly Pick[][], { near, wholeGroup }: Ask): void {
     const aligned = this.sight === 'topology' && near !== 'any';
     for (const picks of choices) {
-      const numa = aligned && picks.length > 0 ? this.view.shape.slots[picks[0]!.slot]!.numa : -1;
-      this.addRow(numa, wholeGroup && this.sight === 'topology' ? this.view.wholeGroups(picks) : picks);
+      const nodes = new Set(picks.map(({ slot }) => this.view.shape.slots[slot]!.numa));
+      const [numa] = nodes;
+      this.addRow(
+        aligned && nodes.size === 1 ? numa! : -1,
+        wholeGroup && this.sight === 'topology' ? this.view.wholeGroups(picks) : picks,
+      );
     }
   }
 

@@ -3,12 +3,21 @@
  *
  * Columns as in Alibaba's openb (`sn,cpu_milli,memory_mib,gpu,model`) or its spot trace (`node_name,cpu_num,
  * gpu_capacity_num,gpu_model`). More columns make a shape richer; each may be missing:
- * `machine` (a topology that gives the devices), `hugepages_mib`, `memlock_mib`.
+ *
+ * | column | |
+ * |---|---|
+ * | `machine` | a real machine that has the devices; the next four are not used then |
+ * | `devices` | further devices as `nic*2+vf*1:16`: kind, count, and units of each (VFs of one PF; default 1000) |
+ * | `numa_nodes` | devices and memory are spread evenly over them; default 1 |
+ * | `per_group` `per_switch` | neighbouring devices of one kind that share an IOMMU group, a PCIe switch; default 1, all of a NUMA node |
+ * | `nvswitch` | 1: its GPUs are on one NVSwitch fabric, which can be divided into 1, 2, 4, ... neighbours |
+ * | `hugepages_mib` `memlock_mib` | of the memory, in huge pages; what one process may lock |
  */
 import { readCsv, type Row } from './csv.js';
 import { InputError, quote } from './input-error.js';
 import { LIMITS } from './limits.js';
-import { type Names, plainShape, type Shape } from './shape.js';
+import { readDevices } from './device-list.js';
+import { evenSlots, fabricPartitions, GPU, MILLI, type Names, type Shape } from './shape.js';
 
 export interface HostList {
   readonly shapes: readonly Shape[];
@@ -18,7 +27,7 @@ export interface HostList {
 }
 
 /** A machine's shape by its name; throws InputError at the place where the name stands. */
-export type MachineShapes = (name: string, kinds: Names) => Omit<Shape, 'cpuMilli' | 'memlock'>;
+export type MachineShapes = (name: string, kinds: Names) => MachineFacts;
 
 interface NodeFacts {
   readonly name: string;
@@ -83,37 +92,51 @@ export function importNodes(text: string, file: string, kinds: Names, machines?:
   };
 }
 
+const MORE_COLUMNS = ['machine', 'devices', 'numa_nodes', 'per_group', 'per_switch', 'hugepages_mib', 'memlock_mib'];
+
 const shapeKey = (row: Row, { cpuMilli, memoryMib, gpus, model }: NodeFacts): string =>
-  [
-    cpuMilli,
-    memoryMib,
-    gpus,
-    model,
-    ...['machine', 'hugepages_mib', 'memlock_mib'].map((field) => row.text(field)),
-  ].join();
+  [cpuMilli, memoryMib, gpus, model, ...MORE_COLUMNS.map((field) => row.text(field))].join();
 
 function shapeOfRow(row: Row, facts: NodeFacts, kinds: Names, machines?: MachineShapes): Shape {
   const { cpuMilli, gpus, memoryMib } = facts;
   const model = gpus > 0 ? facts.model : '';
   const cores = `${cpuMilli / 1000} CPUs`;
-  const name = gpus > 0 ? `${model} x${gpus} ${cores}` : cores;
-  const plain = plainShape(name, { model, cpuMilli, memoryMib, gpus });
-  const memlock = row.whole('memlock_mib', LIMITS.memoryMib, Number.MAX_SAFE_INTEGER);
-  const huge = row.whole('hugepages_mib', memoryMib, 0);
   const machine = row.text('machine');
-  const from = machine === '' ? plain : { ...machineShape(row, machine, kinds, machines), cpuMilli };
-  const nodes = Math.max(1, from.memory.length);
+  const from = machine === '' ? plainShape(row, facts, kinds) : machineShape(row, machine, kinds, machines);
+  const found = from.slots.filter(({ kind }) => kind === GPU).length;
+  if (found !== gpus) throw row.wrong('gpu', `${gpus}, but machine ${quote(machine)} has ${found}`);
+  const huge = row.whole('hugepages_mib', memoryMib, 0);
+  const nodes = from.memory.length;
   return {
-    ...from,
-    model: facts.model || from.model,
-    name: machine === '' ? name : `${name} (${machine})`,
+    name: `${gpus > 0 ? `${model} x${gpus} ` : ''}${cores}${machine === '' ? '' : ` (${machine})`}`,
+    model,
+    cpuMilli,
     memory: shares(memoryMib - huge, nodes),
     hugepages: shares(huge, nodes),
-    memlock,
+    memlock: row.whole('memlock_mib', LIMITS.memoryMib, Number.MAX_SAFE_INTEGER),
+    slots: from.slots,
+    partitions: from.partitions,
   };
 }
 
-function machineShape(row: Row, name: string, kinds: Names, machines?: MachineShapes): ReturnType<MachineShapes> {
+/** What a machine gives to a shape; of its memory only the number of NUMA nodes counts. */
+export type MachineFacts = Pick<Shape, 'memory' | 'slots' | 'partitions'>;
+
+/** GPUs, then the devices of each further kind, each kind spread over the NUMA nodes in order. */
+function plainShape(row: Row, { gpus }: NodeFacts, kinds: Names): MachineFacts {
+  const numaNodes = row.whole('numa_nodes', LIMITS.numaNodes, 1, 1);
+  const perGroup = row.whole('per_group', LIMITS.devices, 1, 1);
+  const perSwitch = row.whole('per_switch', LIMITS.devices, LIMITS.devices, 1);
+  const more = readDevices(row, kinds).map((each) => ({ ...each, units: each.units || MILLI }));
+  const devices = [{ kind: GPU, count: gpus, units: MILLI }, ...more];
+  const count = devices.reduce((sum, each) => sum + each.count, 0);
+  if (count > LIMITS.devices) throw row.wrong('devices', `${count} devices: at most ${LIMITS.devices}`);
+  const slots = evenSlots(devices, { numaNodes, perGroup, perSwitch }, kinds);
+  const partitions = row.whole('nvswitch', 1, 0) === 1 ? fabricPartitions(slots) : undefined;
+  return { memory: Array.from({ length: numaNodes }, () => 0), slots, partitions };
+}
+
+function machineShape(row: Row, name: string, kinds: Names, machines?: MachineShapes): MachineFacts {
   if (!machines) throw row.wrong('machine', 'machines are not known here');
   try {
     return machines(name, kinds);

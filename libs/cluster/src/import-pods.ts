@@ -7,6 +7,7 @@
  * `passthrough`, `whole_group` (0 or 1), `pinned_mib`, `huge` (0 or 1).
  */
 import { readCsv, type Row } from './csv.js';
+import { readDevices } from './device-list.js';
 import { InputError, quote } from './input-error.js';
 import { LIMITS } from './limits.js';
 import { type Item, NEAR, type Near, type RequestClass, Requests } from './request.js';
@@ -87,7 +88,7 @@ export function importPods(text: string, file: string, kinds: Names): PodList {
 }
 
 function factsOf(row: Row, dialect: Dialect, kinds: Names): Parameters<Requests['intern']>[0] {
-  const items = [...dialect.read(row, kinds), ...furtherItems(row, kinds)];
+  const items = [...dialect.read(row, kinds), ...readDevices(row, kinds)];
   const models = row
     .text('gpu_spec')
     .split('|')
@@ -113,27 +114,6 @@ function gpuItems(row: Row, count: number, milli: number): Item[] {
   return count === 0 ? [] : [{ kind: GPU, count, units: milli === MILLI ? 0 : milli }];
 }
 
-/** `nic*1:250+vf*1:2`. */
-function furtherItems(row: Row, kinds: Names): Item[] {
-  const text = row.text('devices');
-  if (text === '') return [];
-  const seen = new Set<number>();
-  return text.split('+').map((part) => {
-    const found = /^([a-z][a-z0-9_-]{0,30})\*(\d{1,3})(?::(\d{1,5}))?$/.exec(part.trim());
-    if (!found) throw row.wrong('devices', `${quote(part)} is not KIND*COUNT or KIND*COUNT:UNITS`);
-    const [count, units] = [Number(found[2]), Number(found[3] ?? 0)];
-    if (count === 0 || count > LIMITS.devices)
-      throw row.wrong('devices', `${quote(part)}: from 1 to ${LIMITS.devices} devices`);
-    if (units > LIMITS.units) throw row.wrong('devices', `${quote(part)}: at most ${LIMITS.units} units`);
-    const kind = kinds.id(found[1]!);
-    if (kind >= LIMITS.kinds) throw row.wrong('devices', `${quote(part)}: more than ${LIMITS.kinds} kinds of device`);
-    if (kind === GPU) throw row.wrong('devices', 'GPUs are asked for in num_gpu and gpu_milli');
-    if (seen.has(kind)) throw row.wrong('devices', `${quote(found[1]!)} is asked for twice`);
-    seen.add(kind);
-    return { kind, count, units };
-  });
-}
-
 function nearOf(row: Row): Near {
   const text = row.text('near');
   if (text === '') return 'any';
@@ -146,7 +126,7 @@ function nearOf(row: Row): Near {
 function decimal(row: Row, field: string, most?: number): number {
   const text = row.text(field);
   if (text === '' && most === undefined) return Number.NaN;
-  const value = /^-?\d{1,15}(\.\d{1,9})?$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^-?\d{1,15}(\.\d{1,20})?$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(value)) throw row.wrong(field, `${quote(text)} is no number`);
   if (value < 0) throw row.wrong(field, `${text} is too small: at least 0`);
   if (most !== undefined && value > most) throw row.wrong(field, `${text} is too large: at most ${most}`);

@@ -22,6 +22,23 @@ describe('a node list', () => {
     ]);
   });
 
+  it('may say how devices share groups, NUMA nodes and switches', () => {
+    const text =
+      'sn,cpu_milli,memory_mib,gpu,model,devices,numa_nodes,per_group,per_switch,hugepages_mib\na,1,1001,4,T4,nic*2+vf*1:16,2,2,1,100\n';
+    const kinds = newKinds();
+    const [shape] = importNodes(text, 'n.csv', kinds).shapes;
+    expect(shape).toMatchObject({ memory: [451, 450], hugepages: [50, 50] });
+    expect(shape!.slots.map((slot) => [slot.name, slot.units, slot.group, slot.numa, slot.switch])).toEqual([
+      ['gpu0', 1000, 0, 0, 0],
+      ['gpu1', 1000, 0, 0, 1],
+      ['gpu2', 1000, 1, 1, 2],
+      ['gpu3', 1000, 1, 1, 3],
+      ['nic0', 1000, 2, 0, 0],
+      ['nic1', 1000, 3, 1, 2],
+      ['vf0', 16, 4, 0, 0],
+    ]);
+  });
+
   it('may be that of the spot trace, which tells no memory', () => {
     const list = importNodes('gpu_model,gpu_capacity_num,cpu_num,node_name\nA10,1,128,2\n', 'n.csv', newKinds());
     expect(list.shapes[0]).toMatchObject({ model: 'A10', cpuMilli: 128_000, memory: [2 ** 30] });
@@ -98,12 +115,8 @@ describe('a pod list', () => {
       'pods.csv:2: devices: "two nics" is not KIND*COUNT or KIND*COUNT:UNITS',
     ],
     ['no device', 'a,1,1,0,0,,,,nic*0,,', 'pods.csv:2: devices: "nic*0": from 1 to 64 devices'],
-    ['a kind twice', 'a,1,1,0,0,,,,nic*1+nic*1,,', 'pods.csv:2: devices: "nic" is asked for twice'],
-    [
-      'GPUs in the wrong column',
-      'a,1,1,0,0,,,,gpu*1,,',
-      'pods.csv:2: devices: GPUs are asked for in num_gpu and gpu_milli',
-    ],
+    ['a kind twice', 'a,1,1,0,0,,,,nic*1+nic*1,,', 'pods.csv:2: devices: "nic" is there twice'],
+    ['GPUs in the wrong column', 'a,1,1,0,0,,,,gpu*1,,', 'pods.csv:2: devices: GPUs have columns of their own'],
     ['another distance', 'a,1,1,0,0,,,,,far,', 'pods.csv:2: near: "far" is none of any, numa, switch, link'],
     ['no pod', '', 'pods.csv: has no pod'],
   ])('refuses %s', (_what, lines, message) => {

@@ -18,6 +18,10 @@ export const LIMITS = {
   cpuMilli: 4_096_000,
   /** MiB of one NUMA node. */
   memoryMib: 2 ** 30,
+  /** Different states of hosts' devices that one run may see. */
+  occupancies: 4_194_304,
+  /** Numbers that say why pods are on no host. */
+  reportNumbers: 67_108_864,
   /** Different names of device kinds. */
   kinds: 64,
 } as const;

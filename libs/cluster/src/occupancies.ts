@@ -6,6 +6,8 @@
  * through, with OUT when the device itself is out of service.
  * Rule: an occupancy never changes; giving a device away leads to another one.
  */
+import { InputError } from './input-error.js';
+import { LIMITS } from './limits.js';
 import { GPU, type Shape } from './shape.js';
 
 export const UNITS = 0x3fff;
@@ -29,7 +31,11 @@ export class Occupancies {
   private slots: Int32Array;
   private readonly scratch: Uint16Array;
 
-  constructor(readonly shapes: readonly Shape[]) {
+  /** `most`: occupancies; one more is an InputError. */
+  constructor(
+    readonly shapes: readonly Shape[],
+    private readonly most: number = LIMITS.occupancies,
+  ) {
     this.stride = Math.max(1, ...shapes.map(({ slots }) => slots.length));
     this.cells = new Uint16Array(FIRST_ROOM * this.stride);
     this.shapeOf = new Uint16Array(FIRST_ROOM);
@@ -77,6 +83,10 @@ export class Occupancies {
   }
 
   private add(shape: number, at: number): number {
+    if (this.count === this.most)
+      throw new InputError(`more than ${this.most} different states of hosts; split the run`, {
+        file: 'hosts and pods',
+      });
     const id = this.count++;
     if (id === this.shapeOf.length) this.grow();
     this.cells.set(this.scratch, id * this.stride);

@@ -1,5 +1,6 @@
 /** What a run came to, as files and tables. */
-import type { Run, Tally } from './run.js';
+import type { Decision, Tally } from './run.js';
+import type { Sample, TimelineTally } from './timeline-statistics.js';
 
 /** A CSV cell: quoted only where it must be. */
 const cell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -8,10 +9,24 @@ const cell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replace
 const PART = 64 * 1024;
 
 /** `placements.csv` in parts, a line a pod: `pod,node,reason`; no node: it is on none. */
-export function* placementsCsv(run: Run): Generator<string> {
-  let part = 'pod,node,reason\n';
-  for (const { pod, node, reason } of run.decisions()) {
-    part += `${cell(pod)},${cell(node ?? '')},${cell(reason)}\n`;
+export const placementsCsv = (decisions: Iterable<Decision>): Generator<string> =>
+  inParts('pod,node,reason', decisions, ({ pod, node, reason }) => [pod, node ?? '', reason]);
+
+/** `devices.csv`, a line a pod that was given any: `pod,node,devices`, with spaces between devices. */
+export const devicesCsv = (decisions: Iterable<Decision>): Generator<string> =>
+  inParts('pod,node,devices', decisions, ({ pod, node, devices }) =>
+    devices.length > 0 ? [pod, node ?? '', devices.join(' ')] : undefined,
+  );
+
+function* inParts(
+  head: string,
+  decisions: Iterable<Decision>,
+  row: (decision: Decision) => readonly string[] | undefined,
+): Generator<string> {
+  let part = `${head}\n`;
+  for (const decision of decisions) {
+    const cells = row(decision);
+    if (cells) part += `${cells.map(cell).join()}\n`;
     if (part.length < PART) continue;
     yield part;
     part = '';
@@ -19,27 +34,58 @@ export function* placementsCsv(run: Run): Generator<string> {
   yield part;
 }
 
-export interface PolicyResult extends Tally {
-  readonly policy: string;
+/** `timeline.csv`: the cluster at equal distances of time. */
+export function timelineCsv(samples: readonly Sample[]): string {
+  const lines = samples.map(({ time, running, waiting, gpuAllocation, hostsDown, devicesOut }) =>
+    [time.toFixed(3), running, waiting, gpuAllocation.toFixed(3), hostsDown, devicesOut].join(),
+  );
+  return `${['time,running,waiting,gpu_allocation,hosts_down,devices_out', ...lines].join('\n')}\n`;
 }
 
-const percent = (value: number): string => value.toFixed(2);
+/** Of one policy. */
+export type PolicyResult = Tally & { readonly policy: string };
+export type TimedResult = TimelineTally & { readonly policy: string };
 
-const COLUMNS: readonly (readonly [string, (result: PolicyResult) => string])[] = [
+const percent = (value: number): string => value.toFixed(2);
+const seconds = (value: number): string => value.toFixed(1);
+
+type Columns<Result> = readonly (readonly [string, (result: Result) => string | number])[];
+
+const COLUMNS: Columns<PolicyResult> = [
   ['policy', ({ policy }) => policy],
-  ['pods', ({ pods }) => String(pods)],
-  ['placed', ({ placed }) => String(placed)],
-  ['unschedulable', ({ unschedulable }) => String(unschedulable)],
-  ['refused', ({ refused }) => String(refused)],
+  ['pods', ({ pods }) => pods],
+  ['placed', ({ placed }) => placed],
+  ['unschedulable', ({ unschedulable }) => unschedulable],
+  ['refused', ({ refused }) => refused],
+  ['refusals', ({ refusals }) => refusals],
   ['GPUs %', ({ gpuAllocation }) => percent(gpuAllocation)],
   ['CPUs %', ({ cpuAllocation }) => percent(cpuAllocation)],
-  ['hosts', ({ hostsUsed }) => String(hostsUsed)],
+  ['hosts', ({ hostsUsed }) => hostsUsed],
+];
+
+const TIMED_COLUMNS: Columns<TimedResult> = [
+  ['policy', ({ policy }) => policy],
+  ['pods', ({ pods }) => pods],
+  ['started', ({ started }) => started],
+  ['waiting', ({ waitingAtEnd }) => waitingAtEnd],
+  ['refusals', ({ refusals }) => refusals],
+  ['restarts', ({ restarts }) => restarts],
+  ['migrations', ({ migrations }) => migrations],
+  ['GPUs %', ({ gpuAllocation }) => percent(gpuAllocation)],
+  ['peak %', ({ gpuPeak }) => percent(gpuPeak)],
+  ['wait s', ({ wait }) => seconds(wait.mean)],
+  ['p99', ({ wait }) => seconds(wait.p99)],
+  ['start s', ({ startup }) => seconds(startup.mean)],
+  ['p99', ({ startup }) => seconds(startup.p99)],
 ];
 
 /** Policies beside one another, in lines of equal columns; the first line is the head. */
-export function comparison(results: readonly PolicyResult[]): string[] {
-  const rows = [COLUMNS.map(([title]) => title), ...results.map((each) => COLUMNS.map(([, of]) => of(each)))];
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+export const comparison = (results: readonly PolicyResult[]): string[] => table(COLUMNS, results);
+export const timedComparison = (results: readonly TimedResult[]): string[] => table(TIMED_COLUMNS, results);
+
+function table<Result>(columns: Columns<Result>, results: readonly Result[]): string[] {
+  const rows = [columns.map(([title]) => title), ...results.map((each) => columns.map(([, of]) => String(of(each))))];
+  const widths = columns.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const pad = (text: string, column: number): string =>
     column === 0 ? text.padEnd(widths[0]!) : text.padStart(widths[column]!);
   return rows.map((row) => row.map(pad).join('  '));

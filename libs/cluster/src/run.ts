@@ -24,6 +24,8 @@ export interface RunInput {
   /** Hosts, the one that wins a tie first. */
   readonly rank: Int32Array;
   readonly seed: number;
+  /** Other hosts that a pod is offered to after one has refused it; default: none. */
+  readonly retries?: number;
 }
 
 /** One pod's fate. */
@@ -32,6 +34,8 @@ export interface Decision {
   readonly pod: string;
   /** Undefined: on none. */
   readonly node: string | undefined;
+  /** Names of the devices that it was given. */
+  readonly devices: readonly string[];
   /** Why not; empty when it was placed. */
   readonly reason: string;
 }
@@ -40,8 +44,10 @@ export interface Tally {
   readonly pods: number;
   readonly placed: number;
   readonly unschedulable: number;
-  /** Chosen hosts that then refused. */
+  /** Pods that are on no host because the chosen one refused. */
   readonly refused: number;
+  /** Times that a chosen host refused. */
+  readonly refusals: number;
   /** Of all GPUs, in percent. */
   readonly gpuAllocation: number;
   readonly cpuAllocation: number;
@@ -70,6 +76,8 @@ export class Run {
   readonly scheduler: Scheduler;
   /** Host of each arrival, NOWHERE or REFUSED. */
   readonly hosts: Int32Array;
+  /** Its choice of devices, in `scheduler.fitsOf` of its class. */
+  private readonly rows: Int32Array;
   private readonly reports: Reports;
   private readonly reasons = new Map<string, number>();
   private gpuMilli = 0;
@@ -87,18 +95,26 @@ export class Run {
     this.fleet = new Fleet(hosts, rank);
     this.scheduler = new Scheduler(this.fleet, policy, { classes, counts }, kinds, new Random(seed));
     this.hosts = new Int32Array(arrivals.pods.length).fill(NOWHERE);
+    this.rows = new Int32Array(arrivals.pods.length);
     this.reports = new Reports(this.fleet, arrivals.pods.length);
+  }
+
+  private devicesOf(arrival: number, host: number): string[] {
+    const { pods, arrivals } = this.input;
+    const fits = this.scheduler.fitsOf(pods.requests.classes[pods.classOf[arrivals.pods[arrival]!]!]!);
+    return fits.slotsOf(this.rows[arrival]!).map((slot) => this.fleet.shape(host).slots[slot]!.name);
   }
 
   /** Offers one pod; the host, NOWHERE or REFUSED. */
   offer(arrival: number): number {
     const { pods, arrivals } = this.input;
     const request = pods.requests.classes[pods.classOf[arrivals.pods[arrival]!]!]!;
-    const host = this.scheduler.place(request);
+    const host = this.scheduler.place(request, this.input.retries);
     const milli = request.gpus * request.gpuMilli;
     this.demanded += milli;
     this.hosts[arrival] = host;
     if (host >= 0) {
+      this.rows[arrival] = this.scheduler.row;
       this.gpuMilli += milli;
       this.cpuMilli += request.cpuMilli;
     } else {
@@ -114,6 +130,7 @@ export class Run {
       arrival,
       pod: this.input.arrivals.nameOf(arrival),
       node: host >= 0 ? this.fleet.nameOf(host) : undefined,
+      devices: host >= 0 ? this.devicesOf(arrival, host) : [],
       reason: this.reports.text(arrival),
     };
   }
@@ -133,6 +150,7 @@ export class Run {
       placed,
       unschedulable: hosts.length - placed - refused,
       refused,
+      refusals: this.scheduler.refusals,
       gpuAllocation: percent(this.gpuMilli, gpus),
       cpuAllocation: percent(this.cpuMilli, cpus),
       gpuDemand: percent(this.demanded, gpus),

@@ -33,6 +33,11 @@ export interface Shape {
   /** MiB that one process may lock (RLIMIT_MEMLOCK). */
   readonly memlock: number;
   readonly slots: readonly Slot[];
+  /**
+   * Sets of GPUs (slots) into which an NVSwitch fabric can be divided: a guest whose GPUs are to reach each other has one
+   * of them as a whole. Undefined: NVLink domains decide.
+   */
+  readonly partitions?: readonly (readonly number[])[] | undefined;
 }
 
 /** Names with numbers, in the order in which they came. */
@@ -67,24 +72,37 @@ export const MILLI = 1000;
 
 export const newKinds = (): Names => new Names(['gpu']);
 
-/** `count` GPUs, each alone in its group, all behind one root of one NUMA node: what a node list says. */
-export const plainShape = (
-  name: string,
-  facts: { model: string; cpuMilli: number; memoryMib: number; gpus: number },
-): Shape => ({
-  name,
-  model: facts.model,
-  cpuMilli: facts.cpuMilli,
-  memory: [facts.memoryMib],
-  hugepages: [0],
-  memlock: Number.MAX_SAFE_INTEGER,
-  slots: Array.from({ length: facts.gpus }, (_, i) => ({
-    name: `gpu${i}`,
-    kind: GPU,
-    units: MILLI,
-    group: i,
-    numa: 0,
-    switch: 0,
-    link: 0,
-  })),
-});
+/** Devices of each kind in equal parts: groups and switches never reach over a NUMA node or another kind's group. */
+export function evenSlots(
+  devices: readonly { readonly kind: number; readonly count: number; readonly units: number }[],
+  { numaNodes, perGroup, perSwitch }: { numaNodes: number; perGroup: number; perSwitch: number },
+  kinds: Names,
+): Slot[] {
+  const groups = new Names();
+  const switches = new Names();
+  return devices.flatMap(({ kind, count, units }) =>
+    Array.from({ length: count }, (_, i) => {
+      const perNode = Math.ceil(count / numaNodes);
+      const numa = Math.floor(i / perNode);
+      const place = i % perNode;
+      return {
+        name: `${kinds.names[kind]}${i}`,
+        kind,
+        units,
+        group: groups.id(`${kind} ${numa} ${Math.floor(place / perGroup)}`),
+        numa,
+        switch: switches.id(`${numa} ${Math.floor(place / perSwitch)}`),
+        link: 0,
+      };
+    }),
+  );
+}
+
+/** The partitions of an NVSwitch fabric: 1, 2, 4, ... neighbouring GPUs, and all of them. */
+export function fabricPartitions(slots: readonly Slot[]): number[][] {
+  const gpus = slots.flatMap(({ kind }, i) => (kind === GPU ? [i] : []));
+  const partitions: number[][] = [];
+  for (let size = 1; size < gpus.length; size *= 2)
+    for (let at = 0; at + size <= gpus.length; at += size) partitions.push(gpus.slice(at, at + size));
+  return [...partitions, gpus];
+}

@@ -96,7 +96,8 @@ export class Caller {
   /** Sends again what has waited long enough. */
   tick(): void {
     const now = this.ports.now();
-    for (const [to, channel] of this.channels)
+    for (const [to, channel] of this.channels) {
+      if (channel.size === 0) continue;
       for (const p of channel.pending()) {
         if (p.sentAt === 0) p.sentAt = now;
         // A clock that was set back must not stop repetitions until it has caught up.
@@ -105,6 +106,7 @@ export class Caller {
         p.tries++;
         this.ports.send(to, p.frame);
       }
+    }
   }
 
   get open(): number {

@@ -57,6 +57,7 @@ export interface JournalPort {
   close(): void;
 }
 
+/** Bodies are pieces of slabs: most are small. */
 const scratch = new ByteWriter(65536);
 
 export function encodeInputs(inputs: readonly Input[], now: number): Uint8Array {
@@ -68,7 +69,7 @@ export function encodeInputs(inputs: readonly Input[], now: number): Uint8Array 
     w.bytes(i.frame);
     w.bytes(i.entropy);
   }
-  return w.take();
+  return w.detach();
 }
 
 /** When a record was taken and how many inputs are in it, without decoding them. */

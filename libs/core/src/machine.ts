@@ -94,6 +94,7 @@ const MAX_GONE = 65536;
 /** Far above what a lab reaches, far below 2^53. */
 const CLIENT_CLOCK_LIMIT = 2 ** 48;
 
+const NO_ALARMS: readonly number[] = [];
 const NO_HEAD = { seq: 0, hash: '' };
 
 export class Machine {
@@ -351,7 +352,8 @@ export class Machine {
   }
 
   /** Ids of alarms whose time has come and that nobody was told of yet. */
-  dueAlarms(now: number): number[] {
+  dueAlarms(now: number): readonly number[] {
+    if (this.alarms.size === 0) return NO_ALARMS;
     const due = [...this.alarms].filter(([, { until, rung }]) => !rung && until <= now);
     for (const [, alarm] of due) alarm.rung = true;
     return due.map(([id]) => id);
@@ -446,7 +448,8 @@ export class Machine {
 
   /** Every request that waits for its reply, for the shell to send again. */
   *unanswered(): IterableIterator<{ to: Address; pending: Pending<unknown> }> {
-    for (const [to, channel] of this.channels) for (const pending of channel.pending()) yield { to, pending };
+    for (const [to, channel] of this.channels)
+      if (channel.size > 0) for (const pending of channel.pending()) yield { to, pending };
   }
 
   /** A client is gone for good: nobody will ask for its answers again. */

@@ -170,6 +170,10 @@ export class DmaEngine implements DeviceModel {
     return (this.dma[REG_DMA_COMMAND] & BigInt(DMA_RUN)) !== 0n;
   }
 
+  get waits(): boolean {
+    return this.waiting;
+  }
+
   /** No command is running any more. */
   protected stop(): void {
     this.dma[REG_DMA_COMMAND] &= ~BigInt(DMA_RUN);

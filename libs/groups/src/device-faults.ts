@@ -5,7 +5,17 @@
  * Rule: a link that goes down is down for everything below the port. Where the port has a hot-plug slot the kernel takes the members
  * away, each after its driver, which waits for its users, and finds what is in the slot when the link is up again [pciehp].
  */
-import { call, type DeviceFault, deviceAddress, deviceApi, type FaultName, type Op, sleep, spawn } from '@vfiolab/core';
+import {
+  call,
+  type DeviceFault,
+  deviceAddress,
+  deviceApi,
+  type FaultName,
+  faultOf,
+  type Op,
+  sleep,
+  spawn,
+} from '@vfiolab/core';
 import { hasHotPlugSlot, type PciFunction, translationCaps } from '@vfiolab/pci';
 import { PCIEPORT } from './drivers.js';
 import { type Device, type DownLink, type Host, isHere } from './host.js';
@@ -90,21 +100,9 @@ function* linkDown(host: Host, device: Device, { ms }: DeviceFault): Op<string> 
 function* tellMembers(host: Host, { members }: DownLink, kind: FaultName): Op<void> {
   for (const bdf of members) {
     const device = host.devices.get(bdf);
-    if (device?.vfio) yield* tell(device, { ...NOTHING_MORE, device: bdf, kind });
+    if (device?.vfio) yield* tell(device, faultOf(bdf, kind));
   }
 }
-
-const NOTHING_MORE = {
-  ms: undefined,
-  count: undefined,
-  every: undefined,
-  delay: undefined,
-  vector: undefined,
-  iova: undefined,
-  bytes: undefined,
-  write: undefined,
-  pasid: undefined,
-};
 
 /** What is behind others goes first. */
 function* takeMembers(host: Host, port: string, link: DownLink): Op<void> {

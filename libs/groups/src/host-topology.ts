@@ -16,6 +16,7 @@ import {
   streamClaims,
   TopologyError,
   translationCaps,
+  wiringOf,
   type Group,
   type KernelProfile,
   type PciFunction,
@@ -230,6 +231,7 @@ export function factsOf(host: Host, device: Device, minor: number): FunctionFact
     atomicOps: atomicOps(topology, f),
     vga: isVga(host, f),
     igd: igdOf(host, f),
+    wiring: wiringOf(topology, f),
   };
 }
 

@@ -6,11 +6,11 @@
  * Rule: everything here runs under the device's lock (`offer` takes it, the others need it), so a probe and a remove of
  * one device never meet.
  */
-import { call, deviceAddress, deviceApi, lockWrite, unlock, type Op } from '@vfiolab/core';
+import { call, deviceAddress, deviceApi, faultOf, lockWrite, unlock, type Op } from '@vfiolab/core';
 import { fail, ok, type Errno, type Result } from '@vfiolab/uapi';
 import { isPciePort, matches, PCIEPORT, VFIO_PCI, type Driver } from './drivers.js';
 import { factsOf } from './host-topology.js';
-import { isHere, lowestFreeMinor, UNUSED, type Device, type Host } from './host.js';
+import { behindDownLinks, isHere, lowestFreeMinor, UNUSED, type Device, type Host } from './host.js';
 import { KERNEL_BUILDS } from './kernel-build.js';
 import { meetIommu } from './membership.js';
 import { groupWithoutIommu } from './noiommu.js';
@@ -69,8 +69,14 @@ function* probeVfio(host: Host, device: Device): Op<Result<void>> {
   const vfio = { minor: lowestFreeMinor(host), visible: false, group: groupFor(host, iommuGroup), ...UNUSED };
   device.vfio = vfio;
   const ready = yield* call(deviceAddress(device.bdf), deviceApi.probe, factsOf(host, device, vfio.minor));
-  if (ready.ok) vfio.visible = true;
-  else yield* leaveGroup(host, device);
+  if (!ready.ok) {
+    yield* leaveGroup(host, device);
+    return ready;
+  }
+  // A driver finds nothing behind a link that is down, and is bound all the same.
+  if (behindDownLinks(host).has(device.bdf))
+    yield* call(deviceAddress(device.bdf), deviceApi.fault, faultOf(device.bdf, 'link-down'));
+  vfio.visible = true;
   return ready;
 }
 

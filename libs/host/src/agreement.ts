@@ -7,6 +7,7 @@ import type { Address, Core } from '@vfiolab/core';
 import type { IommuCore } from '@vfiolab/iommu';
 import type { CoverClaim, DomainClaim } from '@vfiolab/iommufd';
 import type { PagesCore } from '@vfiolab/pages';
+import { wrongDevices } from './device-agreement.js';
 import { saidBy } from './said.js';
 
 /** What services say of each other and is not so, in words. `coreOf`: the running core of an address. */
@@ -17,6 +18,7 @@ export function disagreements(coreOf: (address: Address) => Core | undefined): s
   return [
     ...wrongCovers([...iommufd.covers, ...containers.covers], pages),
     ...[...iommufd.domains, ...containers.domains].flatMap((claim) => wrongDomain(claim, pages, iommu)),
+    ...wrongDevices(coreOf),
   ];
 }
 

@@ -1,4 +1,6 @@
 export { disagreements } from './agreement.js';
+export { deviceAt, lostByMigration } from './device-agreement.js';
+export type { CoreOf } from './said.js';
 export { makeCore, SERVICES } from './cores.js';
 export { ioctlNameAt } from './ioctl-names.js';
 export { methodNamed } from './methods.js';

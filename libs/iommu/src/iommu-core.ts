@@ -147,6 +147,26 @@ export class IommuCore implements Core {
     return this.unit.groups.get(group)?.attached;
   }
 
+  /** The paging domain that a function's DMA goes through; undefined: none, or a guest's table is before it. */
+  through(bdf: string, pasid: number | undefined): number | undefined {
+    const device = this.unit.functions.get(bdf);
+    const own = pasid === undefined ? undefined : device?.pasids.get(pasid)?.domain;
+    const domain = device && this.domains.get(own ?? device.group.attached);
+    return domain && !domain.nested ? domain.id : undefined;
+  }
+
+  /** Does the domain collect dirty bits? */
+  tracks(domain: number): boolean {
+    return this.domains.get(domain)?.tracking ?? false;
+  }
+
+  /** Page requests that stand. */
+  pageRequests(): { readonly bdf: string; readonly request: number }[] {
+    return this.unit
+      .sortedFunctions()
+      .flatMap(({ bdf, requests }) => [...requests.keys()].map((request) => ({ bdf, request })));
+  }
+
   /** Domains of users. */
   domainIds(): number[] {
     return this.domains.sorted().map(({ id }) => id);

@@ -27,6 +27,7 @@ export function checkContext(c: Context): string[] {
   return objects
     .flatMap((o) => [...checkUsers(c, o), ...checkReferences(c, o), ...(isIoas(o) ? checkIoas(c, o) : [])])
     .concat(objects.filter(isHwpt).flatMap((h) => checkAuto(c, h.id, h.auto)))
+    .concat(objects.filter(isVeventQueue).flatMap((q) => q.check()))
     .concat(checkTable(c))
     .map((broken) => `context ${c.id}: ${broken}`);
 }

@@ -4,7 +4,10 @@
  * Rule: it only reads, and is asked when no operation is in flight; whoever compares it with what those services have finds
  * what two services disagree about (I03, I14, I20, I56).
  */
-import { type Context, isDevice, isHwpt, isIoas, isNested } from './context.js';
+import type { Address } from '@vfiolab/core';
+import type { FaultQueue } from './fault-queue.js';
+import type { PeerStores } from './peer-memory.js';
+import { type Context, isDevice, isFaultQueue, isHwpt, isIoas, isNested } from './context.js';
 import { slots } from './fill.js';
 import { type Area, areaLength, type Ioas, pageOffset } from './ioas.js';
 import { PAGE_SIZE } from '@vfiolab/uapi';
@@ -46,9 +49,13 @@ export interface Claims {
   readonly hwpts: readonly number[];
   /** Stores whether or not anything of them is covered. */
   readonly stores: readonly number[];
+  /** Page requests that wait for an answer: of which function, and their numbers at iommu. */
+  readonly requests: readonly { readonly bdf: string; readonly request: number }[];
+  /** Functions whose registers some store shows. */
+  readonly lenders: readonly Address[];
 }
 
-export function claimsOf(contexts: Iterable<Context>): Claims {
+export function claimsOf(contexts: Iterable<Context>, peers: PeerStores): Claims {
   const all = [...contexts];
   const objects = all.flatMap((c) => c.objects.all());
   const ioases = objects.filter(isIoas);
@@ -59,8 +66,16 @@ export function claimsOf(contexts: Iterable<Context>): Claims {
     groups: all.flatMap(groupsOf),
     hwpts: objects.flatMap((o) => (isHwpt(o) || isNested(o) ? [o.domainId] : [])),
     stores: covers.map(({ store }) => store),
+    requests: objects.filter(isFaultQueue).flatMap(requestsOf),
+    lenders: peers.lenders(),
   };
 }
+
+/** Self-tests make requests that nobody waits for. */
+const requestsOf = ({ waiting, delivered }: FaultQueue): Claims['requests'] =>
+  [...waiting, ...delivered.values()]
+    .filter(({ request }) => request > 0)
+    .map(({ device, request }) => ({ bdf: device.bdf, request }));
 
 function groupsOf(c: Context): GroupClaim[] {
   const devices = c.objects.all().filter(isDevice);

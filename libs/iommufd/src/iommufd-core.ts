@@ -363,7 +363,7 @@ export class IommufdCore implements Core {
 
   /** What contexts hold of other services: see claims.ts. */
   claims(): Claims {
-    return claimsOf(this.contexts.values());
+    return claimsOf(this.contexts.values(), this.peers);
   }
 
   figures(): Record<string, number> {

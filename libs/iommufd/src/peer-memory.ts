@@ -75,6 +75,12 @@ export class PeerStores {
     return ok(store);
   }
 
+  /** Whose memory stores show. */
+  lenders(): Address[] {
+    const shown = [...this.stores.values()].filter(({ revoked }) => !revoked);
+    return [...new Set(shown.map(({ dmabuf }) => (dmabuf as PeerMemory).device))];
+  }
+
   /** From now on these stores have no memory. */
   revoke(device: Address): void {
     for (const store of this.stores.values()) if (isOf(store, device)) store.revoked = true;

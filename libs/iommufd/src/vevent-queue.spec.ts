@@ -45,3 +45,12 @@ it('numbers go on at 0 behind 2^31 - 1', () => {
   for (let i = 0; i < 2; i++) queue.report(EVENT);
   expect(read(queue)).toEqual([0, 0x7fffffff, WORD, 0, 0, WORD]);
 });
+
+it('I51: numbers that do not go up are found, and those that begin anew at 0 are none', () => {
+  const queue = queueOf(4);
+  queue.next = 2 ** 31 - 2;
+  for (let i = 0; i < 6; i++) queue.report(EVENT);
+  expect(queue.check()).toEqual([]);
+  queue.events = [...queue.events].reverse();
+  expect(queue.check()).toEqual([expect.stringMatching(/^I51: vEVENTQ 0 has number/)]);
+});

@@ -18,6 +18,13 @@ export interface Vevent {
   readonly data: Uint8Array;
 }
 
+/** Less than half of all numbers further. */
+function isAfter(before: number, after: number): boolean {
+  const range = LAST_SEQUENCE + 1;
+  const ahead = (after - before + range) % range;
+  return ahead > 0 && ahead < range / 2;
+}
+
 export class VeventQueue implements IommufdObject {
   readonly type = 'veventq';
   id = 0;
@@ -43,6 +50,17 @@ export class VeventQueue implements IommufdObject {
     const room = this.events.length < this.depth;
     this.lost = room ? undefined : sequence;
     if (room) this.events.push({ sequence, data });
+  }
+
+  /** I51: numbers go up, modulo their range; what was lost came last. */
+  check(): string[] {
+    const numbers = [
+      ...this.events.map(({ sequence }) => sequence),
+      ...(this.lost === undefined ? [] : [this.lost]),
+      this.next,
+    ];
+    const bad = numbers.findIndex((n, i) => i > 0 && !isAfter(numbers[i - 1]!, n));
+    return bad < 0 ? [] : [`I51: vEVENTQ ${this.id} has number ${numbers[bad]} after ${numbers[bad - 1]}`];
   }
 
   private records(): Uint8Array[] {

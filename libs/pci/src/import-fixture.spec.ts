@@ -40,6 +40,7 @@ test('every field of a function arrives', () => {
       ext_caps: ['0x000d'],
       config: '86800119'.padEnd(128, '0'),
       model: 'dma-engine',
+      network: 'lan0',
       opregion: 'ab'.repeat(8192),
       loses_link: true,
       unknown_to_iommu: true,
@@ -88,6 +89,7 @@ test('every field of a function arrives', () => {
     ],
     config: Uint8Array.from({ length: 64 }, (_, at) => [0x86, 0x80, 0x01, 0x19][at] ?? 0),
     model: 'dma-engine',
+    network: 'lan0',
     opregion: new Uint8Array(8192).fill(0xab),
     losesLink: true,
     unknownToIommu: true,
@@ -167,6 +169,7 @@ describe('a wrong field is named by its path', () => {
       'functions[0].opregion',
       /8192 to 65536 bytes/,
     ],
+    ['a network without a name', machine({}, { network: '' }), 'functions[0].network', /1 to 32 letters/],
     ['a config space that is no hex', machine({}, { config: 'zz'.repeat(64) }), 'functions[0].config', /in hex/],
     [
       'too many BARs',

@@ -8,6 +8,7 @@ import { formatBdf, parseBdf } from './bdf.js';
 import { JsonReader } from './json-reader.js';
 import { LIMITS } from './limits.js';
 import { KERNEL_PROFILES } from './profile.js';
+import { checkNetworks } from './networks.js';
 import type {
   Acs,
   Bar,
@@ -45,7 +46,7 @@ export function importFixture(text: string): Topology {
   if (file.at('format').textOrNull() !== FORMAT) throw file.at('format').wrong(`"${FORMAT}"`);
   const functions = file.at('functions');
   if (functions.absent) throw functions.wrong('the PCI functions of the machine');
-  return new Topology({
+  const topology = new Topology({
     functions: functions.list(LIMITS.functions).map(readFunction),
     iommu: file.at('iommu').absent ? 'unknown' : (file.at('iommu').at('type').oneOfOrNull(MACHINE_IOMMUS) ?? 'unknown'),
     intelRciepAcs: file.at('quirks').absent || file.at('quirks').at('intel_rciep_acs').flagOr(true),
@@ -63,6 +64,8 @@ export function importFixture(text: string): Topology {
     vdpaDevices: readVdpas(file.at('vdpa_devices')),
     iommuUnits: file.at('iommu_units').list(LIMITS.iommuUnits).map(readUnit),
   });
+  checkNetworks(topology);
+  return topology;
 }
 
 /** Lines of /proc/iomem by kernel release: the same machine shows other addresses of the kernel itself. */
@@ -179,10 +182,19 @@ function readFunction(f: JsonReader): PciFunctionInit {
     caps: [...f.at('caps').list(LIMITS.capabilities).map(readCap), ...extendedIds(f)],
     config: readConfig(f.at('config')),
     model: f.at('model').textOrNull(),
+    network: readNetwork(f.at('network')),
     opregion: readOpregion(f.at('opregion')),
     losesLink: f.at('loses_link').flagOr(false),
     unknownToIommu: f.at('unknown_to_iommu').flagOr(false),
   };
+}
+
+const NETWORK = /^[\w.-]{1,32}$/;
+
+function readNetwork(field: JsonReader): string | null {
+  const name = field.textOrNull();
+  if (name !== null && !NETWORK.test(name)) throw field.wrong('a name of 1 to 32 letters, digits, dots and dashes');
+  return name;
 }
 
 /** A BDF in its one spelling; null when absent. */

@@ -32,6 +32,7 @@ export { importTopology } from './import-topology.js';
 export { type AcsControl, ACS, AcsJudge, REQUIRED_ACS } from './acs.js';
 export { dmaAliases, realDmaDevice } from './dma-alias.js';
 export { type ResetReach, diesOfBusReset, hasHotPlugSlot, resetReach } from './hot-reset.js';
+export { wiringOf } from './networks.js';
 export { virtualFunctions, vfAddress } from './virtual-functions.js';
 export { resetMethods } from './reset-methods.js';
 export { inIommuScope } from './scope.js';

@@ -18,6 +18,10 @@ export const LIMITS = {
   iommuUnits: 64,
   /** Devices of one machine on the vDPA bus. */
   vdpaDevices: 64,
+  /** Functions with a port on one network: each has the frames of all others. */
+  ports: 32,
+  /** VFs behind one PF's port. */
+  vfPorts: 256,
   /** Bytes of configuration space. */
   configBytes: 4_096,
   /** Bytes of an OpRegion of 8 KiB with its extended VBT. */

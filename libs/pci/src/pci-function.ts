@@ -109,6 +109,8 @@ export interface PciFunction extends PciAddress {
   readonly config: Uint8Array | null;
   /** What answers behind its registers, by name; null: what the lab has for every function. */
   readonly model: string | null;
+  /** Name of the network that its port is on; VFs are behind their PF's. */
+  readonly network: string | null;
   /** Of Intel graphics: the firmware's OpRegion, and its extended VBT right behind it. */
   readonly opregion: Uint8Array | null;
   /** Of a port: its link does not come up again after a reset of the bus below. */
@@ -146,6 +148,7 @@ const UNKNOWN = {
   caps: [],
   config: null,
   model: null,
+  network: null,
   opregion: null,
   losesLink: false,
   unknownToIommu: false,

@@ -20,7 +20,7 @@ import {
 import type { Environment } from './environment.js';
 import { type Problem, ScenarioError } from './errors.js';
 import { OPERATOR } from './operator.js';
-import { rulesProblems } from './schema.js';
+import { schemaProblems } from './schema.js';
 import { type Path, Source } from './source.js';
 
 /** What is wrong with rules at a place of the file. `known`: rules that other places have. */
@@ -35,7 +35,7 @@ export function planProblems(raw: RawRules, source: Source, path: Path, known = 
 /** Rules from a text of their own, such as the command line has. Throws ScenarioError. */
 export function readFaults(text: string, file: string): RawRules {
   const source = Source.parse(text, file);
-  const broken = rulesProblems(source);
+  const broken = schemaProblems(source, 'rules');
   const problems = broken.length > 0 ? broken : planProblems(source.value as RawRules, source, []);
   if (problems.length > 0) throw new ScenarioError(problems);
   return source.value as RawRules;

@@ -9,10 +9,14 @@ import { writeSync } from 'node:fs';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Address, Core } from '@vfiolab/core';
+import { healthOf } from './health.js';
 import type { BusEvent } from './nats-line.js';
+import { metricsOf } from './metrics.js';
 import { NatsBus } from './nats-bus.js';
 import { configFromEnvironment, type ShellConfig } from './shell-config.js';
+import { ServedHosts } from './served-hosts.js';
 import { ServiceModule } from './service-module.js';
+import { json, type Pages, WatchServer } from './watch-server.js';
 
 /** Runs one service on NATS until it is told to end. Never rejects: what is wrong is said on stderr, with exit code 1. */
 export async function bootstrap(service: string, cores: (address: Address) => Core | undefined): Promise<void> {
@@ -28,6 +32,7 @@ export async function bootstrap(service: string, cores: (address: Address) => Co
 
 async function run(service: string, cores: (address: Address) => Core | undefined, config: ShellConfig): Promise<void> {
   let app: INestMicroservice | undefined;
+  let watch: WatchServer | undefined;
   const onFailed = (address: Address, error: Error, host: string): void => {
     complain(`${host} ${address}`, error);
     // The other hosts go on: this one is released and served again to bring it back.
@@ -51,8 +56,11 @@ async function run(service: string, cores: (address: Address) => Core | undefine
       abortOnError: false,
     });
     app.enableShutdownHooks();
+    if (config.lifeline) process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume();
+    if (config.watch) watch = await WatchServer.listen(config.watch, pagesOf(service, app.get(ServedHosts), bus));
     await app.listen();
   } catch (e) {
+    await watch?.close();
     await bus.close();
     throw e;
   }
@@ -65,6 +73,17 @@ export const KILLED = 'killed by a fault plan for';
 function crash(_target: Address, downMs: number): void {
   writeSync(1, `${KILLED} ${downMs} ms\n`);
   process.kill(process.pid, 'SIGKILL');
+}
+
+function pagesOf(service: string, hosts: ServedHosts, bus: NatsBus): Pages {
+  const metrics = metricsOf(service, hosts, bus);
+  return {
+    '/health': () => {
+      const health = healthOf(hosts, bus.connected);
+      return json(health.healthy ? 200 : 503, health);
+    },
+    '/metrics': async () => ({ status: 200, type: metrics.contentType, text: await metrics.metrics() }),
+  };
 }
 
 function report(service: string, event: BusEvent): void {

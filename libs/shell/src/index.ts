@@ -7,9 +7,10 @@ export { type Durability, DURABILITIES, type JournalOptions, openJournal, Sqlite
 export { atExit } from './at-exit.js';
 export type { Bus, Detach, Receive, ReceiveFor } from './bus.js';
 export { MAX_UNDER_WAY, MemoryBus } from './memory-bus.js';
-export { NatsBus, type NatsBusOptions } from './nats-bus.js';
+export { isUnanswered, NatsBus, type NatsBusOptions } from './nats-bus.js';
 export type { BusEvent } from './nats-line.js';
-export { findNatsServer, type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
+export { findNatsServer, freePort, type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
+export { type Accounts, GUARD_LIMITS, guardConfig, type GuardLimits, KeyFolder, type NatsUser } from './nats-guard.js';
 export * from './nats-subjects.js';
 export { SLICE_MS, TurnScheduler } from './turn-scheduler.js';
 export {
@@ -27,9 +28,10 @@ export { changePlan, type PlanChange } from './faults.controller.js';
 export { HostList } from './host-list.js';
 export { HostRefused, ServedHosts } from './served-hosts.js';
 export { JournalFolder } from './journal-folder.js';
+export { type Health, healthOf } from './health.js';
 export { LabNatsServer } from './lab-nats-server.js';
 export { FAMILIES, SERVICE_OPTIONS, ServiceModule, type ServiceOptions } from './service-module.js';
-export { ConfigError, configFromEnvironment, MAX_HOSTS, type ShellConfig } from './shell-config.js';
+export { ConfigError, configFromEnvironment, MAX_HOSTS, type ShellConfig, type WatchAt } from './shell-config.js';
 export { benchEmbedded } from './bench-embedded.js';
 export { type Load, measure, type Measured } from './bench-load.js';
 export { benchNats, NATS_VARIANTS, type NatsVariant } from './bench-nats.js';

@@ -7,7 +7,7 @@ import { LAB } from '@vfiolab/core';
 import { ActorHost } from './actor-host.js';
 import { MemoryBus } from './memory-bus.js';
 import { NatsBus } from './nats-bus.js';
-import { findNatsServer, type NatsServer, startNatsServer } from './nats-server.js';
+import { findNatsServer, freePort, type NatsServer, startNatsServer } from './nats-server.js';
 import { ServiceModule } from './service-module.js';
 import type { ShellConfig } from './shell-config.js';
 import { readJournal } from './journal-file.js';
@@ -169,6 +169,42 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     expect(await b.call('pages', counterApi.add, { by: 10 })).toBe(40);
     void wrong;
   }, 60_000);
+
+  test('what a process shows of its health is what its actors and its connection are', async () => {
+    const own = await startNatsServer();
+    const VFIOLAB_WATCH = `127.0.0.1:${await freePort()}`;
+    const env = { ...environment(), VFIOLAB_NATS: own.url };
+    const { child } = launch('pages', { ...env, VFIOLAB_WATCH });
+    const health = async (): Promise<unknown> =>
+      (await fetch(`http://${VFIOLAB_WATCH}/health`).catch(() => undefined))?.json();
+    const becomes = async (problems: string[]): Promise<void> => {
+      let last: unknown;
+      const expected = JSON.stringify({ healthy: problems.length === 0, problems });
+      const look = setInterval(() => void health().then((h) => (last = h)), 50);
+      await until(expected, () => JSON.stringify(last) === expected, 15_000).finally(() => clearInterval(look));
+    };
+    // Nobody has given it authority yet.
+    await becomes(['pages is starting']);
+    launch(LAB, env);
+    await becomes([]);
+    const metrics = await (await fetch(`http://${VFIOLAB_WATCH}/metrics`)).text();
+    expect(metrics).toMatch(/^vfiolab_actors_serving\{host="h",service="pages"\} 1$/m);
+    await own.stop();
+    await becomes(['there is no connection to NATS']);
+    expect(child.exitCode).toBeNull();
+  }, 60_000);
+
+  test('a process with a lifeline ends in order with whoever started it', async () => {
+    launch(LAB);
+    const pages = launch('pages', { ...environment(), VFIOLAB_LIFELINE: '1' });
+    await until('it is ready', () => pages.text().includes('ready'), 15_000);
+    expect(await rig.client(bus).call('pages', counterApi.add, { by: 1 })).toBe(1);
+    pages.child.stdin!.end();
+    await pages.ended;
+    const reading = await readJournal(join(rig.dir, 't', 'l', 'h', 'pages.db'), 'pages');
+    expect(reading.meta.closedSeq).toBe(reading.head.seq);
+    await reading.close();
+  }, 40_000);
 
   test('control answers go to the control inbox and nowhere else', async () => {
     const lab = launch(LAB);

@@ -12,11 +12,18 @@ test('what is not set has a default, but for the server and the folder', () => {
     durability: 'process',
     record: false,
     hosts: 1,
+    lifeline: false,
   });
 });
 
 test('a process may be allowed to serve many hosts', () => {
   expect(configFromEnvironment({ ...GOOD, VFIOLAB_HOSTS: '256' }, { nats: true }).hosts).toBe(256);
+});
+
+test('a process may show how it is, at one address', () => {
+  const read = (VFIOLAB_WATCH: string) => configFromEnvironment({ ...GOOD, VFIOLAB_WATCH }, { nats: true }).watch;
+  expect(read('127.0.0.1:9464')).toEqual({ address: '127.0.0.1', port: 9464 });
+  expect(read('')).toBeUndefined();
 });
 
 test('an embedded lab needs no server, and one that keeps nothing no folder', () => {
@@ -39,6 +46,9 @@ test.each([
   ['no host at all', { VFIOLAB_HOSTS: '0' }, /VFIOLAB_HOSTS is '0': must be a whole number from 1 to 256/],
   ['more hosts than a process can serve', { VFIOLAB_HOSTS: '257' }, /VFIOLAB_HOSTS is '257'/],
   ['hosts that are no number', { VFIOLAB_HOSTS: '1e2' }, /VFIOLAB_HOSTS is '1e2'/],
+  ['a place to watch without a port', { VFIOLAB_WATCH: '127.0.0.1' }, /VFIOLAB_WATCH is '127.0.0.1': must be an IPv4/],
+  ['a place to watch that is a name', { VFIOLAB_WATCH: 'localhost:1' }, /VFIOLAB_WATCH is 'localhost:1'/],
+  ['a port that is none', { VFIOLAB_WATCH: '127.0.0.1:65536' }, /VFIOLAB_WATCH is '127.0.0.1:65536'/],
   ['an unknown flag', { VFIOLAB_RECORD: 'yes' }, /VFIOLAB_RECORD is 'yes': must be 0 or 1/],
 ])('%s is refused with what it must be', (_name, change, message) => {
   const read = (): unknown => configFromEnvironment({ ...GOOD, ...change }, { nats: true });

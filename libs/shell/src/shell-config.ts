@@ -3,15 +3,25 @@
  *
  * Rule: every mistake is reported at once, with the variable's name and what it may be; nothing starts half configured.
  */
+import { isIPv4 } from 'node:net';
 import { type Durability, DURABILITIES } from './sqlite-journal.js';
 import { isToken, type Scope } from './nats-subjects.js';
 
 /** Hosts that a process can be allowed to serve. */
 export const MAX_HOSTS = 256;
 
+/** Where a process shows how it is. */
+export interface WatchAt {
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface ShellConfig extends Scope {
   /** Address of the NATS server; undefined: everything is in this process. */
   readonly nats: string | undefined;
+  /** Files with the seed of this process's key, and with the authorities that vouch for the server. */
+  readonly keyFile?: string | undefined;
+  readonly caFile?: string | undefined;
   /** Folder of the journals; undefined only when nothing is kept. */
   readonly data: string | undefined;
   readonly durability: Durability;
@@ -19,6 +29,10 @@ export interface ShellConfig extends Scope {
   readonly record: boolean;
   /** Hosts that the process serves at most, `host` included. */
   readonly hosts: number;
+  /** Undefined: nowhere. */
+  readonly watch?: WatchAt | undefined;
+  /** The process ends when its standard input does: with whoever started it. */
+  readonly lifeline?: boolean;
 }
 
 /** The environment does not say what a process needs to know. */
@@ -34,10 +48,14 @@ export function configFromEnvironment(env: Environment, needs: { readonly nats: 
     tenant: token(env, 'VFIOLAB_TENANT', 'default', problems),
     lab: token(env, 'VFIOLAB_LAB', 'lab', problems),
     host: token(env, 'VFIOLAB_HOST', 'host0', problems),
+    keyFile: env.VFIOLAB_NATS_KEY || undefined,
+    caFile: env.VFIOLAB_NATS_CA || undefined,
     data: env.VFIOLAB_DATA || undefined,
     durability: durability(env.VFIOLAB_DURABILITY, problems),
     record: flag(env, 'VFIOLAB_RECORD', problems),
     hosts: hosts(env.VFIOLAB_HOSTS || '1', problems),
+    lifeline: flag(env, 'VFIOLAB_LIFELINE', problems),
+    watch: watchAt(env.VFIOLAB_WATCH, problems),
   };
   if (needs.nats && !env.VFIOLAB_NATS)
     problems.push('VFIOLAB_NATS is not set: the address of the NATS server, like nats://127.0.0.1:4222');
@@ -78,4 +96,13 @@ function hosts(value: string, problems: string[]): number {
   if (number < 1 || number > MAX_HOSTS)
     problems.push(`VFIOLAB_HOSTS is '${value}': must be a whole number from 1 to ${MAX_HOSTS}`);
   return number;
+}
+
+/** `ADDRESS:PORT` with an IPv4 address: a name could mean another place than was thought of. */
+function watchAt(value: string | undefined, problems: string[]): WatchAt | undefined {
+  if (!value) return undefined;
+  const [, address = '', port = ''] = /^([\d.]+):(\d{1,5})$/.exec(value) ?? [];
+  if (isIPv4(address) && Number(port) <= 65_535) return { address, port: Number(port) };
+  problems.push(`VFIOLAB_WATCH is '${value}': must be an IPv4 address and a port, like 127.0.0.1:9464`);
+  return undefined;
 }

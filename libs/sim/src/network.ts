@@ -93,6 +93,12 @@ export class Network {
     this.pass(from, to, frame, held + work + again);
   }
 
+  /** Nobody will be sent anything, or send, under this address any more. */
+  forget(address: Address): void {
+    this.links.delete(address);
+    for (const links of this.links.values()) links.delete(address);
+  }
+
   private link(from: Address, to: Address): Link {
     let links = this.links.get(from);
     if (!links) this.links.set(from, (links = new Map()));

@@ -5,7 +5,7 @@
  * *paused* actor does nothing, and what is for it waits; a *slow* disk takes its time for each record.
  * Rule: everything that happens is a function of the seed and the scenario.
  */
-import { Actor, type Address, DEFAULT_LIMITS, type FaultEdge, isClient, serviceOf } from '@vfiolab/core';
+import { Actor, type Address, DEFAULT_LIMITS, type FaultEdge, isClient, JournalFull, serviceOf } from '@vfiolab/core';
 import { disagreements, makeCore, SERVICES, unpinnedEntries, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
@@ -51,6 +51,7 @@ export class SimHost {
   readonly failures: string[] = [];
   private readonly places = new Map<Address, Place>();
   private readonly plans = new Map<Address, PlannedCrash>();
+  private fullDisk: Omit<PlannedCrash, 'point'> | undefined;
   private readonly clients = new Map<Address, (from: Address, frame: Uint8Array) => void>();
   private readonly watchers = new Set<Watcher>();
   /** Told after every turn of an actor. */
@@ -101,6 +102,7 @@ export class SimHost {
 
   detachClient(address: Address): void {
     this.clients.delete(address);
+    this.network.forget(address);
   }
 
   watch(watcher: Watcher): () => void {
@@ -130,6 +132,20 @@ export class SimHost {
     this.plans.set(plan.address, plan);
     const p = this.places.get(plan.address);
     if (p) p.points.plan = plan;
+  }
+
+  /** The service's disk is full from its n-th write on, counted from 1, for `downMs`. Also for one that is not there yet. */
+  planFullDisk(plan: Omit<PlannedCrash, 'point'>): void {
+    this.fullDisk = plan;
+  }
+
+  /** Something that was planned has not happened. */
+  get planned(): boolean {
+    const waits = [...this.plans.values()].some(({ address }) => {
+      const p = this.places.get(address);
+      return !p || p.points.plan !== undefined;
+    });
+    return waits || this.fullDisk !== undefined;
   }
 
   /** The place of an address; devices get theirs, and an actor, with their first frame. */
@@ -178,12 +194,24 @@ export class SimHost {
 
   private writes(address: Address, p: Place, when: 'before' | 'after', body: Uint8Array): void {
     if (when === 'before') {
+      this.fillIf(address, p);
       this.crashIf(address, p.points.writing('before writing', body));
       const torn = p.points.writing('while writing', body);
       if (torn !== undefined) p.journal.tear(body);
       this.crashIf(address, torn);
-    } else this.crashIf(address, p.points.writing('after writing', body));
+      return;
+    }
+    this.crashIf(address, p.points.writing('after writing', body));
     if (p.slow > 0) p.busyUntil = Math.max(p.busyUntil, this.agenda.now) + SLOW_MS;
+  }
+
+  private fillIf(address: Address, p: Place): void {
+    const plan = this.fullDisk;
+    if (plan?.address !== address || p.points.passed['before writing'] !== plan.nth - 1) return;
+    this.fullDisk = undefined;
+    begin(p, 'full-disk');
+    this.agenda.after(plan.downMs, () => end(p, 'full-disk'));
+    throw new JournalFull('the simulated disk is full');
   }
 
   private crashIf(address: Address, downMs: number | undefined): void {

@@ -6,6 +6,7 @@
  * Rule: like the real one, it is durable when `append` returns, in the chosen mode; a torn record is dropped by its hash.
  */
 import {
+  ByteWriter,
   type Head,
   type Journaled,
   JournalFull,
@@ -15,6 +16,9 @@ import {
   type Output,
   type Snapshot,
 } from '@vfiolab/core';
+
+/** Bytes of records that share a buffer. */
+const SLAB = 8192;
 
 interface Kept extends JournalRecord {
   readonly link: number;
@@ -48,9 +52,13 @@ export class SimJournal implements JournalPort {
   full = false;
   /** Told of every record, before and after it is written; it may throw, as a crash does, or tear the record first. */
   onAppend: ((when: 'before' | 'after', body: Uint8Array) => void) | undefined;
+  private readonly slab = new ByteWriter(SLAB);
   private link = 1;
   private snapshotLink = 1;
   private lastSeq = 0;
+  /** The head as it was told last. */
+  private told: Head = { seq: -1, hash: '' };
+  private toldLink = -1;
   /** Records that a loss of power leaves in mode `process`; in mode `power` it is all. */
   private synced = 0;
 
@@ -65,7 +73,10 @@ export class SimJournal implements JournalPort {
     const made = hashOutputs(outputs);
     const prior = this.link;
     this.link = linkOf(prior, made, body);
-    this.records.push({ seq, body, prior, link: this.link, outputs: made });
+    // What others have written must not be kept alive by this.
+    const own = this.slab.reset();
+    own.raw(body);
+    this.records.push({ seq, body: own.detach(), prior, link: this.link, outputs: made });
     this.lastSeq = seq;
     this.onAppend?.('after', body);
   }
@@ -101,7 +112,11 @@ export class SimJournal implements JournalPort {
   }
 
   head(): Head {
-    return { seq: this.lastSeq, hash: this.link.toString(16) };
+    if (this.told.seq !== this.lastSeq || this.toldLink !== this.link) {
+      this.told = { seq: this.lastSeq, hash: this.link.toString(16) };
+      this.toldLink = this.link;
+    }
+    return this.told;
   }
 
   /** Records up to the snapshot are dropped, as in a lab that is not recorded. */

@@ -35,11 +35,20 @@ export function parseLabUrl(text: string): { nats: string; scope: Scope } {
   return { nats: `${url.protocol}//${user}${url.host}`, scope: { tenant, lab, host } };
 }
 
+export interface FaultOperatorOptions {
+  readonly url: string;
+  /** Instance of the services that has the host, in a lab that stays; left out: the host has services of its own. */
+  readonly instance?: string | undefined;
+  /** File with the operator's key, when the server asks for one. */
+  readonly keyFile?: string | undefined;
+}
+
 /** Rejects when there is no server. */
-export async function faultOperator(url: string): Promise<FaultOperator> {
+export async function faultOperator({ url, instance, keyFile }: FaultOperatorOptions): Promise<FaultOperator> {
   const { nats, scope } = parseLabUrl(url);
-  const bus = await NatsBus.connect({ ...scope, url: nats, name: 'vfiolab fault', connectMs: CONNECT_MS });
-  const environment = new NatsEnvironment(bus, {
+  const desk = { ...scope, host: instance ?? scope.host };
+  const bus = await NatsBus.connect({ ...desk, url: nats, keyFile, name: 'vfiolab fault', connectMs: CONNECT_MS });
+  const environment = new NatsEnvironment(bus.forHost(scope.host), {
     devices: () => devicesOf(bus, scope.host),
     crash: undefined,
     ask: (service, pattern, data) => bus.control(service, pattern, { ...data, host: scope.host }, ASK_MS),

@@ -69,7 +69,7 @@ describe('an operator of a running lab', () => {
   afterAll(() => environment.end(), 120_000);
 
   it('adds rules, sees what they do, and ends them', async () => {
-    const operator = await faultOperator(environment.url!);
+    const operator = await faultOperator({ url: environment.url! });
     await operator.add({ lag: { delay: 'requests', to: 'iommu', by: '20ms' }, stops: { hold: 'events', to: 'lab' } });
     await environment.inspect('iommu');
     expect(await operator.status()).toMatchObject([
@@ -85,7 +85,7 @@ describe('an operator of a running lab', () => {
   }, 60_000);
 
   it('kills a service, which comes back with its plan', async () => {
-    const operator = await faultOperator(environment.url!);
+    const operator = await faultOperator({ url: environment.url! });
     await operator.add({ dies: { crash: 'pages', at: 'requests', for: '1ms' } });
     await environment.inspect('pages');
     expect(await environment.faults.status()).toMatchObject([{ name: 'dies', fired: 1 }]);
@@ -94,7 +94,7 @@ describe('an operator of a running lab', () => {
   }, 60_000);
 
   it('is told what is wrong', async () => {
-    const operator = await faultOperator(environment.url!);
+    const operator = await faultOperator({ url: environment.url! });
     await expect(operator.add({ a: { drop: 'requests' } })).rejects.toThrow('it would never end');
     await expect(operator.add({ a: { break: '0000:41:00.0', with: 'link-down' } })).rejects.toThrow(
       'There is no host yet',

@@ -3,13 +3,14 @@
  *
  * Rule: nothing is shared with the services but the bus and, after the end, what they keep on disk.
  */
-import { type Address, clientAddress, mergeStatus, type RuleStatus } from '@vfiolab/core';
-import { Link } from '@vfiolab/client';
+import { type Address, mergeStatus, type RuleStatus } from '@vfiolab/core';
+import type { Link } from '@vfiolab/client';
 import { SERVICES } from '@vfiolab/host';
 import type { CrashPlan, Environment, FaultControl, Inspection, RunEnd } from '@vfiolab/scenario';
-import { type Detach, type NatsBus, parseFrameSubject, type PlanChange } from '@vfiolab/shell';
+import { type NatsBus, parseFrameSubject, type PlanChange } from '@vfiolab/shell';
 import { faultControl } from './fault-control.js';
 import { inspectActor } from './inspect.js';
+import { openLink, type OpenLink, sleep } from './open-link.js';
 import { PROCESSES } from './service-processes.js';
 import { CrashTrigger } from './tap.js';
 
@@ -37,7 +38,7 @@ const ASK_AGAIN_MS = 100;
 
 export class NatsEnvironment implements Environment {
   readonly mode = 'nats';
-  private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
+  private readonly links = new Map<string, OpenLink>();
 
   readonly faults: FaultControl;
   readonly url?: string;
@@ -81,13 +82,9 @@ export class NatsEnvironment implements Environment {
     const known = this.links.get(name);
     if (known) return known.link;
     if (this.over) throw this.over;
-    const address = clientAddress(name);
-    const link = new Link({ now: Date.now, sleep, send: (to, frame) => this.bus.send(address, to, frame) });
-    const detach = this.bus.attach(address, (from, frame) => link.receive(from, frame));
-    const timer = setInterval(() => link.tick(), 20);
-    timer.unref();
-    this.links.set(name, { link, timer, detach });
-    return link;
+    const opened = openLink(this.bus, name);
+    this.links.set(name, opened);
+    return opened.link;
   }
 
   /** Listens to everything said to and by the service; kills its process when the plan's frame passes. */
@@ -127,10 +124,7 @@ export class NatsEnvironment implements Environment {
   }
 
   private detach(): void {
-    for (const { timer, detach } of this.links.values()) {
-      clearInterval(timer);
-      detach();
-    }
+    for (const { close } of this.links.values()) close();
   }
 
   /** Waits until no service has an operation in flight; says which have some after a long time. */
@@ -149,5 +143,3 @@ export class NatsEnvironment implements Environment {
     }
   }
 }
-
-export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

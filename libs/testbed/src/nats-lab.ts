@@ -7,8 +7,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Environment, RunEnd } from '@vfiolab/scenario';
-import { type ActorStatus, type BusEvent, NatsBus, type ShellConfig, startNatsServer } from '@vfiolab/shell';
+import { type BusEvent, NatsBus, type ShellConfig, startNatsServer } from '@vfiolab/shell';
 import { LAB } from '@vfiolab/core';
+import { problemsOf, statesOf } from './attach.js';
 import { NatsEnvironment } from './nats-environment.js';
 import { devicesOf, PROCESSES, ServiceProcesses } from './service-processes.js';
 
@@ -114,9 +115,9 @@ class Lab implements NatsLab {
   }
 
   private async release(host: string): Promise<RunEnd> {
-    const states = await Promise.all(PROCESSES.map((service) => this.bus.control(service, 'status', { host })));
+    const states = await statesOf(this.bus, host);
     await Promise.all(PROCESSES.map((service) => this.tell(service, 'release', host)));
-    return { actors: [], broken: (states.flat() as ActorStatus[]).flatMap(problemsOf) };
+    return { actors: [], broken: states.flatMap(problemsOf) };
   }
 
   private abandon(why: Error): void {
@@ -143,9 +144,6 @@ const configOf = (nats: string, hosts: number): ShellConfig => ({
   record: false,
   hosts: hosts + 1,
 });
-
-const problemsOf = ({ address, state, broken }: ActorStatus): string[] =>
-  state === 'serving' ? [...broken] : [`${address} is ${state}`, ...broken];
 
 /** Notices that the lab cannot go on. */
 class Loss {

@@ -4,7 +4,7 @@ import { VfioUserClient } from './client.js';
 import { NvmeDriver, READ, WRITE } from './nvme-driver.js';
 import { ENGINE, Rig } from './testing/rig.js';
 
-const [MSI, PAGE, PAGES] = [1, 4096, 300];
+const [MSI, PAGE, PAGES] = [1, 4096, 120];
 const DEVICE = deviceAddress(ENGINE);
 
 /** Writes all pages, then reads them back, with one seed for each round. */
@@ -58,5 +58,5 @@ it.each(['polling', 'eventfd'] as const)(
     expect(await rig.quiet()).toEqual({});
     expect(await rig.end()).toEqual([]);
   },
-  60_000,
+  120_000,
 );

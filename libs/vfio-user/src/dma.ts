@@ -14,6 +14,7 @@ import {
   DMA_WRITABLE,
   UNMAP_ALL,
   UNMAP_DIRTY_BITMAP,
+  vfio_user_bitmap,
   vfio_user_dma_map,
   vfio_user_dma_unmap,
 } from './wire.js';
@@ -30,6 +31,10 @@ interface Area {
   readonly remote: number | undefined;
 }
 
+/** A bit for each page, in whole words of 64. */
+export const bitmapBytes = (length: bigint, pageSize: bigint): bigint =>
+  (((length + pageSize - 1n) / pageSize + 63n) / 64n) * 8n;
+
 export class DmaAreas {
   private readonly areas = new Map<bigint, Area>();
   private readonly byRemote = new Map<number, Area>();
@@ -38,6 +43,8 @@ export class DmaAreas {
     private readonly device: LabDevice,
     private readonly memory: GuestMemory,
     private readonly most: number,
+    /** Pages that the device wrote to, as FeatureCalls.dirty tells them. */
+    private readonly dirty: (iova: bigint, length: bigint, pageSize: bigint) => Promise<Result<Uint8Array>>,
   ) {}
 
   get size(): number {
@@ -101,23 +108,52 @@ export class DmaAreas {
     return ok(undefined);
   }
 
-  /** EINVAL: no struct; EOPNOTSUPP: dirty bitmaps, for which there is DMA logging; ENOENT: it is no whole area. */
+  /**
+   * EINVAL: no struct, or dirty pages are asked for of all areas, in a bitmap that has not the size for them, or while nothing
+   * logs them; ENOENT: it is no whole area.
+   */
   async unmap({ payload, fds }: Message): Promise<Result<Uint8Array>> {
     if (payload.length < vfio_user_dma_unmap.size || fds.length > 0) return fail('EINVAL');
     const { argsz, flags, address, size } = decode(vfio_user_dma_unmap, payload);
     if (argsz < vfio_user_dma_unmap.size) return fail('EINVAL');
-    if ((flags & UNMAP_DIRTY_BITMAP) !== 0) return fail('EOPNOTSUPP');
-    if ((flags & ~UNMAP_ALL) !== 0) return fail('EINVAL');
+    if ((flags & ~(UNMAP_ALL | UNMAP_DIRTY_BITMAP)) !== 0) return fail('EINVAL');
     const all = (flags & UNMAP_ALL) !== 0;
-    if (all && (address !== 0n || size !== 0n)) return fail('EINVAL');
+    const asks = (flags & UNMAP_DIRTY_BITMAP) !== 0;
+    if (all && (asks || address !== 0n || size !== 0n)) return fail('EINVAL');
     const area = this.areas.get(address);
     if (!all && area?.size !== size) return fail('ENOENT');
+    if (asks) return this.unmapAndTell(area!, payload);
     for (const each of all ? [...this.areas.values()] : [area!]) {
       const gone = await this.drop(each);
       if (!gone.ok) return gone;
     }
     const echo = { argsz: vfio_user_dma_unmap.size, flags, address, size };
     return ok(encode(vfio_user_dma_unmap, echo));
+  }
+
+  /**
+   * The log is asked twice: before, so that nothing is unmapped when there is no answer, and after the last DMA has ended. It
+   * forgets what it told, so everything else has been looked at by then.
+   */
+  private async unmapAndTell(area: Area, payload: Uint8Array): Promise<Result<Uint8Array>> {
+    const [head, bits] = [vfio_user_dma_unmap.size, vfio_user_dma_unmap.size + vfio_user_bitmap.size];
+    if (payload.length < bits) return fail('EINVAL');
+    const { pgsize, size } = decode(vfio_user_bitmap, payload.subarray(head));
+    const { argsz } = decode(vfio_user_dma_unmap, payload);
+    if (pgsize === 0n || size !== bitmapBytes(area.size, pgsize)) return fail('EINVAL');
+    if (BigInt(argsz) < BigInt(bits) + size) return fail('EINVAL');
+    const dirty = await this.dirty(area.iova, area.size, pgsize);
+    if (!dirty.ok) return dirty;
+    const map = dirty.value;
+    const gone = await this.drop(area);
+    if (!gone.ok) return gone;
+    const late = await this.dirty(area.iova, area.size, pgsize);
+    if (late.ok) late.value.forEach((byte, i) => (map[i]! |= byte));
+    const reply = new Uint8Array(bits + map.length);
+    reply.set(payload.subarray(0, bits));
+    reply.set(encode(vfio_user_dma_unmap, { ...decode(vfio_user_dma_unmap, payload), argsz: reply.length }));
+    reply.set(map, bits);
+    return ok(reply);
   }
 
   private async drop(area: Area): Promise<Result<void>> {

@@ -20,12 +20,17 @@ import {
   VFIO_DEVICE_FEATURE_MIGRATION,
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
+  VFIO_DEVICE_STATE_PRE_COPY,
+  VFIO_DEVICE_STATE_PRE_COPY_P2P,
+  VFIO_DEVICE_STATE_RESUMING,
+  VFIO_DEVICE_STATE_STOP_COPY,
   vfio_device_feature,
   vfio_device_feature_dma_logging_control,
   vfio_device_feature_dma_logging_range,
   vfio_device_feature_dma_logging_report,
   vfio_device_feature_mig_state,
 } from '@vfiolab/uapi';
+import { bitmapBytes } from './dma.js';
 import type { LabDevice } from './lab-device.js';
 import { vfio_user_logging_control, vfio_user_logging_report, vfio_user_mig_data } from './wire.js';
 
@@ -40,6 +45,13 @@ const KNOWN: readonly number[] = [
   VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
   VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
   VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+];
+/** States that have a data file. */
+const WITH_DATA: readonly number[] = [
+  VFIO_DEVICE_STATE_PRE_COPY,
+  VFIO_DEVICE_STATE_PRE_COPY_P2P,
+  VFIO_DEVICE_STATE_STOP_COPY,
+  VFIO_DEVICE_STATE_RESUMING,
 ];
 /** Bytes of one bitmap. */
 const MAX_BITMAP = 1 << 18;
@@ -102,14 +114,16 @@ export class FeatureCalls {
     if (data.length < size) return fail('EINVAL');
     const done = await this.ioctl(flags, data.slice(0, size));
     if (!done.ok) return done;
-    const { data_fd } = decode(vfio_device_feature_mig_state, done.value);
+    const { data_fd, device_state } = decode(vfio_device_feature_mig_state, done.value);
+    // From PRE_COPY to STOP_COPY the same file goes on.
+    if (data_fd < 0 && WITH_DATA.includes(device_state)) return done;
     const old = this.data;
     this.data = data_fd >= 0 ? data_fd : undefined;
     if (old !== undefined) await this.device.process.close(old);
     return done;
   }
 
-  /** EINVAL: no struct, no data file, or nothing asked for. Less than was asked for: there is no more. */
+  /** EINVAL: no struct, no data file, or nothing asked for; ENOMSG: for now. Less than was asked for: there is no more. */
   async dataRead(payload: Uint8Array, most: number): Promise<Result<Uint8Array>> {
     if (payload.length < DATA.size || this.data === undefined) return fail('EINVAL');
     const { size } = decode(DATA, payload);
@@ -118,6 +132,8 @@ export class FeatureCalls {
     let at = 0;
     while (at < size) {
       const read = await this.device.process.readFile(this.data, Math.min(size - at, MAX_PART));
+      // What was read is the answer; why there is no more is told to who asks again.
+      if (!read.ok && at > 0) break;
       if (!read.ok) return read;
       if (read.value.length === 0) break;
       parts.set(read.value, DATA.size + at);
@@ -156,20 +172,28 @@ export class FeatureCalls {
   private async report(flags: number, data: Uint8Array): Promise<Result<Uint8Array>> {
     if (data.length < REPORT.size) return fail('EINVAL');
     const { iova, length, page_size } = decode(REPORT, data);
+    const bitmap = await this.written(flags, iova, length, page_size);
+    if (!bitmap.ok) return bitmap;
+    const reply = new Uint8Array(REPORT.size + bitmap.value.length);
+    reply.set(data.subarray(0, REPORT.size));
+    reply.set(bitmap.value, REPORT.size);
+    return ok(reply);
+  }
+
+  /** The pages that the device wrote to since they were asked for last, a bit for each. EINVAL: they are not logged; E2BIG. */
+  dirty(iova: bigint, length: bigint, pageSize: bigint): Promise<Result<Uint8Array>> {
+    return this.written(VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, iova, length, pageSize);
+  }
+
+  private async written(flags: number, iova: bigint, length: bigint, page_size: bigint): Promise<Result<Uint8Array>> {
     if (page_size === 0n) return fail('EINVAL');
-    const pages = (length + page_size - 1n) / page_size;
-    const bytes = ((pages + 63n) / 64n) * 8n;
+    const bytes = bitmapBytes(length, page_size);
     if (bytes > BigInt(MAX_BITMAP)) return fail('E2BIG');
     return this.withMemory(new Uint8Array(Number(bytes)), async (bitmap, read) => {
       const asked = { iova, length, page_size, bitmap };
       const done = await this.ioctl(flags, encode(vfio_device_feature_dma_logging_report, asked));
       if (!done.ok) return done;
-      const found = await read();
-      if (!found.ok) return found;
-      const reply = new Uint8Array(REPORT.size + found.value.length);
-      reply.set(data.subarray(0, REPORT.size));
-      reply.set(found.value, REPORT.size);
-      return ok(reply);
+      return read();
     });
   }
 

@@ -62,6 +62,38 @@ it("a device's state is read out, and taken in by another connection", async () 
   expect((await client.read(BAR0, 4, 4)).payload).toEqual(Uint8Array.of(0xfe, 0xfd, 0xfc, 0xfb));
 });
 
+it('an unmap tells which pages the device wrote to, or unmaps nothing', async () => {
+  const ram = new GuestRam(0x10000);
+  await client.map(0x10000n, 0x10000, { fd: ram.fd });
+  const [head, map] = [wire.vfio_user_dma_unmap, wire.vfio_user_bitmap];
+  const unmap = ({ argsz = 48, flags = 1, pgsize = 4096n, size = 8n, cut = 0 } = {}) => {
+    const what = encode(head, { argsz, flags, address: 0x10000n, size: 0x10000n });
+    const payload = Uint8Array.from([...what, ...encode(map, { pgsize, size })]);
+    return client.call(wire.DMA_UNMAP, payload.slice(0, payload.length - cut));
+  };
+  // Nothing logs yet.
+  expect((await unmap()).errno).toBe('EINVAL');
+  const control = encode(wire.vfio_user_logging_control, { page_size: 4096n, num_ranges: 1 });
+  await feature(SET | START, Uint8Array.from([...control, ...u64(0x10000n), ...u64(0x10000n)]));
+  const write = async (iova: bigint) => {
+    await client.write(BAR0, 0x80, u64(0x40000n));
+    await client.write(BAR0, 0x88, u64(iova));
+    await client.write(BAR0, 0x90, u64(16n));
+    await client.write(BAR0, 0x98, u64(3n));
+  };
+  const wrong = [{ argsz: 47 }, { flags: 3 }, { pgsize: 0n }, { pgsize: 5000n }, { size: 16n }, { cut: 1 }];
+  await write(0x12ff8n);
+  // What is refused has not made the log forget.
+  for (const each of wrong) expect((await unmap(each)).errno).toBe('EINVAL');
+  await write(0x1f000n);
+  const { errno, payload } = await unmap();
+  expect(errno).toBeUndefined();
+  expect(payload.subarray(40)).toEqual(u64(0b1000_0000_0000_1100n));
+  expect(decode(head, payload)).toMatchObject({ argsz: 48, flags: 1, address: 0x10000n });
+  expect((await unmap()).errno).toBe('ENOENT');
+  ram.free();
+});
+
 it('pages that the device wrote to are logged', async () => {
   const ram = new GuestRam(0x10000);
   await client.map(0x10000n, 0x10000, { fd: ram.fd });

@@ -143,8 +143,8 @@ export class NvmeDriver {
     return DATA! + slot * PAGE;
   }
 
-  /** From a function as after power-on to a queue pair for commands. */
-  *start(): Work<void> {
+  /** Gives the function the memory, and lets it use it. */
+  *attach(): Work<void> {
     const map = { argsz: 32, flags: 3, offset: 0n, address: IOVA, size: BigInt(MEMORY) };
     yield {
       message: message(wire.DMA_MAP, encode(wire.vfio_user_dma_map, map)),
@@ -154,6 +154,11 @@ export class NvmeDriver {
     // Memory and bus master.
     yield* this.store(CONFIG, 4, Uint8Array.of(6, 0));
     if (this.way === 'eventfd') yield* this.enableInterrupts();
+  }
+
+  /** From a function as after power-on to a queue pair for commands. */
+  *start(): Work<void> {
+    yield* this.attach();
     yield* this.store(BAR0, AQA!, u32(((ENTRIES - 1) << 16) | (ENTRIES - 1)));
     yield* this.store(BAR0, ASQ!, u64(IOVA + BigInt(ADMIN_COMMANDS!)));
     yield* this.store(BAR0, ACQ!, u64(IOVA + BigInt(ADMIN_COMPLETIONS!)));

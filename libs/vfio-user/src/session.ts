@@ -165,7 +165,7 @@ export class Session {
     if (!opened.ok) return opened;
     const device = opened.value;
     const features = new FeatureCalls(device);
-    const areas = new DmaAreas(device, this.memory, this.plan.maxMaps);
+    const areas = new DmaAreas(device, this.memory, this.plan.maxMaps, (...of) => features.dirty(...of));
     const interrupts = new Interrupts(device, this.native);
     const remote = new RemoteDma(this.process, this.channel, areas, () => this.mostAtOnce, this.plan.timeoutMs);
     const commands = deviceCommands({

@@ -107,6 +107,9 @@ export const vfio_user_dma_unmap = struct('vfio_user_dma_unmap', 24, {
   size: u64(16),
 });
 
+/** Behind an unmap that asks for dirty pages, and before the bits in its reply: `size` in bytes. */
+export const vfio_user_bitmap = struct('vfio_user_bitmap', 16, { pgsize: u64(0), size: u64(8) });
+
 export const vfio_user_device_info = struct('vfio_user_device_info', 16, {
   argsz: u32(0),
   flags: u32(4),

@@ -212,9 +212,12 @@ describe('state', () => {
   });
 });
 
+const CONFIG_COMMAND = 7 * 2 ** 40 + 4;
+
 describe('check sees a broken state', () => {
   interface Inside {
     files: Map<number, CdevFile>;
+    faults: { storms: number };
     device: {
       bound: unknown;
       irqs: { kind: string; triggers: Map<number, number>; allocated: number };
@@ -229,13 +232,30 @@ describe('check sees a broken state', () => {
     ['two kinds of interrupt', 'I41', (s) => s.device.config.setMsi(true)],
     ['a kind that the function has off', 'I41', (s) => (s.device.irqs.kind = 'msi')],
     ['a trigger of a vector that is not there', 'I40', (s) => s.device.irqs.triggers.set(5, 1)],
+    [
+      'memory that is said to answer, and does not',
+      'I39',
+      (s) => Object.assign(s.device, { mapped: true, memoryTold: true }),
+    ],
+    ['storms that nobody runs', 'storms', (s) => (s.faults.storms = 1)],
     ['more vectors than there are', 'I40', (s) => (s.device.irqs.allocated = 6)],
   ])('%s: %s', (_rule, invariant, breakIt) => {
-    const { c } = busyBench();
+    const { c, dev } = busyBench();
+    expect(c.pwrite(dev, CONFIG_COMMAND, '0001')).toBe(2);
     expect(c.h.core.check()).toEqual([]);
     breakIt(c.h.core as unknown as Inside);
     expect(c.h.core.check().join('\n')).toContain(invariant);
   });
+});
+
+test.each<[string, (m: { state: number; session: unknown }) => void]>([
+  ['a state that saves, without a session', (m) => (m.state = uapi.VFIO_DEVICE_STATE_STOP_COPY)],
+  ['a session in a state that has none', (m) => (m.session = { direction: 'save', ended: false })],
+])('I44: %s', (_what, breakIt) => {
+  const { c } = boundBench({ ...EDU, model: 'migratable-engine' });
+  expect(c.h.core.check()).toEqual([]);
+  breakIt((c.h.core as unknown as { pci: { migration: { state: number; session: unknown } } }).pci.migration);
+  expect(c.h.core.check().join()).toContain('I44: state');
 });
 
 test('random calls leave the invariants whole and end with nothing held', () => {

@@ -59,7 +59,7 @@ import { cdevOnly } from './common-ioctls.js';
 import type { DmabufFile } from './dmabuf.js';
 import { MadeFiles } from './made-files.js';
 import { whatIsWrong, whatIsWrongWithMdev } from './facts-check.js';
-import { checkFiles, describeFile } from './inspect.js';
+import { checkFiles, describeFile, deviceNow, type DeviceNow, lostByMigration } from './inspect.js';
 import { ioctlOnSession, READY, readSession, writeSession } from './migration/data-fd.js';
 import type { Session } from './migration/session.js';
 import { isMdevDriver, mdevDriver } from './mdev-driver.js';
@@ -466,6 +466,15 @@ export class DeviceCore implements Core {
       broken.push('I27: nobody knows of the files that are left');
     if (someAbandoned(files, this.tokens.size)) broken.push('I27: a file is open that nobody holds');
     return broken;
+  }
+
+  /** Of a PCI function that a vfio driver is bound to. */
+  now(): DeviceNow | undefined {
+    return this.pci && deviceNow(this.pci);
+  }
+
+  lostByMigration(): string[] {
+    return this.pci ? lostByMigration(this.pci) : [];
   }
 
   /** Has a file of the cdev access, and is the device open through its group? Undefined: no driver is bound. */

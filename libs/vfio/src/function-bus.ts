@@ -10,6 +10,7 @@ import type { DmaLog } from './dma-log.js';
 import type { Interrupts } from './interrupts.js';
 import type { DeviceFaults } from './faults/device-faults.js';
 import { PlannedWork } from './planned-work.js';
+import { Wire } from './wire.js';
 
 const NO_DATA = new Uint8Array(0);
 
@@ -29,6 +30,7 @@ export interface FunctionPart {
 export class FunctionBus implements ModelBus {
   /** DMA requests dropped because bus master was off, or the function stopped by migration or silent, since the function was opened. */
   refused = 0;
+  readonly wire: Wire;
   private readonly planned: PlannedWork;
 
   constructor(
@@ -36,6 +38,7 @@ export class FunctionBus implements ModelBus {
     private readonly owner: FunctionPart,
   ) {
     this.planned = new PlannedWork(owner.memory);
+    this.wire = new Wire(owner.facts.wiring?.ports ?? []);
   }
 
   *dmaRead(iova: bigint, length: number, pasid?: number): Op<Uint8Array | typeof PENDING | undefined> {
@@ -109,6 +112,23 @@ export class FunctionBus implements ModelBus {
 
   private frozen(): Op<number> {
     return call(IOMMU, iommuApi.endpointOp, { bdf: this.bdf, op: 'state' });
+  }
+
+  get interrupts(): 'pin' | 'msi' | 'msix' {
+    const { msiEnabled, msixEnabled } = this.owner.config;
+    return msixEnabled ? 'msix' : msiEnabled ? 'msi' : 'pin';
+  }
+
+  transmit(frame: Uint8Array, port = 0): Op<void> {
+    return this.wire.transmit(frame, port);
+  }
+
+  notify(note: Uint8Array, port = 0): Op<void> {
+    return this.wire.notify(note, port);
+  }
+
+  ask(question: Uint8Array, port = 0): Op<Uint8Array> {
+    return this.wire.ask(question, port);
   }
 
   lower(): void {

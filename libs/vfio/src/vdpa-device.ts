@@ -57,9 +57,18 @@ class VdpaBus implements ModelBus {
     return !(yield* call(IOMMU, iommuApi.dma, wanted)).fault;
   }
 
+  readonly interrupts = 'pin';
+
   *raise(): Op<void> {}
 
   lower(): void {}
+
+  /** It has no port. */
+  *transmit(): Op<void> {}
+  *notify(): Op<void> {}
+  *ask(): Op<Uint8Array> {
+    return new Uint8Array(0);
+  }
 
   /** The model begins anew. */
   forget(): void {

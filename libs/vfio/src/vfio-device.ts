@@ -52,6 +52,7 @@ import { read16 } from './little-endian.js';
 import { LowPower } from './low-power.js';
 import type { MadeFiles } from './made-files.js';
 import { tellMemory } from './map-region.js';
+import { macOf } from './mac-address.js';
 import { initiates, responds } from './migration/arcs.js';
 import { Migration } from './migration/migration.js';
 import * as pci from './pci-registers.js';
@@ -116,8 +117,10 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.bus = new FunctionBus(facts.bdf, this);
     const memoryBytes = this.memoryBars[1]?.size ?? 0;
+    const { connected = false, ports = [], vf } = facts.wiring ?? {};
+    const wiring = { connected, ports: ports.length, vf };
     const described = describedModel(facts.model)!;
-    this.model = makeModel(described.name, this.bus, { memoryBytes })!;
+    this.model = makeModel(described.name, this.bus, { memoryBytes, mac: macOf(facts.bdf), wiring })!;
     this.timing = { ...this.model.timing, ...described.timing };
     if (isMigratable(this.model)) this.migration = new Migration(this.model);
   }
@@ -159,16 +162,23 @@ export class VfioDevice implements CommonDevice {
     this.irqs = new Interrupts(this.config);
     this.restartModel();
     this.bus.refused = 0;
+    this.bus.wire.dropped = 0;
     this.resetWorks = this.resets.length > 0;
     this.zpciErrors.clear();
     this.inReset = undefined;
+  }
+
+  /** What of a first open takes time: the reset, and what the model asks others. */
+  *resetForUser(): Op<void> {
+    yield* this.resetAsLong();
+    if (this.model.opened) yield* this.model.opened();
   }
 
   /**
    * First open and last close: the kernel resets the function, and a first open remembers whether that worked (semantics D1.1,
    * D1.2). `enable` has done it already where it takes no time and cannot fail.
    */
-  *resetForUser(): Op<void> {
+  private *resetAsLong(): Op<void> {
     const { faults, timing } = this;
     const asUsual = !faults.disturbs && !faults.spoilsResets && !timing.reset && !timing.stuckEvery;
     if (asUsual) return;
@@ -194,8 +204,9 @@ export class VfioDevice implements CommonDevice {
     yield* lockWrite(this.irqs.gate);
     yield* this.irqs.shutDown();
     yield* unlock(this.irqs.gate);
-    if (this.resetWorks) yield* this.resetForUser();
+    if (this.resetWorks) yield* this.resetAsLong();
     this.enable();
+    yield* this.tellReset();
     yield* tellMemory(this);
   }
 
@@ -241,7 +252,12 @@ export class VfioDevice implements CommonDevice {
   *resetHardware(bus: boolean): Op<void> {
     this.resetModel();
     this.resetCount++;
+    yield* this.tellReset();
     yield* beginSilence(this, bus);
+  }
+
+  private *tellReset(): Op<void> {
+    if (this.model.wasReset) yield* this.model.wasReset();
   }
 
   /**
@@ -282,6 +298,7 @@ export class VfioDevice implements CommonDevice {
     yield* this.revoke();
     this.config.loseCommand();
     this.resetModel();
+    yield* this.tellReset();
   }
 
   /** Does the function start requests of its own? Not while migration has stopped it (semantics D9.5). */
@@ -313,8 +330,10 @@ export class VfioDevice implements CommonDevice {
     for (const effect of effects) {
       if (effect === 'intx-disable') this.irqs.maskIntx();
       else if (effect === 'intx-enable') yield* this.irqs.unmaskIntx();
-      else if (effect === 'soft-reset') this.resetModel();
-      else if (this.resets.length > 0) yield* this.resetFunction();
+      else if (effect === 'soft-reset') {
+        this.resetModel();
+        yield* this.tellReset();
+      } else if (this.resets.length > 0) yield* this.resetFunction();
     }
   }
 
@@ -391,6 +410,7 @@ export class VfioDevice implements CommonDevice {
     if (view === 'snapshot') w.list(this.lent, ([bar, frame]) => (w.u8(bar), w.num(frame)));
     if (view === 'meaning') return;
     w.num(this.bus.refused);
+    w.num(this.bus.wire.dropped);
     w.num(this.resetCount);
     w.bool(this.mapped);
     w.bool(this.memoryTold);
@@ -410,6 +430,7 @@ export class VfioDevice implements CommonDevice {
     this.inReset = PHASES[r.u8()];
     r.list(() => this.lent.set(r.u8(), r.num()));
     this.bus.refused = r.num();
+    this.bus.wire.dropped = r.num();
     this.resetCount = r.num();
     this.mapped = r.bool();
     this.memoryTold = r.bool();

@@ -4,7 +4,7 @@
  *
  * Rule: an operator causes faults; programs see what becomes of them.
  */
-import { type DeviceFault, LAB, labApi } from '@vfiolab/core';
+import { type DeviceFault, faultOf, LAB, labApi } from '@vfiolab/core';
 import type { TestHost } from '@vfiolab/sim';
 import { Host } from './passthrough.js';
 
@@ -90,10 +90,7 @@ export async function causeFault(
   kind: string,
   parameters: Partial<DeviceFault> = {},
 ): Promise<string> {
-  const all = { ms: undefined, count: undefined, every: undefined, delay: undefined, vector: undefined };
-  const rest = { iova: undefined, bytes: undefined, write: undefined, pasid: undefined };
-  const fault = { ...all, ...rest, ...parameters, device, kind };
-  return (await host.run(host.env.link('operator').call(LAB, labApi.fault, fault))).error;
+  return (await host.run(host.env.link('operator').call(LAB, labApi.fault, faultOf(device, kind, parameters)))).error;
 }
 
 interface Lab {

@@ -81,11 +81,7 @@ export class Host {
   }
 
   async program(name: string): Promise<Program> {
-    const process = await this.host.process(name);
-    const p = new Program(this.host, process);
-    p.iommufd = await p.must(process.open('/dev/iommu'));
-    p.ioas = (await p.ioctl(p.iommufd, IOMMU_IOAS_ALLOC, {})).out_ioas_id;
-    return p;
+    return Program.start(this.host, await this.host.process(name));
   }
 
   /** The program has ended: nothing is broken, and nothing of it is left at the device. */
@@ -104,10 +100,19 @@ export class Program {
   iommufd = -1;
   ioas = 0;
 
+  /** `host`: what time passes on while the program waits. */
   constructor(
-    readonly host: TestHost,
+    readonly host: Pick<TestHost, 'run'>,
     readonly process: Process,
   ) {}
+
+  /** A program with an iommufd and an IOAS. */
+  static async start(host: Pick<TestHost, 'run'>, process: Process): Promise<Program> {
+    const p = new Program(host, process);
+    p.iommufd = await p.must(process.open('/dev/iommu'));
+    p.ioas = (await p.ioctl(p.iommufd, IOMMU_IOAS_ALLOC, {})).out_ioas_id;
+    return p;
+  }
 
   async must<T>(work: Promise<Result<T>>): Promise<T> {
     const done = await this.host.run(work);

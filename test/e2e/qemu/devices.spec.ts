@@ -1,49 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { VfioUserClient } from '@vfiolab/vfio-user';
-import { boot, type Booted, whatIsMissing } from './support/guest.js';
-import { description, headline, readConfig } from './support/lspci.js';
-import { ServedMachine } from './support/served-machine.js';
+import { whatIsMissing } from './support/guest.js';
+import { expectSame, inGuest } from './support/in-guest.js';
 
 const missing = whatIsMissing();
 const inQemu = missing === '' ? it : it.skip;
 const name = (words: string): string => (missing === '' ? words : `${words} (skipped: ${missing})`);
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
 const MINUTES = 60_000;
-const CONFIG = 7;
-
-/** The function's config space as the lab has it before a guest touches it. */
-async function configOf({ path }: ServedMachine, bytes: number): Promise<Uint8Array> {
-  const client = await VfioUserClient.open(path);
-  const { payload } = await client.read(CONFIG, 0, bytes);
-  client.close();
-  return payload;
-}
-
-/** Boots a guest with the function, and looks that it left nothing in the lab. */
-async function inGuest(
-  description: string,
-  bdf: string,
-  ids: string,
-  bytes: number,
-  options: Parameters<typeof boot>[2] = {},
-): Promise<{ guest: Booted; config: Uint8Array }> {
-  const served = await ServedMachine.start(description, bdf);
-  try {
-    const config = await configOf(served, bytes);
-    const guest = await boot(served.path, ids, options);
-    if (guest.values('guest').at(-1) !== 'done') throw new Error(guest.text);
-    expect(await served.quiet()).toEqual({});
-    return { guest, config };
-  } finally {
-    expect(await served.end()).toEqual([]);
-  }
-}
-
-function expectSame(guest: Booted, config: Uint8Array): void {
-  const lab = readConfig(config);
-  expect(headline(guest.lspci)).toBe(headline(lab));
-  expect(description(guest.lspci)).toEqual(description(lab));
-}
 
 inQemu(
   name("a guest sees the lab's device as it is, moves memory with it and has its interrupts"),

@@ -88,6 +88,11 @@ export const benches: readonly Bench[] = [
     about: 'a disk of a lab, driven without a guest',
     run: async () => (await import('./nvme.js')).nvme(),
   },
+  {
+    name: 'cluster',
+    about: "placements on a cluster against the FGD authors' simulator",
+    run: async () => (await import('./cluster.js')).cluster(),
+  },
   { name: 'replay', about: 'seeing a run again against making it', run: replay },
   { name: 'simulation', about: 'a run with faults against one without', run: simulation },
 ];

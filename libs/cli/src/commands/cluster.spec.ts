@@ -32,10 +32,14 @@ const given = ['--nodes', nodes, '--pods', pods, '--order', order, '--rank', ran
 describe('vfiolab cluster', () => {
   it('writes where each pod is, and why not', async () => {
     const out = join(dir, 'one');
-    const { code } = await cluster(...given, '--policy', 'bestfit', '--out', out);
+    const { code, err } = await cluster(...given, '--policy', 'bestfit', '--out', out);
     expect(code).toBe(0);
+    expect(err).toContain('note: no host has a GPU of model A100.');
     expect(readFileSync(join(out, 'placements.csv'), 'utf8')).toBe(
       'pod,node,reason\na,small,\nb,large,\na-tuned-0,small,\nc,,T4 x1 4 CPUs: model 1; T4 x2 8 CPUs: model 1\n',
+    );
+    expect(readFileSync(join(out, 'devices.csv'), 'utf8')).toBe(
+      'pod,node,devices\na,small,gpu0\nb,large,gpu0 gpu1\na-tuned-0,small,gpu0\n',
     );
     expect(JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))).toMatchObject({
       policy: 'bestfit',
@@ -66,6 +70,45 @@ describe('vfiolab cluster', () => {
     expect(same.out).toBe(one.out);
     expect(JSON.parse(one.out).policies[0].gpuDemand).toBeGreaterThan(200);
     expect(JSON.parse(other.out).policies[0].pods).toBeGreaterThan(3);
+  });
+
+  it('takes devices from machines of the catalogue, and writes and reads them as ResourceSlices', async () => {
+    const real = file('real.csv', 'sn,cpu_milli,memory_mib,gpu,model,machine\nh,64000,256000,8,V100,sm-4029gp-trt2\n');
+    const asks = file(
+      'asks.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,passthrough\na,1000,1,1,1000,1\nb,1000,1,4,1000,1\nc,1000,1,1,1000,1\n',
+    );
+    const slices = join(dir, 'slices.yaml');
+    const common = ['--pods', asks, '--order', file('o.csv', 'pod\na\nb\nc\n'), '--policy', 'groups', '--json'];
+    const first = await cluster('--nodes', real, '--slices', slices, ...common);
+    // Its 8 GPUs are in two groups of 4: one for a, one for b.
+    expect(JSON.parse(first.out).policies[0]).toMatchObject({ placed: 2, unschedulable: 1, reasons: { group: 1 } });
+    const again = await cluster('--nodes', slices, ...common);
+    expect(JSON.parse(again.out).policies[0]).toMatchObject({ placed: 2, unschedulable: 1 });
+    const unknown = file('unknown.csv', 'sn,cpu_milli,memory_mib,gpu,model,machine\nh,1,1,8,V100,sm-4029gp-trt3\n');
+    const { code, err } = await cluster('--nodes', unknown, ...common);
+    expect(code).toBe(2);
+    expect(err).toContain('unknown.csv:2: machine: sm-4029gp-trt3: there is no such file or machine. Did you mean');
+  });
+
+  it('runs in time, with events', async () => {
+    const out = join(dir, 'timed');
+    const timed = file(
+      'timed.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,passthrough,creation_time,deletion_time\na,1000,10,2,1000,1,0,100\nb,1000,10,2,1000,1,10,20\n',
+    );
+    const events = file('events.csv', 'time,event,node,device,seconds\n50,fail,large,,30\n');
+    const args = ['--nodes', nodes, '--pods', timed, '--policy', 'bestfit'];
+    const { code, out: text } = await cluster(...args, '--events', events, '--out', out);
+    expect(code).toBe(0);
+    expect(text).toMatch(/policy +pods +started +waiting .*\nbestfit +2 +2 +0 +0 +1 /);
+    expect(text).toContain('a start takes, in seconds on average: launch');
+    expect(readFileSync(join(out, 'timeline.csv'), 'utf8')).toMatch(/^time,running,waiting,.*\n0\.000,0,0,/);
+    expect(JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))).toMatchObject({ restarts: 1, started: 2 });
+    const json = await cluster(...args, '--time', '--json', '--processor', 'amd');
+    expect(JSON.parse(json.out).policies[0]).toMatchObject({ policy: 'bestfit', restarts: 0 });
+    const wrong = await cluster(...args, '--time', '--processor', 'arm');
+    expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--processor: there is no "arm".') });
   });
 
   it.each([

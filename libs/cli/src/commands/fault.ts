@@ -47,7 +47,13 @@ export const fault: Command = {
   name: 'fault',
   summary: 'let things go wrong in a running lab: a fault plan',
   positionals: ['LAB', 'list|add|clear|release', '[RULES|NAME]...'],
-  options: {},
+  options: {
+    instance: { value: 'NAME', about: 'instance that serves the host, in a lab that `vfiolab up` keeps' },
+    key: {
+      value: 'FILE',
+      about: "the operator's key, when the server asks for one: keys/operator.nk in the lab's folder",
+    },
+  },
   details: `
 LAB is nats://SERVER:PORT/TENANT/LAB/HOST, as \`vfiolab run --nats\` shows it. RULES is a file, or a text: rules by name, as in the
 section \`faults\` of a scenario (docs/faults.md). Every rule is one sentence: what happens, where, when, how often. clear ends rules
@@ -61,7 +67,11 @@ and release lets go of what they hold: those that are named, or all. Afterwards 
   vfiolab fault LAB clear lag`,
   run: async (input, { terminal, engine, json }) => {
     const work = workOf(input);
-    const operator = await engine.faultOperator(input.positionals[0]!);
+    const operator = await engine.faultOperator({
+      url: input.positionals[0]!,
+      instance: input.text('instance'),
+      keyFile: input.text('key'),
+    });
     let status: RuleStatus[];
     try {
       await work(operator);

@@ -23,6 +23,11 @@ it.each([
   ['no such machine', ['vfio-user', '--machine', 'lambda', ...GPU, ...SOCKET], 'there is no such file or machine'],
   ['no device', ['vfio-user', ...MACHINE, ...SOCKET], '--device is missing'],
   ['no socket', ['vfio-user', ...MACHINE, ...GPU], '--socket is missing'],
+  [
+    'a device without a socket',
+    ['vfio-user', ...MACHINE, '--device', '41:00.0,42:00.0', ...SOCKET],
+    'each device a socket',
+  ],
   ['no number', ['vfio-user', ...MACHINE, ...GPU, ...SOCKET, '--memory', 'much'], '--memory'],
 ])('refuses %s before it begins', async (_words, args, said) => {
   const terminal = new FakeTerminal();
@@ -57,4 +62,17 @@ it('serves the device until the process is asked to end', async () => {
   expect(await running).toBe(0);
   await client.closed;
   expect(terminal.written.err).toBe('');
+});
+
+it('serves several devices of one host', async () => {
+  const terminal = new FakeTerminal();
+  const paths = ['a', 'b'].map((name) => join(dir, `${name}.sock`));
+  const args = ['--machine', 'network-lab', '--device', '01:00.0,02:00.0', '--socket', paths.join(',')];
+  const running = main(['serve', 'vfio-user', ...args], terminal, engine);
+  while (!terminal.written.out.includes(paths[1]!)) await new Promise((r) => setTimeout(r, 10));
+  const clients = await Promise.all(paths.map((path) => VfioUserClient.open(path)));
+  for (const client of clients)
+    expect((await client.read(7, 0, 4)).payload).toEqual(Uint8Array.of(0x86, 0x80, 0xd3, 0x10));
+  process.emit('SIGTERM');
+  expect([await running, terminal.written.err]).toEqual([0, '']);
 });

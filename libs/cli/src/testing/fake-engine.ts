@@ -24,6 +24,10 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     startNats: answer('startNats'),
     startNatsLab: answer('startNatsLab'),
     faultOperator: answer('faultOperator'),
+    keepLab: answer('keepLab'),
+    applyPlan: answer('applyPlan'),
+    labStatus: answer('labStatus'),
+    endLab: answer('endLab'),
     writeManifest: answer('writeManifest'),
     sysfsTarget: answer('sysfsTarget'),
     exportSysfs: answer('exportSysfs'),
@@ -32,7 +36,9 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     diffRuns: answer('diffRuns'),
     simulate: answer('simulate'),
     readCosts: answer('readCosts'),
+    sweep: answer('sweep'),
     hunt: answer('hunt'),
+    huntMany: answer('huntMany'),
   };
 }
 

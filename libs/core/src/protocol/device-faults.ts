@@ -111,8 +111,16 @@ export const DEVICE_FAULTS = {
 export type FaultName = keyof typeof DEVICE_FAULTS;
 export const faultNames = Object.keys(DEVICE_FAULTS) as FaultName[];
 
+/** A fault with these parameters, and no others. */
+export const faultOf = (
+  device: string,
+  kind: string,
+  given: Partial<Omit<DeviceFault, 'device' | 'kind'>> = {},
+): DeviceFault => ({ ...NONE, ...given, device, kind });
+
 const isFault = (kind: string): kind is FaultName => Object.hasOwn(DEVICE_FAULTS, kind);
 const parameters = Object.keys(FAULT_PARAMETERS) as FaultParameter[];
+const NONE = Object.fromEntries(parameters.map((name) => [name, undefined])) as Record<FaultParameter, undefined>;
 
 /** What is wrong with the form of a fault, and what is possible, in words; empty when nothing is. */
 export function faultError(fault: DeviceFault): string {

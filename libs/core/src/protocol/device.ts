@@ -78,6 +78,11 @@ export const functionFacts = message({
    * what the kernel finds is not what it looks for, so it does not open the function.
    */
   igd: optional(message({ regions: list(message({ subtype: u8, data: bytes })), address: u32, refused: bool })),
+  /**
+   * Who it has a way to: the functions at the end of each. `connected`: the first leads to a network; `vf`: its number among
+   * its PF's.
+   */
+  wiring: optional(message({ connected: bool, ports: list(list(str)), vf: optional(u32) })),
 });
 export type FunctionFacts = ValueOf<typeof functionFacts>;
 
@@ -168,4 +173,10 @@ export const deviceApi = api('device', {
    */
   load: method(52, message({ token, offset: num, length: u32 }), result(bytes), { clients: true }),
   store: method(53, message({ token, offset: num, data: bytes }), result(u32), { clients: true }),
+  /** From another function: an Ethernet frame for this one. Answers when it is stored or dropped; nobody is told which. */
+  frame: method(160, message({ data: bytes }), nothing),
+  /** From the function's PF or one of its VFs: something that their models share. */
+  note: method(161, message({ data: bytes }), nothing),
+  /** From the same: a question, which is answered at once; empty: no driver has the function, or nobody may ask. */
+  ask: method(190, message({ data: bytes }), bytes),
 });

@@ -23,6 +23,8 @@ export const QUEUES = IO_QUEUES + 1;
 export const REGISTER_BYTES = 0x2000;
 /** Entries of the largest I/O queue. */
 export const MAX_ENTRIES = 1024;
+/** As AQA has room for. */
+export const MAX_ADMIN_ENTRIES = 4096;
 export const SUBMISSION_BYTES = 64;
 export const COMPLETION_BYTES = 16;
 

@@ -34,15 +34,38 @@ export class HostBus implements ModelBus {
     this.raised.push(vector);
   }
 
+  interrupts: 'pin' | 'msi' | 'msix' = 'pin';
+
+  /** Frames that were sent, with their ports. */
+  readonly sent: { readonly frame: Uint8Array; readonly port: number }[] = [];
+
+  *transmit(frame: Uint8Array, port = 0): Op<void> {
+    this.sent.push({ frame, port });
+  }
+
+  /** Notes, with their ports. */
+  readonly notes: { readonly note: Uint8Array; readonly port: number }[] = [];
+
+  *notify(note: Uint8Array, port = 0): Op<void> {
+    this.notes.push({ note, port });
+  }
+
+  /** Who is at the end of the ports; nobody, when it is not said. */
+  answers: (question: Uint8Array, port: number) => Uint8Array = () => new Uint8Array(0);
+
+  *ask(question: Uint8Array, port = 0): Op<Uint8Array> {
+    return this.answers(question, port);
+  }
+
   lower(): void {
     this.lowered++;
   }
 
   /** Work that waits, with how long it has to. */
-  readonly planned: { readonly ms: number; readonly work: () => Op<void> }[] = [];
+  readonly planned: { readonly ms: number; readonly work: () => Op<void>; readonly dropped: () => void }[] = [];
 
-  *later(ms: number, work: () => Op<void>): Op<void> {
-    this.planned.push({ ms, work });
+  *later(ms: number, work: () => Op<void>, dropped: () => void = () => undefined): Op<void> {
+    this.planned.push({ ms, work, dropped });
   }
 
   /** Does the work that was planned first. Answers how long it had to wait. */

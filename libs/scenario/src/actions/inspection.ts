@@ -1,5 +1,5 @@
 /** Actions on the lab itself: a look at faults, a fault of a device, check, note. None is a system call. */
-import { deviceAddress, IOMMU, iommuApi, LAB, labApi } from '@vfiolab/core';
+import { deviceAddress, faultOf, IOMMU, iommuApi, LAB, labApi } from '@vfiolab/core';
 import { type Actions, type Answer, type Call, success } from './action.js';
 import type { Environment } from '../environment.js';
 import { OPERATOR } from '../operator.js';
@@ -70,7 +70,7 @@ export const inspectionActions = {
       const iova = numbers.iova === undefined ? undefined : call.num(numbers.iova);
       const where = { vector: value('vector'), iova, bytes: value('bytes'), write, pasid: value('pasid') };
       const operator = call.environment.link(OPERATOR);
-      const { error } = await operator.call(LAB, labApi.fault, { device, kind, ...times, ...where });
+      const { error } = await operator.call(LAB, labApi.fault, faultOf(device, kind, { ...times, ...where }));
       return success(error === '' ? 'done' : error, { refused: error });
     },
     implied: () => ({ refused: '' }),

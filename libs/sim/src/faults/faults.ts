@@ -7,8 +7,8 @@
  */
 import type { Dice } from '../dice.js';
 
-/** Names that are kept; a longer run is too long to be looked at by people. */
-const MAX_KEPT = 100_000;
+/** Names that are kept; a run with more is too long for anybody to look at. */
+const MAX_KEPT = 5000;
 
 export class Faults {
   /** Names of what happened, in order. */

@@ -8,7 +8,7 @@ import { type Address, EVENT, REPLY } from '@vfiolab/core';
 import { mix } from '../dice.js';
 
 /** Things whose occurrences are counted at a time; what has not been seen for long counts from 0 again. */
-const REMEMBERED = 4096;
+const REMEMBERED = 256;
 
 /** How often each thing has come by. Bounded: two generations, of which the older is dropped. */
 export class Occurrences {

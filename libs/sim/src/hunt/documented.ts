@@ -22,8 +22,11 @@ import {
 const ALWAYS = 'EFAULT EINVAL E2BIG ENOMEM';
 /** Pinning, placing, filling. */
 const PLACING = 'EOPNOTSUPP EOVERFLOW ENOENT EEXIST ENOSPC EPERM';
-/** Attaching to an IOAS or HWPT. ENOSPC: no domain id is left in the IOMMU, or the PASID is one that no allocator hands out. */
-const ATTACHING = 'EOPNOTSUPP ENOENT EADDRINUSE EBUSY EOVERFLOW EEXIST ENOSPC';
+/**
+ * Attaching to an IOAS or HWPT. ENOSPC: no domain id is left in the IOMMU, or the PASID is one that no allocator hands out; ENODEV:
+ * a HWPT with a fault queue, and a device without page requests (d019).
+ */
+const ATTACHING = 'EOPNOTSUPP ENOENT EADDRINUSE EBUSY EOVERFLOW EEXIST ENOSPC ENODEV';
 
 const DOCUMENTED: Readonly<Record<string, string>> = {
   IOMMU_DESTROY: 'ENOENT EBUSY',
@@ -66,7 +69,8 @@ const DOCUMENTED: Readonly<Record<string, string>> = {
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: 'ENODEV ENOSPC EPERM EAGAIN',
   VFIO_DEVICE_PCI_HOT_RESET: 'EBADF EBUSY ENODEV EAGAIN ENOTTY',
   VFIO_DEVICE_IOEVENTFD: 'EEXIST ENODEV ENOSPC EBADF',
-  VFIO_DEVICE_FEATURE: 'ENOTTY E2BIG EBADF EOVERFLOW EOPNOTSUPP ENODEV',
+  // EMFILE: a data fd, or a dma-buf.
+  VFIO_DEVICE_FEATURE: 'ENOTTY E2BIG EBADF EOVERFLOW EOPNOTSUPP ENODEV EMFILE',
 };
 
 /** The same of groups and of VFIO's own containers, whose numbers mean several things; type1 and SPAPR. */

@@ -2,7 +2,7 @@
  * Random calls at every ioctl number of /dev/iommu.
  *
  * Words: a *life* is what happens between an open of /dev/iommu and the closes of all files that came from it.
- * Rule: no call stops a service or hangs; a refused call changes nothing that a client could tell, and answers an errno that
+ * Rule: no call stops a service or hangs; a refused call changes nothing that a client could tell (I25), and answers an errno that
  * is documented; after each life the host is as before.
  */
 import { type Address, IOMMU, IOMMUFD, type IoctlReply, PAGES, pagesApi, type Segment, sysApi } from '@vfiolab/core';

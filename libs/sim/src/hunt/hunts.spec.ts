@@ -6,6 +6,7 @@ it.each([
   ['races', 4, { races: 100 }],
   ['linearise', 4, { histories: 1, calls: 96 }],
   ['vfio', 4, { calls: 30, refused: 10 }],
+  ['swarm', 16, { calls: 30, foretold: 10, faults: 5 }],
 ] as const)(
   'a seed of %s finds nothing, and says what it did; the same seed does the same',
   async (which, seed, least) => {

@@ -16,6 +16,8 @@ import type { Script } from './pieces.js';
 import { race } from './races.js';
 import { scriptsOf } from './scripts.js';
 import { COMPAT, FUNCTIONS, LAST_DEVICE, OBJECTS, PASIDS } from './stages.js';
+import { huntDay } from '../swarm/day.js';
+import { huntSwarm } from '../swarm/hunt.js';
 import { runVfio } from './vfio/hunt.js';
 import type { World } from './world.js';
 
@@ -120,13 +122,13 @@ async function huntOrders(seed: number): Promise<Hunted> {
 }
 
 async function huntVfio(seed: number): Promise<Hunted> {
-  const { place, profile, faults, refuse, poor, tally, host, hashes } = await runVfio(seed);
+  const { place, profile, faults, refuse, poor, breaks, tally, host, hashes } = await runVfio(seed);
   const again = seed % TWICE_EVERY === 0 ? (await runVfio(seed)).hashes : hashes;
   const differing = hashes.filter((each, i) => each !== again[i]).map((each) => each.split(' ')[0]);
   return {
     findings: [...tally.findings, ...differing.map((address) => `the same seed ends in another state of ${address}`)],
     counts: { calls: tally.calls, refused: tally.refused, foretold: tally.foretold, crashes: host.crashes },
-    drawn: { ...place, profile, refuse, poor, ...faults },
+    drawn: { ...place, profile, refuse, poor, breaks, ...faults },
     messages: host.network.figures.sent,
     virtualSeconds: host.agenda.now / 1000,
   };
@@ -138,6 +140,8 @@ const HUNTS = {
   races: huntRaces,
   linearise: huntOrders,
   vfio: huntVfio,
+  swarm: huntSwarm,
+  day: huntDay,
 } as const;
 
 export type Hunt = keyof typeof HUNTS;

@@ -31,6 +31,8 @@ export const PIECE = 32;
 export interface Around {
   readonly nodes: readonly Node[];
   readonly profile: KernelProfile;
+  /** The run is about to end: no new session begins. */
+  over(): boolean;
   find(what: string): void;
   /** Something was done that is worth counting. */
   count(what: 'calls' | 'refused' | 'foretold' | 'dma'): void;

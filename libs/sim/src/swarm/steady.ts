@@ -12,15 +12,23 @@ import { ContainerSpace, IommufdSpace, type Space } from './spaces.js';
 
 const MOVES = 14;
 
-/** One session after another until it is time to end. */
-export function* steady(p: SwarmProgram, sessions: number): Act<void> {
+/** How many sessions a program has, and how long it rests between two, ms. */
+export interface Pace {
+  readonly sessions: number;
+  readonly restMs: number;
+}
+
+/** One session after another, with a rest in between, ms. */
+export function* steady(p: SwarmProgram, { sessions, restMs }: Pace): Act<void> {
   yield* p.begin();
   const known = new Uint8Array(PAGES_OF_MEMORY);
-  for (let i = 0; i < sessions; i++) {
+  for (let i = 0; i < sessions && !p.around.over(); i++) {
     const space = yield* openSpace(p);
     yield* new Session(p, space, known).run(MOVES);
-    if (p.chance.once(4)) return;
+    // What is open when a program ends is closed for it.
+    if (i + 1 === sessions && p.chance.once(2)) return;
     yield* space.close();
+    if (restMs > 0) yield* pause(p.chance.below(2 * restMs));
   }
 }
 

@@ -16,14 +16,33 @@ import type { Act } from './act.js';
 import { SwarmClient } from './client.js';
 import { Monitor, type MonitorOptions } from './monitor.js';
 import { type Around, SwarmProgram } from './program.js';
-import { steady } from './steady.js';
+import { type Pace, steady } from './steady.js';
 import { SWARM_PLACES, type SwarmPlace, type Template, templateOf } from './template.js';
 import { Wild } from './wild.js';
+
+/** What is going on, and for how long. */
+export interface Plan extends Pace {
+  readonly options: SimOptions;
+  /** Programs at one time, and in all. */
+  readonly atOnce: number;
+  readonly programs: number;
+  /** No program begins, and trouble is over, after so much virtual time. */
+  readonly troubleMs: number;
+}
+
+export const planOf = (seed: number): Plan => ({
+  options: drawOptions(seed),
+  ...{ atOnce: 3, programs: 4, sessions: 2, restMs: 0, troubleMs: 20_000 },
+});
 
 export interface SwarmOptions {
   readonly only?: ReadonlySet<string>;
   /** How closely to look; left out: as closely as is cheap. */
   readonly monitor?: MonitorOptions;
+  /** Left out: that of the seed. */
+  readonly plan?: Plan;
+  /** Told as virtual time goes by, ms. */
+  readonly onTime?: (ms: number) => void;
 }
 
 export interface SwarmRun {
@@ -40,13 +59,15 @@ export interface SwarmRun {
   readonly hashes: readonly string[];
 }
 
-const MONITOR: MonitorOptions = { turnsPerCheck: 8, quietPerCheck: 16 };
-/** Programs at one time, and in all. */
-const AT_ONCE = 4;
-const PROGRAMS = 6;
-const SESSIONS = 2;
-/** Trouble is over after so much virtual time; then everything must end within so much. */
-const TROUBLE_MS = 20_000;
+/** Looking at all messages takes long: one seed in eight is looked at so. */
+const monitorOf = (seed: number): MonitorOptions => ({
+  messages: seed % 8 === 0,
+  turnsPerCheck: 16,
+  quietPerCheck: 32,
+});
+/** After every turn, and at every quiet moment. */
+export const CLOSELY: MonitorOptions = { messages: true, turnsPerCheck: 1, quietPerCheck: 1 };
+/** Everything must end within so much virtual time when the trouble is over. */
 const PATIENCE_MS = 600_000;
 /** Between two looks at whether the host has come to rest. */
 const LOOK_MS = 100;
@@ -64,21 +85,26 @@ class Swarm {
   private readonly reaper: SyncClient;
   private readonly counts = { calls: 0, refused: 0, foretold: 0, dma: 0, programs: 0 };
   private readonly around: Around;
+  private readonly plan: Plan;
+  private readonly onTime: ((ms: number) => void) | undefined;
   private running = 0;
   private ending = 0;
 
   constructor(
     private readonly seed: number,
     private readonly template: Template,
-    { only, monitor = MONITOR }: SwarmOptions,
+    { only, monitor = monitorOf(seed), plan = planOf(seed), onTime }: SwarmOptions,
   ) {
+    this.plan = plan;
+    this.onTime = onTime;
     const { journals, nodes, place } = template;
-    this.host = new SimHost(seed, drawOptions(seed), { journals, ...(only && { only }) });
+    this.host = new SimHost(seed, plan.options, { journals, ...(only && { only }) });
     this.monitor = new Monitor(this.host, monitor);
     this.reaper = new SyncClient(this.host, `${OPERATOR}-of-swarm`);
     this.around = {
       nodes,
       profile: place.profile,
+      over: () => this.host.agenda.now > plan.troubleMs,
       find: (what) => this.monitor.find(what),
       count: (what) => void this.counts[what]++,
     };
@@ -86,8 +112,8 @@ class Swarm {
 
   run(): SwarmRun {
     try {
-      for (let i = 0; i < AT_ONCE; i++) this.start();
-      this.until('the trouble', () => this.over || this.host.agenda.now > TROUBLE_MS);
+      for (let i = 0; i < this.plan.atOnce; i++) this.start();
+      this.until('the trouble', () => this.over || this.host.agenda.now > this.plan.troubleMs);
       this.host.network.healed = true;
       this.until('the programs', () => this.over);
       this.settle();
@@ -109,23 +135,26 @@ class Swarm {
     const chance = new Chance(Math.imul(this.seed, 0x9e3779b1) + n);
     const client = new SwarmClient(this.host, `program${n}`, () => this.ended(client));
     const p = new SwarmProgram(this.around, client, chance, n);
-    client.run(n % 2 === 0 ? steady(p, SESSIONS) : wildly(p));
+    client.run(n % 2 === 0 ? steady(p, this.plan) : wildly(p, this.plan));
   }
 
   /** The lab hears of it, and another one may begin. */
   private ended({ address }: SwarmClient): void {
+    this.monitor.forget(address);
     this.running--;
     this.ending++;
     this.reaper.send(LAB, labApi.endClient, { client: address }, () => void this.ending--);
-    if (this.counts.programs < PROGRAMS) this.start();
+    const { programs, troubleMs } = this.plan;
+    if (this.counts.programs < programs && this.host.agenda.now < troubleMs) this.start();
   }
 
   private until(what: string, done: () => boolean): void {
     const { host } = this;
-    const patience = host.agenda.now + PATIENCE_MS;
+    const patience = Math.max(host.agenda.now, this.plan.troubleMs) + PATIENCE_MS;
     while (!done()) {
       if (!host.agenda.step() || host.agenda.now > patience)
         throw new Error(`Q: no end of ${what} after ${PATIENCE_MS} ms: ${this.underWay()}`);
+      this.onTime?.(host.agenda.now);
       if (host.failures.length > 0) throw new Error(host.failures[0]);
     }
   }
@@ -171,9 +200,9 @@ class Swarm {
   }
 }
 
-function* wildly(p: SwarmProgram): Act<void> {
+function* wildly(p: SwarmProgram, pace: Pace): Act<void> {
   yield* p.begin();
   const wild = new Wild(p);
   p.client.run(wild.dma());
-  yield* wild.run(SESSIONS);
+  yield* wild.run(pace);
 }

@@ -27,6 +27,7 @@ import { ArgumentMaker, IOMMUFD_FD, STRUCT_AT } from '../hunt/arguments.js';
 import { mayAnswerOn } from '../hunt/documented.js';
 import { type Act, ask, type File, ioctl, pause } from './act.js';
 import { iovaOf, naming, SLOTS, type SwarmProgram } from './program.js';
+import type { Pace } from './steady.js';
 
 const IOMMUFD_DEFS: readonly AnyIoctlDef[] = Object.values({ ...iommufdIoctls, ...compatIoctls });
 const TEST = IOMMU_TEST_CMD as unknown as AnyIoctlDef;
@@ -42,8 +43,10 @@ const MAKES_FILES: ReadonlySet<string> = new Set([
   'VFIO_DEVICE_FEATURE',
 ]);
 const MOST_FILES = 8;
-const CALLS = 30;
-const DMAS = 40;
+const CALLS = 24;
+/** Between two DMAs, and between two looks for a device, ms. */
+const DMA_MS = 5;
+const IDLE_MS = 50;
 
 export class Wild {
   private readonly files: File[] = [];
@@ -55,20 +58,22 @@ export class Wild {
     this.maker = new ArgumentMaker(p.chance, p.around.profile, BigInt(p.va));
   }
 
-  *run(sessions: number): Act<void> {
-    for (let i = 0; i < sessions; i++) {
+  *run({ sessions, restMs }: Pace): Act<void> {
+    for (let i = 0; i < sessions && !this.p.around.over(); i++) {
       yield* this.prepare();
       for (let n = 0; n < CALLS; n++) yield* this.move();
-      if (this.p.chance.once(3)) break;
+      if (i + 1 === sessions && this.p.chance.once(2)) break;
       while (this.files.length > 0) yield* this.closeOne();
+      if (restMs > 0) yield* pause(this.p.chance.below(2 * restMs));
     }
     this.over = true;
   }
 
   /** The other thread: the device reads and writes wherever it can. */
   *dma(): Act<void> {
-    for (let i = 0; i < DMAS && !this.over; i++) {
-      yield* pause(3);
+    for (let i = 0; !this.over; i++) {
+      // Between two sessions there is nothing to do it with.
+      yield* pause(this.device ? DMA_MS : IDLE_MS);
       if (!this.device) continue;
       yield* this.p.dma(this.device, i % 2 === 1, iovaOf((i * 7) % SLOTS));
     }

@@ -119,7 +119,7 @@ const STORM_BYTES = 64;
 function* dmaStorm(device: VfioDevice, fault: DeviceFault): Op<string> {
   const { bytes = STORM_BYTES, write = false, pasid, iova = 0n } = fault;
   return yield* storm(device, fault, () =>
-    write ? device.bus.dmaWrite(iova, new Uint8Array(bytes).fill(0xdb), pasid) : device.bus.dmaRead(iova, bytes, pasid),
+    write ? device.bus.dmaWrite(iova, new Uint8Array(bytes).fill(0xfe), pasid) : device.bus.dmaRead(iova, bytes, pasid),
   );
 }
 

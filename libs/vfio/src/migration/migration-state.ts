@@ -63,6 +63,6 @@ export abstract class MigrationState {
   check(): string[] {
     const { session, direction, state } = this;
     if (!session || (session.direction === direction && !session.ended)) return [];
-    return [`D9.3: state ${state} has session ${session.direction}${session.ended ? ', ended' : ''}`];
+    return [`I44: state ${state} has session ${session.direction}${session.ended ? ', ended' : ''}`];
   }
 }

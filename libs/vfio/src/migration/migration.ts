@@ -102,6 +102,6 @@ export class Migration extends MigrationState implements DeviceMigration {
 
   override check(): string[] {
     const missing = this.direction && !this.session;
-    return missing ? [`D9.3: state ${this.state} has no session`] : super.check();
+    return missing ? [`I44: state ${this.state} has no session`] : super.check();
   }
 }

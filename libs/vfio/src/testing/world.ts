@@ -29,6 +29,8 @@ export class World {
   readonly parked: string[] = [];
   /** How often dma-bufs were revoked. */
   revokes = 0;
+  /** Frames for other functions. */
+  readonly frames: Uint8Array[] = [];
   private nextHold = 100;
   private nextDevice = 1;
 
@@ -43,6 +45,7 @@ export class World {
     [groupsApi.resetReach.name, () => ok(this.reach)],
     [groupsApi.hotReset.name, (args) => (this.hotResets.push(args), ok(undefined))],
     [deviceApi.hotReset.name, (args) => (this.hotResets.push(args), ok(undefined))],
+    [deviceApi.frame.name, ({ data }) => void this.frames.push(data)],
     [iommufdApi.deviceIds.name, ({ bdfs }) => bdfs.map((bdf: string) => this.ids.get(bdf) ?? -1)],
     [iommufdApi.compatBind.name, ({ context }) => (this.bound++, ok({ context, device: this.nextDevice++ }))],
     [iommufdApi.bind.name, () => (this.bound++, ok({ context: 7, device: this.nextDevice++ }))],

@@ -16,10 +16,12 @@ export class ServedMachine {
     private readonly dir: string,
   ) {}
 
-  static async start(description: string, bdf: string): Promise<ServedMachine> {
+  /** `journaled`: services other than `pages` can be killed. */
+  static async start(description: string, bdf: string, { journaled = false } = {}): Promise<ServedMachine> {
     const dir = mkdtempSync(join(tmpdir(), 'vfiolab-served-'));
     const loans: Loans = new Map();
-    const lab = await startEmbedded({ dir: join(dir, 'run'), durability: 'none', record: false, lent: loans });
+    const durability = journaled ? 'process' : 'none';
+    const lab = await startEmbedded({ dir: join(dir, 'run'), durability, record: false, lent: loans });
     const host = { machine: 'served', memory: 2 ** 33, profile: '7.2', iommu: 'intel-vtd' };
     const { error } = await makeHost(lab.link('operator'), host, description);
     if (error !== '') throw new Error(error);

@@ -7,7 +7,7 @@
  */
 import type { Process } from '@vfiolab/client';
 import { type Address, IOMMU, PAGES } from '@vfiolab/core';
-import { stateHash } from '@vfiolab/host';
+import { lostByMigration, stateHash } from '@vfiolab/host';
 import { type KernelProfile, kernelProfiles } from '@vfiolab/uapi';
 import type { SimHost } from '../../sim-host.js';
 import { drawOptions, type SimOptions } from '../../options.js';
@@ -16,6 +16,7 @@ import { Injector } from '../injector.js';
 import { lostByRestart } from '../restart.js';
 import { CONTAINER_MOVES } from './container-moves.js';
 import { DEVICE_MOVES } from './device-moves.js';
+import { clearFaults, drawBreaks, FAULT_MOVES } from './fault-moves.js';
 import { handOver, HOST_MOVES } from './host-moves.js';
 import { IOMMUFD_MOVES } from './iommufd-moves.js';
 import { lookAtAll, MEMORY_MOVES } from './memory-moves.js';
@@ -26,6 +27,7 @@ import { PROCESS_MOVES } from './process-moves.js';
 import { SPAPR_MOVES } from './spapr-moves.js';
 import { Dead, MAX_FAMILIES, Program } from './program.js';
 import { Tally } from './tally.js';
+import { Watch } from './watch.js';
 
 const MOVES: readonly Move[] = [
   ...MEMORY_MOVES,
@@ -35,6 +37,7 @@ const MOVES: readonly Move[] = [
   ...DEVICE_MOVES,
   ...HOST_MOVES,
   ...PROCESS_MOVES,
+  ...FAULT_MOVES,
 ];
 const PROGRAMS = 3;
 /** Programs at one time, and moves of each that was not forked. */
@@ -58,6 +61,8 @@ export interface VfioRun {
   readonly refuse: boolean;
   /** The host has little memory. */
   readonly poor: boolean;
+  /** Devices have faults. */
+  readonly breaks: boolean;
   readonly tally: Tally;
   readonly host: SimHost;
   /** State and journal of every service at the end. */
@@ -76,7 +81,8 @@ export async function runVfio(seed: number): Promise<VfioRun> {
   const faults = { ...drawOptions(calm ? 0 : seed + 1), ...(chance.once(2) ? { delayMs: 5 } : {}) };
   const refuse = calm && chance.once(2);
   const poor = chance.once(6);
-  const yard = await openYard(place, { profile, seed, faults, poor });
+  const breaks = drawBreaks(chance);
+  const yard = await openYard(place, { profile, seed, faults, poor, breaks });
   const run = new Run(yard, chance, refuse);
   await run.go().catch((e: Error) => run.tally.find(`stopped: ${e.stack ?? e.message}`));
   const { host } = yard.host;
@@ -85,7 +91,7 @@ export async function runVfio(seed: number): Promise<VfioRun> {
     if (!machine) return `${address} is down`;
     return `${address} ${stateHash(machine)} ${host.journal(address).head().hash}`;
   });
-  return { place, profile, faults, refuse, poor, tally: run.tally, host, hashes };
+  return { place, profile, faults, refuse, poor, breaks, tally: run.tally, host, hashes };
 }
 
 class Run {
@@ -110,6 +116,7 @@ class Run {
 
   async go(): Promise<void> {
     this.host.onTurn = (address) => this.afterTurn(address);
+    Watch.on(this.host, (what) => this.tally.find(`turn ${this.turns}: ${what}`));
     await this.prepare();
     if (this.refuse) this.injector = new Injector(this.host);
     await this.yard.host.together(async () => {
@@ -119,7 +126,7 @@ class Run {
     });
     this.injector?.disarm();
     this.host.network.healed = true;
-    await this.yard.host.run(this.settle());
+    await this.yard.host.run(clearFaults(this.yard).then(() => this.settle()));
     this.judgeRest();
   }
 
@@ -205,7 +212,8 @@ class Run {
     if (!machine?.idle) return;
     this.turns++;
     this.findAt(address, machine.core.check());
-    if (this.turns % REREAD_EVERY === 0) this.findAt(address, lostByRestart(address, machine.core));
+    if (this.turns % REREAD_EVERY === 0)
+      this.findAt(address, [...lostByRestart(address, machine.core), ...lostByMigration(machine.core)]);
     if (!host.idle) return;
     this.tally.quiet++;
     this.findAt('all', host.disagreements());

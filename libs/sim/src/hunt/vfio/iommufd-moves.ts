@@ -1,6 +1,9 @@
 /** Random use of /dev/iommu by those who have devices: address spaces, what is mapped, page tables, cdevs. */
 import {
+  decode,
+  encode,
   IOMMU_DESTROY,
+  IOMMU_FAULT_QUEUE_ALLOC,
   IOMMU_GET_HW_INFO,
   IOMMU_HWPT_ALLOC,
   IOMMU_HWPT_GET_DIRTY_BITMAP,
@@ -13,6 +16,8 @@ import {
   IOMMU_IOAS_UNMAP,
   IOMMU_OPTION,
   IOMMU_VFIO_IOAS,
+  iommu_hwpt_page_response,
+  iommu_hwpt_pgfault,
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
@@ -20,11 +25,13 @@ import {
 import { enable } from './dma.js';
 import { mapped, noteGoing, noteGone, noteMapped, range } from './memory-moves.js';
 import type { IommufdFile, Space } from './model.js';
-import { any, likely, type Move } from './moves.js';
+import { any, isOdd, likely, type Move } from './moves.js';
 import type { Program } from './program.js';
 import { RICH } from './rich-function.js';
 
 const FIXED_RW = 7;
+const FAULT_ID_VALID = 4;
+const FAULT_RECORD = iommu_hwpt_pgfault.size;
 
 async function openIommufd(p: Program): Promise<void> {
   const fd = await p.get(p.process.open('/dev/iommu'));
@@ -56,8 +63,10 @@ async function map(p: Program): Promise<void> {
   const flags = p.chance.once(8) ? p.chance.below(8) : FIXED_RW;
   const fields = { ioas_id: space.id, user_va: wanted.va, iova: wanted.iova, length: wanted.bytes, flags };
   const { spoils } = p.model;
-  const { errno, out } = await p.ioctl(p.fdOr(fd), IOMMU_IOAS_MAP, fields);
-  if (!errno) noteMapped(space, { ...wanted, iova: out.iova }, flags === FIXED_RW, p.model.spoils === spoils);
+  const other = p.fdOr(fd);
+  const { errno, out } = await p.ioctl(other, IOMMU_IOAS_MAP, fields);
+  if (!errno && p.hit(other, fd))
+    noteMapped(space, { ...wanted, iova: out.iova }, flags === FIXED_RW, p.model.spoils === spoils);
 }
 
 async function mapFile(p: Program): Promise<void> {
@@ -77,8 +86,9 @@ async function unmap(p: Program): Promise<void> {
   const all = p.chance.once(12);
   const { iova, bytes: length } = all ? { iova: 0n, bytes: (1n << 64n) - 1n } : mapped(p, space);
   const going = noteGoing(space, iova, length);
-  const { errno } = await p.ioctl(p.fdOr(fd), IOMMU_IOAS_UNMAP, { ioas_id: space.id, iova, length });
-  if (!errno) noteGone(space, going, iova, length);
+  const other = p.fdOr(fd);
+  const { errno } = await p.ioctl(other, IOMMU_IOAS_UNMAP, { ioas_id: space.id, iova, length });
+  if (!errno && p.hit(other, fd)) noteGone(space, going, iova, length);
 }
 
 async function copy(p: Program): Promise<void> {
@@ -99,6 +109,34 @@ async function newTable(p: Program): Promise<void> {
   const flags = p.chance.pick([0, 0, 0, 1, 2, 8, 8, 15]);
   const { errno, out } = await p.ioctl(found[0].fd, IOMMU_HWPT_ALLOC, { dev_id, pt_id: found[1].id, flags });
   if (!errno) found[0].hwpts.push({ id: out.out_hwpt_id, space: found[1] });
+}
+
+/** A table whose missing pages a user answers for, and a function on it. */
+async function newFaultTable(p: Program): Promise<void> {
+  const found = somewhere(p);
+  const device = found && p.model.devices.find((d) => d.name === RICH && d.iommufd === found[0]);
+  if (!found || !device) return;
+  const queue = await p.ioctl(found[0].fd, IOMMU_FAULT_QUEUE_ALLOC);
+  if (queue.errno) return;
+  p.model.queues.push(queue.out.out_fault_fd);
+  const fields = { dev_id: device.id, pt_id: found[1].id, flags: FAULT_ID_VALID, fault_id: queue.out.out_fault_id };
+  const { errno, out } = await p.ioctl(found[0].fd, IOMMU_HWPT_ALLOC, fields);
+  if (errno) return;
+  found[0].hwpts.push({ id: out.out_hwpt_id, space: found[1] });
+  device.odd = true;
+  await p.ioctl(device.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id: out.out_hwpt_id });
+}
+
+/** Reads some requests and answers most of them. */
+async function answerFaults(p: Program): Promise<void> {
+  const { chance, process } = p;
+  const fd = chance.pick(p.model.queues);
+  const records = await p.get(process.readFile(fd, FAULT_RECORD * (1 + chance.below(3))));
+  for (let at = 0; records && at + FAULT_RECORD <= records.length; at += FAULT_RECORD) {
+    const { cookie } = decode(iommu_hwpt_pgfault, records.subarray(at, at + FAULT_RECORD));
+    if (chance.once(5)) continue;
+    await p.get(process.writeFile(fd, encode(iommu_hwpt_page_response, { cookie, code: chance.below(2) })));
+  }
 }
 
 async function destroy(p: Program): Promise<void> {
@@ -153,7 +191,7 @@ async function openDevice(p: Program): Promise<void> {
   if (!minor || fd === undefined || fd === '') return;
   const members = (await p.get(process.listdir(`${directory}/iommu_group/devices`))) ?? [];
   const none = { group: undefined, iommufd: undefined, id: 0, space: undefined };
-  model.devices.push({ fd, name, cdev: true, ...none, alone: members.length === 1, odd: !p.yard.engines.has(name) });
+  model.devices.push({ fd, name, cdev: true, ...none, alone: members.length === 1, odd: isOdd(p, name) });
   if (chance.once(6)) return;
   if (model.iommufds.length === 0) await openIommufd(p);
   await bind(p, fd);
@@ -166,8 +204,9 @@ async function bind(p: Program, fd: number): Promise<void> {
   const to = any(p.chance, p.model.iommufds);
   if (!device || !to) return;
   const fields = { argsz: 16, iommufd: p.fdOr(to.fd) };
-  const { errno, out } = await p.ioctl(p.fdOr(fd), VFIO_DEVICE_BIND_IOMMUFD, fields);
-  if (errno) return;
+  const other = p.fdOr(fd);
+  const { errno, out } = await p.ioctl(other, VFIO_DEVICE_BIND_IOMMUFD, fields);
+  if (errno || !p.hit(other, fd) || !p.hit(fields.iommufd, to.fd)) return;
   device.iommufd = to;
   device.id = out.out_devid;
   to.devices.push(out.out_devid);
@@ -191,7 +230,9 @@ async function attach(p: Program, fd: number): Promise<void> {
   }
   const known = device.space;
   device.space = undefined;
-  const { errno } = await p.ioctl(p.fdOr(fd), VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id });
+  const other = p.fdOr(fd);
+  const { errno } = await p.ioctl(other, VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id });
+  if (!errno && !p.hit(other, fd)) return;
   device.space = errno ? known : pt_id === to?.id ? to.space : undefined;
 }
 
@@ -208,6 +249,8 @@ async function detach(p: Program): Promise<void> {
 
 const has: Move['has'] = ({ iommufds }) => iommufds.length > 0;
 const hasDevice: Move['has'] = ({ devices }) => devices.some(({ cdev }) => cdev);
+const hasRich: Move['has'] = ({ devices }) =>
+  devices.some(({ name, iommufd }) => name === RICH && iommufd !== undefined);
 /** Bound ones, or those that are not. */
 const cdev = (p: Program, bound: boolean): number => {
   const cdevs = p.model.devices.filter((d) => d.cdev);
@@ -222,6 +265,8 @@ export const IOMMUFD_MOVES: readonly Move[] = [
   { name: 'ioas unmap', weight: 5, has, run: unmap },
   { name: 'ioas copy', weight: 3, has, run: copy },
   { name: 'hwpt', weight: 4, has, run: newTable },
+  { name: 'fault table', weight: 3, has: hasRich, run: newFaultTable },
+  { name: 'answer faults', weight: 4, has: ({ queues }) => queues.length > 0, run: answerFaults },
   { name: 'destroy', weight: 3, has, run: destroy },
   { name: 'iommufd ask', weight: 4, has, run: ask },
   { name: 'cdev', weight: 9, has: ({ devices }) => devices.length < 6, run: openDevice },

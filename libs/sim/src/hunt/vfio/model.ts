@@ -78,6 +78,8 @@ export class Model {
   memory: Memory[] = [];
   eventfds: number[] = [];
   memfds: number[] = [];
+  /** Of page requests. */
+  queues: number[] = [];
   /** Migration's data, dma-bufs. */
   others: number[] = [];
   /** All that were ever made: a device keeps its space when the file of that is closed. */
@@ -102,6 +104,7 @@ export class Model {
     this.devices = others(this.devices);
     this.eventfds = numbers(this.eventfds);
     this.memfds = numbers(this.memfds);
+    this.queues = numbers(this.queues);
     this.others = numbers(this.others);
   }
 

@@ -33,4 +33,7 @@ export function likely<T>(chance: Chance, from: readonly T[], promises: (each: T
   return chance.pick(good.length > 0 && !chance.once(12) ? good : from);
 }
 
+/** Nothing can be foretold of the device, from its open on. */
+export const isOdd = ({ yard }: Program, name: string): boolean => !yard.engines.has(name) || yard.faulty.has(name);
+
 export const hasBackend = ({ type }: ContainerFile): boolean => type !== 0;

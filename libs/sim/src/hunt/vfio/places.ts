@@ -9,7 +9,7 @@ import { machineNamed } from '@vfiolab/scenario';
 import type { KernelProfile } from '@vfiolab/uapi';
 import type { SimOptions } from '../../options.js';
 import { TestHost } from '../../test-host.js';
-import { richFunction } from './rich-function.js';
+import { RICH, richFunction } from './rich-function.js';
 
 export interface Place {
   readonly machine: string;
@@ -67,10 +67,26 @@ export interface Yard {
   readonly engines: ReadonlySet<string>;
   /** Physical functions that have virtual ones. */
   readonly parents: readonly string[];
+  /** Functions have faults meanwhile; and those that had one. */
+  readonly breaks: boolean;
+  readonly faulty: Set<string>;
 }
 
 const hasRegisters = ({ bars }: Described): boolean =>
   bars?.some(({ index, kind, vf }) => index === 0 && kind === 'mem' && !vf) === true;
+const isEngine = (f: Described): boolean => hasRegisters(f) && (f.model === undefined || ENGINES.includes(f.model));
+const ENGINES = ['migratable-engine', 'dma-engine read=3'];
+/** Other devices than engines, and one that is slow. */
+const OTHERS = ['gpu reset=40 stuck-every=4', 'nvme', 'dma-engine read=3', 'gpu-audio reset=15'];
+
+/** Some functions are other devices than engines. */
+function furnish(functions: readonly Described[], seed: number): void {
+  const plain = functions.filter(
+    (f) => f.header_type === 0 && f.model === undefined && f.bdf !== RICH && hasRegisters(f),
+  );
+  for (const [i, f] of plain.entries()) if ((i + seed) % 3 === 0) f.model = OTHERS[(i + seed) % OTHERS.length]!;
+}
+
 /** Pages of the kernel that a poor host has. */
 const POOR = 90;
 const HOST_BRIDGE = '0x060000';
@@ -82,6 +98,7 @@ export async function openYard(
     readonly seed: number;
     readonly faults: SimOptions;
     readonly poor: boolean;
+    readonly breaks: boolean;
   },
 ): Promise<Yard> {
   const { topology, ...machine } = machineNamed(place.machine);
@@ -91,7 +108,8 @@ export async function openYard(
   if (!power) description.functions.push(richFunction());
   description.functions.sort((a, b) => (a.bdf < b.bdf ? -1 : 1));
   for (const each of description.functions) if (!power && each.bdf === MIGRATABLE) each.model = 'migratable-engine';
-  const { profile, seed, faults, poor } = options;
+  const { profile, seed, faults, poor, breaks } = options;
+  if (breaks && !power) furnish(description.functions, seed);
   const host = await TestHost.boot({
     ...machine,
     ...(poor ? { frames: POOR * 2 ** (machine.pageShift - 12) } : {}),
@@ -111,7 +129,9 @@ export async function openYard(
     power,
     exposed: iommu === 'none',
     names: given.map(({ bdf }) => bdf),
-    engines: new Set(given.filter(hasRegisters).map(({ bdf }) => bdf)),
+    engines: new Set(given.filter(isEngine).map(({ bdf }) => bdf)),
     parents: given.flatMap(({ bdf, sriov }) => (sriov ? [bdf] : [])),
+    breaks,
+    faulty: new Set(),
   };
 }
