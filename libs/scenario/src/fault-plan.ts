@@ -118,10 +118,14 @@ export class PlanRun {
   }
 
   private async now(): Promise<RuleStatus[]> {
-    const breakings = [...this.breakings.values()].map(({ rule, seen, fired }) => ({
+    return this.unused ? [] : [...(await this.environment.faults.status()), ...this.broken()];
+  }
+
+  /** Devices that it has broken, or will. */
+  broken(): RuleStatus[] {
+    return [...this.breakings.values()].map(({ rule, seen, fired }) => ({
       ...{ name: rule.name, words: ruleWords(rule), seen, fired, held: 0 },
     }));
-    return this.unused ? [] : [...(await this.environment.faults.status()), ...breakings];
   }
 
   /** Every rule that there is or was, and what it did. */

@@ -21,6 +21,7 @@ export interface FaultOperator {
   /** All when none are named. */
   clear(names: readonly string[]): Promise<void>;
   release(names: readonly string[]): Promise<void>;
+  /** The rules that there are, and the devices that this operator has broken. */
   status(): Promise<RuleStatus[]>;
   close(): Promise<void>;
 }
@@ -67,7 +68,7 @@ export async function faultOperator({ url, instance, keyFile }: FaultOperatorOpt
     },
     clear: (names) => environment.faults.clear(names.length > 0 ? names : undefined),
     release: (names) => environment.faults.release(names.length > 0 ? names : undefined),
-    status: () => environment.faults.status(),
+    status: async () => [...(await environment.faults.status()), ...plan.broken()],
     close: async () => {
       if (spoke) await environment.link(name).call(LAB, labApi.endClient, { client: clientAddress(name) });
       environment.abandon(new Error('the operator has left'));
