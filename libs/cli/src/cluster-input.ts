@@ -7,11 +7,13 @@ import {
   type HostList,
   importEvents,
   importNodes,
+  importNvmlProfile,
   importOrder,
   importPods,
   importRank,
   importSlices,
   InputError,
+  isNvmlProfile,
   isYaml,
   type MachineShapes,
   machineShape,
@@ -63,7 +65,7 @@ function demandOf(input: Input): number | undefined {
   throw new UsageError(`--demand: ${JSON.stringify(text)} is no number above 0 and up to ${MOST_DEMAND}.`);
 }
 
-/** Shapes of machines that a node list names: lspci output, fixtures, or the catalogue. Each is read once. */
+/** Shapes of machines that a node list names: lspci output, fixtures, profiles of NVML, or the catalogue. Each is read once. */
 function machines(): MachineShapes {
   const known = new Map<string, ReturnType<MachineShapes>>();
   const load: MachineShapes = (name, kinds) => {
@@ -71,7 +73,9 @@ function machines(): MachineShapes {
     if (file === undefined)
       throw new InputError(`there is no such file or machine. ${suggestion(name, machineNames())}`, { file: name });
     try {
-      return machineShape(name, importTopology(readMachine(file)), kinds);
+      const text = readMachine(file);
+      if (isNvmlProfile(text)) return importNvmlProfile(text, file, kinds);
+      return machineShape(name, importTopology(text), kinds);
     } catch (error) {
       if (error instanceof TopologyError) throw new InputError(error.message, { file });
       throw error;
@@ -115,6 +119,13 @@ export function readInput(input: Input): RunInput {
     if (error instanceof InputError) throw new UsageError(`${error.message}.`);
     throw error;
   }
+}
+
+/** Models that pods ask for and no host has. */
+export function unknownModels({ hosts, pods }: RunInput): string[] {
+  const known = new Set(hosts.shapes.map(({ model }) => model));
+  const asked = new Set(pods.requests.classes.flatMap(({ models }) => models));
+  return [...asked].filter((model) => !known.has(model)).sort();
 }
 
 /** The run in time that the options ask for; undefined: none. */

@@ -4,10 +4,12 @@
  * Rule: everything behind this is loaded when a command needs it, so that `--help` and `groups` start at once; commands
  * know only this interface, so that their tests need no lab.
  */
-import type { Environment, RunEnd, Scenario } from '@vfiolab/scenario';
+import type { Environment, LabPlan, RunEnd, Scenario } from '@vfiolab/scenario';
 import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult, Sweep } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
+  KeptLab,
+  LabStatus,
   NatsLab,
   NatsLabOptions,
   NatsOptions,
@@ -45,6 +47,14 @@ export interface Engine {
   startNats(options: NatsOptions): Promise<Environment>;
   /** Service processes for many hosts. */
   startNatsLab(options: NatsLabOptions): Promise<NatsLab>;
+  /** Keeps a lab that stays, in this process. */
+  keepLab(plan: LabPlan): Promise<KeptLab>;
+  /** Has the lab that is up follow its plan; false: none is up. */
+  applyPlan(plan: LabPlan): Promise<boolean>;
+  /** Undefined: no lab is up. */
+  labStatus(plan: LabPlan): Promise<LabStatus | undefined>;
+  /** Ends the lab that is up; false: none is. */
+  endLab(plan: LabPlan): Promise<boolean>;
   writeManifest(dir: string, meta: RunMeta, end: RunEnd): Promise<void>;
   /** Why an export of /sys cannot go there; undefined: it can. */
   sysfsTarget(out: string): Promise<string | undefined>;
@@ -74,6 +84,10 @@ export const engine: Engine = {
   startEmbedded: async (options) => (await import('@vfiolab/testbed')).startEmbedded(options),
   startNats: async (options) => (await import('@vfiolab/testbed')).startNats(options),
   startNatsLab: async (options) => (await import('@vfiolab/testbed')).startNatsLab(options),
+  keepLab: async (plan) => (await import('@vfiolab/testbed')).keepLab(plan),
+  applyPlan: async (plan) => (await import('@vfiolab/testbed')).applyPlan(plan),
+  labStatus: async (plan) => (await import('@vfiolab/testbed')).labStatus(plan),
+  endLab: async (plan) => (await import('@vfiolab/testbed')).endLab(plan),
   writeManifest: async (dir, meta, end) => (await import('@vfiolab/testbed')).writeManifest(dir, meta, end),
   sysfsTarget: async (out) => (await import('@vfiolab/testbed')).sysfsTarget(out),
   exportSysfs: async (environment, out) => (await import('@vfiolab/testbed')).exportSysfs(environment, out),

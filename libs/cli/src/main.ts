@@ -13,6 +13,7 @@ import { replay } from './commands/replay.js';
 import { run } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
 import { sysfs } from './commands/sysfs.js';
+import { downCommand, statusCommand, upCommand } from './commands/up.js';
 import { type Engine, engine } from './engine.js';
 import { Terminal } from './terminal.js';
 
@@ -23,6 +24,9 @@ export const commands: readonly Command[] = [
   groups,
   sysfs,
   serveCommand,
+  upCommand,
+  statusCommand,
+  downCommand,
   campaign,
   conformance,
   cluster,

@@ -34,7 +34,9 @@ function tightestOf(free: Free, item: Item): Pick[] | undefined {
   return picksOf(free, item, slots);
 }
 
+/** The first item's choices, each with the tightest devices for the other items. */
 function combined(free: Free, items: readonly Item[], first: Pick[][]): Pick[][] {
+  if (items.length === 1) return first;
   const rest: Pick[] = [];
   for (const item of items.slice(1)) {
     const picks = tightestOf(free, item);
@@ -70,24 +72,24 @@ export const arbitrary: Chooser = (free, items) => {
   return [picks];
 };
 
+const sharesOne = (item: Item | undefined): item is Item => item !== undefined && item.units > 0 && item.count === 1;
+
 /** A share of one device: a choice for every device that has it. Whole devices: as `tightest`. */
 export const every: Chooser = (free, items) => {
   const [item] = items;
-  if (!item || item.units === 0 || item.count > 1) return tightest(free, items);
-  return combined(
-    free,
-    items,
-    free.eligible(item).map((slot) => [{ slot, units: item.units }]),
-  );
+  if (!sharesOne(item)) return tightest(free, items);
+  const first = free.eligible(item).map((slot) => [{ slot, units: item.units }]);
+  return combined(free, items, first);
 };
 
 /** As `every`, but of devices that have the same left only the first: what comes after is the same. */
 export const eachKind: Chooser = (free, items) => {
-  const seen = new Set<number>();
-  return every(free, items).filter(([pick]) => {
-    const left = pick ? free.left[pick.slot]! : 0;
-    return !seen.has(left) && seen.add(left);
-  });
+  const [item] = items;
+  if (!sharesOne(item)) return tightest(free, items);
+  const first: Pick[][] = [];
+  for (const slot of free.eligible(item))
+    if (!first.some(([pick]) => free.left[pick!.slot] === free.left[slot])) first.push([{ slot, units: item.units }]);
+  return combined(free, items, first);
 };
 
 /** A device that nobody can use any more costs more than any number broken out of what is still whole. */

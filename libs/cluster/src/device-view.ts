@@ -5,8 +5,8 @@
  */
 import type { Free, Pick } from './choosers.js';
 import { type Occupancies, OUT, TAKEN_GROUP, UNITS } from './occupancies.js';
-import type { Item, Near } from './request.js';
-import type { Shape } from './shape.js';
+import type { Ask, Item, Near } from './request.js';
+import { GPU, type Shape } from './shape.js';
 
 /** `counts`: devices are numbers. `topology`: also groups, NUMA nodes, switches. */
 export type Sight = 'counts' | 'topology';
@@ -31,9 +31,14 @@ export class DeviceView implements Free {
     for (let i = 0; i < stride; i++) this.cells[i] = cells[occupancy * stride + i]!;
   }
 
-  /** The parts of the host that `near` tells apart; -1: all of it. */
-  domains(near: Near): readonly number[] {
+  /** The parts of the host that `near` tells apart; -1: all of it. Of a fabric, the partitions of the right size. */
+  domains({ near, items }: Ask): readonly number[] {
     if (near === 'any') return EVERYWHERE;
+    const { partitions } = this.shape;
+    if (near === 'link' && partitions) {
+      const gpus = items.find(({ kind }) => kind === GPU)?.count;
+      return [...partitions.keys()].filter((i) => partitions[i]!.length === gpus);
+    }
     let known = this.domainsOf.get(this.shape);
     if (!known) this.domainsOf.set(this.shape, (known = {}));
     return (known[near] ??= [...new Set(this.shape.slots.map((slot) => slot[near]))].filter((id) => id >= 0));
@@ -46,10 +51,17 @@ export class DeviceView implements Free {
       const cell = this.cells[i]!;
       if (cell & OUT) this.left[i] = 0;
       else if (sight === 'counts') this.left[i] = cell & UNITS;
-      else if (cell & TAKEN_GROUP || (near !== 'any' && slots[i]![near] !== domain)) this.left[i] = 0;
+      else if (cell & TAKEN_GROUP || !this.isIn(i, near, domain)) this.left[i] = 0;
       else this.left[i] = passthrough && !this.groupIsWhole(i) ? 0 : cell;
     }
     return this;
+  }
+
+  private isIn(slot: number, near: Near, domain: number): boolean {
+    const { slots, partitions } = this.shape;
+    if (near === 'any') return true;
+    if (near === 'link' && partitions) return slots[slot]!.kind !== GPU || partitions[domain]!.includes(slot);
+    return slots[slot]![near] === domain;
   }
 
   eligible({ kind, units }: Item): number[] {

@@ -86,7 +86,7 @@ export class Fits {
     const first = this.rows;
     if (this.sight === 'counts') this.addChoices(this.chooser(this.view.free('counts', false), ask.items), ask);
     else
-      for (const domain of this.view.domains(ask.near))
+      for (const domain of this.view.domains(ask))
         this.addChoices(this.chooser(this.view.free('topology', ask.passthrough, ask.near, domain), ask.items), ask);
     const answer = this.rows === first ? -this.reason(ask) : first;
     if (this.rows > first) this.last[this.rows - 1] = 1;
@@ -103,8 +103,12 @@ export class Fits {
   private addChoices(choices: readonly Pick[][], { near, wholeGroup }: Ask): void {
     const aligned = this.sight === 'topology' && near !== 'any';
     for (const picks of choices) {
-      const numa = aligned && picks.length > 0 ? this.view.shape.slots[picks[0]!.slot]!.numa : -1;
-      this.addRow(numa, wholeGroup && this.sight === 'topology' ? this.view.wholeGroups(picks) : picks);
+      const nodes = new Set(picks.map(({ slot }) => this.view.shape.slots[slot]!.numa));
+      const [numa] = nodes;
+      this.addRow(
+        aligned && nodes.size === 1 ? numa! : -1,
+        wholeGroup && this.sight === 'topology' ? this.view.wholeGroups(picks) : picks,
+      );
     }
   }
 

@@ -10,13 +10,14 @@
  * | `devices` | further devices as `nic*2+vf*1:16`: kind, count, and units of each (VFs of one PF; default 1000) |
  * | `numa_nodes` | devices and memory are spread evenly over them; default 1 |
  * | `per_group` `per_switch` | neighbouring devices of one kind that share an IOMMU group, a PCIe switch; default 1, all of a NUMA node |
+ * | `nvswitch` | 1: its GPUs are on one NVSwitch fabric, which can be divided into 1, 2, 4, ... neighbours |
  * | `hugepages_mib` `memlock_mib` | of the memory, in huge pages; what one process may lock |
  */
 import { readCsv, type Row } from './csv.js';
 import { InputError, quote } from './input-error.js';
 import { LIMITS } from './limits.js';
 import { readDevices } from './device-list.js';
-import { evenSlots, GPU, MILLI, type Names, type Shape } from './shape.js';
+import { evenSlots, fabricPartitions, GPU, MILLI, type Names, type Shape } from './shape.js';
 
 export interface HostList {
   readonly shapes: readonly Shape[];
@@ -26,7 +27,7 @@ export interface HostList {
 }
 
 /** A machine's shape by its name; throws InputError at the place where the name stands. */
-export type MachineShapes = (name: string, kinds: Names) => Pick<Shape, 'memory' | 'slots'>;
+export type MachineShapes = (name: string, kinds: Names) => MachineFacts;
 
 interface NodeFacts {
   readonly name: string;
@@ -114,11 +115,12 @@ function shapeOfRow(row: Row, facts: NodeFacts, kinds: Names, machines?: Machine
     hugepages: shares(huge, nodes),
     memlock: row.whole('memlock_mib', LIMITS.memoryMib, Number.MAX_SAFE_INTEGER),
     slots: from.slots,
+    partitions: from.partitions,
   };
 }
 
 /** What a machine gives to a shape; of its memory only the number of NUMA nodes counts. */
-type MachineFacts = Pick<Shape, 'memory' | 'slots'>;
+export type MachineFacts = Pick<Shape, 'memory' | 'slots' | 'partitions'>;
 
 /** GPUs, then the devices of each further kind, each kind spread over the NUMA nodes in order. */
 function plainShape(row: Row, { gpus }: NodeFacts, kinds: Names): MachineFacts {
@@ -130,7 +132,8 @@ function plainShape(row: Row, { gpus }: NodeFacts, kinds: Names): MachineFacts {
   const count = devices.reduce((sum, each) => sum + each.count, 0);
   if (count > LIMITS.devices) throw row.wrong('devices', `${count} devices: at most ${LIMITS.devices}`);
   const slots = evenSlots(devices, { numaNodes, perGroup, perSwitch }, kinds);
-  return { memory: Array.from({ length: numaNodes }, () => 0), slots };
+  const partitions = row.whole('nvswitch', 1, 0) === 1 ? fabricPartitions(slots) : undefined;
+  return { memory: Array.from({ length: numaNodes }, () => 0), slots, partitions };
 }
 
 function machineShape(row: Row, name: string, kinds: Names, machines?: MachineShapes): MachineFacts {

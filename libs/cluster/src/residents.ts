@@ -5,7 +5,6 @@
  */
 import type { Fits } from './fits.js';
 import type { Scheduler } from './scheduler.js';
-import type { RequestClass } from './request.js';
 
 const NOBODY = -1;
 
@@ -89,7 +88,3 @@ export class Residents {
     return this.fitsOf[arrival]!.slotsOf(this.rowOf[arrival]!);
   }
 }
-
-/** Gives back what a holding has. */
-export const giveBack = (scheduler: Scheduler, request: RequestClass, { host, fits, row, memory }: Holding): void =>
-  scheduler.release(host, request, fits, row, memory);

@@ -70,6 +70,11 @@ describe('ResourceSlices', () => {
 
   it.each([
     ['a broken line', 'apiVersion: v1\n  kind: [', 's.yaml:1: Nested mappings'],
+    [
+      'aliases without end',
+      `apiVersion: v1\na: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c]\n`,
+      's.yaml:1: Excessive alias count',
+    ],
     ['nothing of the kind', 'apiVersion: v1\nkind: Pod\n', 's.yaml: has no ResourceSlice'],
     ['no node', slice('  - name: a\n', 'x: 1'), 's.yaml:2: spec.nodeName: is missing'],
     ['a device twice', slice('  - name: a\n  - name: a\n'), 's.yaml:2: spec.devices[1]: "a" is there twice'],

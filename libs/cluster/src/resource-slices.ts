@@ -15,11 +15,12 @@
  *
  * Partitions of a GPU (MIG) are ways to use a GPU that is there already, and are left out.
  */
-import { isMap, isSeq, LineCounter, parseAllDocuments, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { InputError, quote } from './input-error.js';
 import type { HostList } from './import-nodes.js';
 import { LIMITS } from './limits.js';
 import { MILLI, Names, type Shape, type Slot } from './shape.js';
+import { record, yamlObjects } from './yaml-objects.js';
 
 const API = 'resource.k8s.io/v1';
 const DOMAIN = 'vfiolab.example';
@@ -36,9 +37,8 @@ export const isYaml = (text: string): boolean => /^\s*(#[^\n]*\n\s*)*(-\s+)?(---
 
 /** The devices of each node, as hosts whose processors and memory nobody told. Throws InputError with file and line. */
 export function importSlices(text: string, file: string, kinds: Names): HostList {
-  if (text.length > LIMITS.textLength) throw new InputError('is too long', { file });
   const nodes = new Map<string, Device[]>();
-  for (const { object, line } of objectsOf(text, file)) {
+  for (const { object, line } of yamlObjects(text, file)) {
     const kind = object['kind'];
     if (kind !== 'ResourceSlice' && kind !== 'ResourcePool' && kind !== 'DevicePool') continue;
     readSlice(object, file, line, nodes);
@@ -57,30 +57,6 @@ export function importSlices(text: string, file: string, kinds: Names): HostList
   if (shapes.length > LIMITS.shapes) throw new InputError(`has more than ${LIMITS.shapes} kinds of host`, { file });
   return { shapes, names: [...nodes.keys()], shapeOf: Uint16Array.from(shapeOf) };
 }
-
-function objectsOf(text: string, file: string): { object: Record<string, unknown>; line: number }[] {
-  const counter = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: counter });
-  if (!Array.isArray(documents)) return [];
-  return documents.flatMap((document) => {
-    const [error] = document.errors;
-    if (error) {
-      const message = error.message.split('\n', 1)[0]!.replace(/ at line \d+.*$/, '');
-      throw new InputError(message, { file, line: counter.linePos(error.pos[0]).line });
-    }
-    const { contents } = document;
-    const nodes: readonly unknown[] = isSeq(contents) ? contents.items : [contents];
-    return nodes
-      .filter((node) => isMap(node))
-      .map((node) => ({
-        object: node.toJS(document) as Record<string, unknown>,
-        line: counter.linePos(node.range?.[0] ?? 0).line,
-      }));
-  });
-}
-
-const record = (value: unknown): Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 
 function readSlice(object: Record<string, unknown>, file: string, line: number, nodes: Map<string, Device[]>): void {
   const spec = record(object['spec']);

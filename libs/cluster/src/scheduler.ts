@@ -5,16 +5,15 @@
  * last; only these are scored again.
  * Rule: the same list, order and seed give the same placements.
  */
-import { arbitrary } from './choosers.js';
-import { Fits } from './fits.js';
-import { type Fleet, UP } from './fleet.js';
+import type { Fits } from './fits.js';
+import type { Fleet } from './fleet.js';
 import { OUT, TAKEN_GROUP } from './occupancies.js';
-import type { Load, Policy, Scorer } from './policy.js';
+import type { Load, Policy } from './policy.js';
 import type { Random } from './random.js';
-import { REASON } from './reasons.js';
 import type { RequestClass } from './request.js';
 import { FITS, ScoreTree } from './score-tree.js';
 import type { Names } from './shape.js';
+import { Suitability } from './suitability.js';
 import { UniformSet } from './uniform-set.js';
 
 /** No host takes it. */
@@ -44,16 +43,12 @@ export class Scheduler {
   refusals = 0;
   /** MiB that the last placement took of each NUMA node: ordinary, then huge. */
   readonly memoryTaken: Int32Array;
-  private readonly seen: Fits;
-  private readonly real: Fits;
-  private readonly scorer: Scorer | undefined;
+  private readonly suitability: Suitability;
   private readonly standings: (Standing | undefined)[] = [];
-  private readonly modelFits: Uint8Array;
   private readonly changed: Int32Array;
   private changes = 0;
   private readonly stamps: Int32Array;
   private stamp = 0;
-  private bestRow = -1;
 
   constructor(
     readonly fleet: Fleet,
@@ -62,18 +57,12 @@ export class Scheduler {
     kinds: Names,
     private readonly random: Random,
   ) {
-    const { occupancies, shapes, count, numaNodes } = fleet;
-    this.seen = new Fits(occupancies, kinds, policy.chooser, policy.sight);
-    this.real = policy.sight === 'counts' ? new Fits(occupancies, kinds, arbitrary, 'topology') : this.seen;
-    this.fits = this.seen;
-    this.scorer = policy.scorer?.(fleet, this.seen, load);
+    const { count, numaNodes } = fleet;
+    this.suitability = new Suitability(fleet, policy, load, kinds);
+    this.fits = this.suitability.seen;
     this.changed = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(1024, count))));
     this.stamps = new Int32Array(count);
     this.memoryTaken = new Int32Array(2 * numaNodes);
-    this.modelFits = new Uint8Array(load.classes.length * shapes.length);
-    for (const { id, models } of load.classes)
-      for (const [shape, { model }] of shapes.entries())
-        this.modelFits[id * shapes.length + shape] = models.length === 0 || models.includes(model) ? 1 : 0;
   }
 
   /**
@@ -82,13 +71,14 @@ export class Scheduler {
    */
   place(request: RequestClass, retries = 0): number {
     const standing = this.standing(request);
-    const strict = this.fitsOf(request) !== this.seen;
+    const { suitability } = this;
+    this.fits = this.fitsOf(request);
+    const strict = this.fits !== suitability.seen;
     for (let tries = 0; ; tries++) {
       const host = this.choose(request, standing);
       if (host < 0) return NOWHERE;
-      this.fits = strict ? this.real : this.seen;
-      this.row = this.bestRow;
-      const code = strict ? this.admit(host, request) : FITS;
+      const code = strict ? suitability.admit(host, request) : FITS;
+      this.row = suitability.row;
       if (code >= FITS) {
         this.take(host, request);
         return host;
@@ -107,8 +97,8 @@ export class Scheduler {
   }
 
   /** What decides which devices a class gets: the host, where the policy only counts and the class needs more. */
-  fitsOf({ ask }: RequestClass): Fits {
-    return ask.passthrough || ask.near !== 'any' ? this.real : this.seen;
+  fitsOf(request: RequestClass): Fits {
+    return this.suitability.fitsOf(request);
   }
 
   /** A code for every host (see `score-tree.ts`), as an external scheduler would ask for them. Valid until the next call. */
@@ -141,7 +131,7 @@ export class Scheduler {
       for (const [other, { group }] of slots.entries()) if (group === slots[slot]!.group) cells[other]! &= ~TAKEN_GROUP;
     }
     fleet.occupancy[host] = occupancies.intern(fleet.shapeOf[host]!);
-    this.scorer?.moved?.(host, request, -1);
+    this.suitability.scorer?.moved?.(host, request, -1);
     this.touch(host);
   }
 
@@ -167,22 +157,23 @@ export class Scheduler {
     fleet.memoryLeft[host]! -= request.memory + (request.huge ? 0 : request.pinned);
     if (request.ask.items.length > 0)
       fleet.occupancy[host] = this.fits.after(this.row, before, request.ask.passthrough);
-    this.scorer?.moved?.(host, request, 1);
+    this.suitability.scorer?.moved?.(host, request, 1);
     this.touch(host);
   }
 
   private choose(request: RequestClass, { tree, set }: Standing): number {
     if (tree) {
       const host = tree.best();
-      if (host >= 0) this.codeOf(host, request);
+      if (host >= 0) this.suitability.codeOf(host, request);
       return host;
     }
     if (set!.size === 0) return -1;
     const host = set!.member(this.random.below(set!.size));
-    this.codeOf(host, request);
+    this.suitability.codeOf(host, request);
+    const { suitability } = this;
     let rows = 1;
-    for (let row = this.bestRow; !this.seen.isLast(row); row++) rows++;
-    this.bestRow += rows > 1 ? this.random.below(rows) : 0;
+    for (let row = suitability.row; !suitability.seen.isLast(row); row++) rows++;
+    suitability.row += rows > 1 ? this.random.below(rows) : 0;
     return host;
   }
 
@@ -190,7 +181,7 @@ export class Scheduler {
     let standing = this.standings[request.id];
     if (!standing) {
       const { count, shapes } = this.fleet;
-      const tree = this.scorer && new ScoreTree(count);
+      const tree = this.suitability.scorer && new ScoreTree(count);
       const codes = tree?.leaves ?? new Uint16Array(count);
       const tally = new Int32Array(shapes.length * FITS);
       standing = { tree, set: tree ? undefined : new UniformSet(count), codes, tally, seen: this.changes };
@@ -203,13 +194,20 @@ export class Scheduler {
   }
 
   private scoreAll(request: RequestClass, { tree, set, codes, tally }: Standing): void {
-    const { shapeOf, count } = this.fleet;
+    const { fleet, suitability } = this;
+    const { shapeOf, count } = fleet;
+    /** Of each shape the host that was scored last: the next is often in the same state. */
+    const last = new Int32Array(fleet.shapes.length).fill(-1);
+    const shared = request.pinned === 0 && !suitability.scorer?.moved;
     tally.fill(0);
     for (let host = 0; host < count; host++) {
-      const code = this.codeOf(host, request);
+      const shape = shapeOf[host]!;
+      const like = last[shape]!;
+      const code = shared && like >= 0 && fleet.isLike(host, like) ? codes[like]! : suitability.codeOf(host, request);
+      last[shape] = host;
       codes[host] = code;
       set?.set(host, code >= FITS);
-      tally[shapeOf[host]! * FITS + (code < FITS ? code : 0)]!++;
+      tally[shape * FITS + (code < FITS ? code : 0)]!++;
     }
     tree?.rebuild();
   }
@@ -224,7 +222,7 @@ export class Scheduler {
       const host = changed[change & mask]!;
       if (stamps[host] === stamp) continue;
       stamps[host] = stamp;
-      const code = this.codeOf(host, request);
+      const code = this.suitability.codeOf(host, request);
       if (code !== codes[host]) this.setCode(host, code, standing);
     }
   }
@@ -237,67 +235,5 @@ export class Scheduler {
     if (tree) return tree.set(host, code);
     codes[host] = code;
     set!.set(host, code >= FITS);
-  }
-
-  /** A host's code for a request, by what the policy sees; `bestRow` is the choice it is for. */
-  private codeOf(host: number, request: RequestClass): number {
-    const { fleet, seen, scorer } = this;
-    const reason = this.scalars(host, request);
-    if (reason !== 0) return reason;
-    let row = seen.of(request.ask, fleet.occupancy[host]!);
-    if (row < 0) return -row;
-    if (!scorer && request.pinned === 0) {
-      this.bestRow = row;
-      return FITS;
-    }
-    let best = -1;
-    let lacks = 0;
-    for (; ; row++) {
-      const short = request.pinned === 0 ? 0 : this.pinning(host, request, seen.numa[row]!);
-      const score = short !== 0 || !scorer ? (short === 0 ? 0 : -1) : scorer.score(host, request, row);
-      if (score > best) {
-        best = score;
-        this.bestRow = row;
-      }
-      if (short !== 0) lacks ||= short;
-      if (seen.isLast(row)) break;
-    }
-    return best < 0 ? lacks : FITS + best;
-  }
-
-  /** What the host itself says: FITS, with the first choice in `row`, or a reason. */
-  private admit(host: number, request: RequestClass): number {
-    let row = this.real.of(request.ask, this.fleet.occupancy[host]!);
-    if (row < 0) return -row;
-    for (; ; row++) {
-      const short = request.pinned === 0 ? 0 : this.pinning(host, request, this.real.numa[row]!);
-      if (short === 0) {
-        this.row = row;
-        return FITS;
-      }
-      if (this.real.isLast(row)) return short;
-    }
-  }
-
-  /** 0, or why processors, memory or model do not suffice. */
-  private scalars(host: number, { id, cpuMilli, memory, pinned, huge }: RequestClass): number {
-    const { state, shapeOf, shapes, cpuLeft, memoryLeft } = this.fleet;
-    if (state[host] !== UP) return REASON.down;
-    if (this.modelFits[id * shapes.length + shapeOf[host]!] === 0) return REASON.model;
-    if (cpuLeft[host]! < cpuMilli) return REASON.cpu;
-    if (memoryLeft[host]! < memory + (huge ? 0 : pinned)) return REASON.memory;
-    return 0;
-  }
-
-  /** 0, or why memory cannot be pinned on a NUMA node, or (-1) anywhere. A policy that only counts knows no nodes. */
-  private pinning(host: number, { pinned, huge }: RequestClass, numa: number): number {
-    const { fleet } = this;
-    if (fleet.shape(host).memlock < pinned) return REASON.memlock;
-    const left = huge ? fleet.hugeLeft : fleet.numaLeft;
-    const row = host * fleet.numaNodes;
-    let most = 0;
-    if (numa >= 0) most = left[row + numa]!;
-    else for (let node = 0; node < fleet.numaNodes; node++) most += left[row + node]!;
-    return most >= pinned ? 0 : huge ? REASON.hugepages : REASON['pinned-memory'];
   }
 }

@@ -33,6 +33,11 @@ export interface Shape {
   /** MiB that one process may lock (RLIMIT_MEMLOCK). */
   readonly memlock: number;
   readonly slots: readonly Slot[];
+  /**
+   * Sets of GPUs (slots) into which an NVSwitch fabric can be divided: a guest whose GPUs are to reach each other has one
+   * of them as a whole. Undefined: NVLink domains decide.
+   */
+  readonly partitions?: readonly (readonly number[])[] | undefined;
 }
 
 /** Names with numbers, in the order in which they came. */
@@ -91,4 +96,13 @@ export function evenSlots(
       };
     }),
   );
+}
+
+/** The partitions of an NVSwitch fabric: 1, 2, 4, ... neighbouring GPUs, and all of them. */
+export function fabricPartitions(slots: readonly Slot[]): number[][] {
+  const gpus = slots.flatMap(({ kind }, i) => (kind === GPU ? [i] : []));
+  const partitions: number[][] = [];
+  for (let size = 1; size < gpus.length; size *= 2)
+    for (let at = 0; at + size <= gpus.length; at += size) partitions.push(gpus.slice(at, at + size));
+  return [...partitions, gpus];
 }

@@ -1,6 +1,6 @@
 /** What a run in time came to: counts, times of waiting and starting, and samples of the cluster as it went. */
-import type { Fleet } from './fleet.js';
 import type { Start } from './host-starts.js';
+import type { Outages } from './outages.js';
 import type { RequestClass } from './request.js';
 import { gpuCapacity } from './run.js';
 import type { TimelineInput } from './timeline.js';
@@ -47,8 +47,6 @@ export class Statistics {
   restarts = 0;
   migrations = 0;
   quarantined = 0;
-  hostsDown = 0;
-  devicesOut = 0;
   readonly samples: Sample[] = [];
   private readonly since: Float64Array;
   private readonly waited: number[] = [];
@@ -65,10 +63,7 @@ export class Statistics {
   private now = 0;
   private nextSample = 0;
 
-  constructor(
-    { arrivals, pods, hosts, events }: TimelineInput,
-    readonly fleet: Fleet,
-  ) {
+  constructor({ arrivals, pods, hosts, events }: TimelineInput) {
     this.since = new Float64Array(arrivals.pods.length);
     this.seen = new Uint8Array(arrivals.pods.length);
     this.capacity = gpuCapacity(hosts) || 1;
@@ -79,15 +74,15 @@ export class Statistics {
   }
 
   /** Time goes on to `time`. */
-  advance(time: number, waiting: number): void {
+  advance(time: number, waiting: number, { hostsDown, devicesOut }: Outages): void {
     for (; this.nextSample <= time && this.samples.length < 2 * SAMPLES; this.nextSample += this.between)
       this.samples.push({
         time: this.nextSample,
         running: this.running,
         waiting,
         gpuAllocation: (100 * this.gpuMilli) / this.capacity,
-        hostsDown: this.hostsDown,
-        devicesOut: this.devicesOut,
+        hostsDown,
+        devicesOut,
       });
     this.area += (time - this.now) * this.gpuMilli;
     this.now = time;

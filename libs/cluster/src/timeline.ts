@@ -6,14 +6,16 @@
  * Rule: the queue's order decides, and chance comes from the seed: the same input gives the same timeline.
  */
 import { EventQueue } from './event-queue.js';
-import { DOWN, DRAINED, Fleet, UP } from './fleet.js';
+import { Fleet } from './fleet.js';
 import { HostStarts } from './host-starts.js';
 import type { ClusterEvent } from './import-events.js';
+import { Migration } from './migration.js';
+import { Outages } from './outages.js';
 import type { Policy } from './policy.js';
 import { Random } from './random.js';
 import { Reports } from './reports.js';
 import type { RequestClass } from './request.js';
-import { giveBack, type Holding, Residents } from './residents.js';
+import { Residents } from './residents.js';
 import { type Decision, type RunInput } from './run.js';
 import { Scheduler } from './scheduler.js';
 import type { HostCosts } from './start-costs.js';
@@ -28,8 +30,6 @@ export interface TimelineInput extends RunInput {
 }
 
 const [ARRIVAL, END, EVENT, UNDO, RELEASE_DEVICE] = [0, 1, 2, 3, 4];
-/** Of all hosts, those that one `defragment` looks at. */
-const DEFRAGMENTED = 0.1;
 const MIB_PER_GIB = 1024;
 const PROGRESS_EVERY = 2048;
 
@@ -47,11 +47,8 @@ export class Timeline {
   private readonly ends: Float64Array;
   private readonly latest: Int32Array;
   private readonly rows: Int32Array;
-  /** Failures and drains that a host is under now. */
-  private readonly failures: Uint16Array;
-  private readonly drains: Uint16Array;
-  /** Why a device is out, counted, by host and slot. */
-  private readonly out = new Map<number, number>();
+  private readonly outages: Outages;
+  private readonly migration: Migration;
   /** Devices in quarantine whose time is set, by the number in their event. */
   private readonly quarantine: number[] = [];
   private resetFailures = { share: 0, seconds: Number.POSITIVE_INFINITY };
@@ -77,21 +74,30 @@ export class Timeline {
     this.ends = new Float64Array(count);
     this.latest = new Int32Array(count).fill(-1);
     this.rows = new Int32Array(count);
-    this.failures = new Uint16Array(this.fleet.count);
-    this.drains = new Uint16Array(this.fleet.count);
+    this.outages = new Outages(this.fleet, this.scheduler);
+    this.migration = new Migration({
+      fleet: this.fleet,
+      scheduler: this.scheduler,
+      residents: this.residents,
+      outages: this.outages,
+      migratable: input.migratable,
+      retries: input.retries,
+      request: (arrival) => this.request(arrival),
+      moved: (arrival, request, { host, row }) => this.moved(arrival, request, host, row),
+    });
     this.hostAt = new Int32Array(hosts.names.length);
     for (const [row, host] of rank.entries()) this.hostAt[host] = row;
     for (let arrival = 0; arrival < count; arrival++)
       this.queue.add(pods.created[arrivals.pods[arrival]!]! || 0, ARRIVAL, arrival);
     for (const [i, { time }] of input.events.entries()) this.queue.add(time, EVENT, i);
-    this.statistics = new Statistics(input, this.fleet);
+    this.statistics = new Statistics(input);
   }
 
   /** To the end of all that is known. `progress` hears how many of the arrivals have come. */
   run(progress?: (done: number) => void): this {
     const { queue } = this;
     for (let steps = 0; queue.take(); steps++) {
-      this.statistics.advance(queue.time, this.waiting.size);
+      this.statistics.advance(queue.time, this.waiting.size, this.outages);
       this.now = queue.time;
       this.step(queue.kind, queue.subject);
       if (progress && steps % PROGRESS_EVERY === 0) progress(this.statistics.arrived);
@@ -136,7 +142,7 @@ export class Timeline {
     } else if (kind === EVENT) this.apply(this.input.events[subject]!, subject);
     else if (kind === UNDO) this.undo(this.input.events[subject]!);
     else {
-      this.setOut(this.quarantine[subject]!, -1);
+      this.outages.setDevice(this.quarantine[subject]!, -1);
       this.retry();
     }
   }
@@ -181,7 +187,7 @@ export class Timeline {
     const request = this.request(arrival);
     const slots = request.ask.passthrough ? this.residents.slotsOf(arrival) : [];
     const holding = this.residents.remove(arrival);
-    giveBack(this.scheduler, request, holding);
+    this.scheduler.release(holding.host, request, holding.fits, holding.row, holding.memory);
     this.statistics.ends(request);
     for (const slot of slots) this.reset(holding.host, slot);
   }
@@ -190,23 +196,10 @@ export class Timeline {
   private reset(host: number, slot: number): void {
     const { share, seconds } = this.resetFailures;
     if (share === 0 || this.random.fraction() >= share) return;
-    const key = this.deviceKey(host, slot);
+    const device = this.outages.device(host, slot);
     this.statistics.quarantined++;
-    this.setOut(key, 1);
-    if (Number.isFinite(seconds)) this.queue.add(this.now + seconds, RELEASE_DEVICE, this.quarantine.push(key) - 1);
-  }
-
-  private deviceKey(host: number, slot: number): number {
-    return host * this.fleet.occupancies.stride + slot;
-  }
-
-  private setOut(key: number, by: 1 | -1): void {
-    const count = (this.out.get(key) ?? 0) + by;
-    if (count === 0) this.out.delete(key);
-    else this.out.set(key, count);
-    const { stride } = this.fleet.occupancies;
-    this.scheduler.setOut(Math.floor(key / stride), key % stride, count > 0);
-    this.statistics.devicesOut = this.out.size;
+    this.outages.setDevice(device, 1);
+    if (Number.isFinite(seconds)) this.queue.add(this.now + seconds, RELEASE_DEVICE, this.quarantine.push(device) - 1);
   }
 
   /** Who waits is offered again, who has waited longest first; of a class that nobody takes, once. */
@@ -219,41 +212,39 @@ export class Timeline {
   }
 
   private apply(event: ClusterEvent, index: number): void {
-    const { event: name, seconds } = event;
+    const { outages, residents, migration } = this;
+    const { slot, seconds } = event;
     const host = event.host < 0 ? -1 : this.hostAt[event.host]!;
-    if (name === 'reset-failures') this.resetFailures = event;
-    else if (name === 'defragment') this.defragment();
-    else {
-      if (name === 'stuck') {
-        this.evict(this.residents.on(host).filter((each) => this.residents.slotsOf(each).includes(event.slot)));
-        this.setOut(this.deviceKey(host, event.slot), 1);
-      } else {
-        (name === 'fail' ? this.failures : this.drains)[host]!++;
-        this.setState(host);
-        if (name === 'fail') {
-          this.evict(this.residents.on(host));
-          this.starts.forget(host);
-        } else for (const arrival of this.residents.on(host)) this.migrate(arrival);
-      }
-      if (Number.isFinite(seconds)) this.queue.add(this.now + seconds, UNDO, index);
+    switch (event.event) {
+      case 'fail':
+        outages.fail(host, 1);
+        this.evict(residents.on(host));
+        this.starts.forget(host);
+        break;
+      case 'drain':
+        outages.drain(host, 1);
+        migration.leave(host);
+        break;
+      case 'stuck':
+        this.evict(residents.on(host).filter((each) => residents.slotsOf(each).includes(slot)));
+        outages.setDevice(outages.device(host, slot), 1);
+        break;
+      case 'reset-failures':
+        this.resetFailures = event;
+        break;
+      case 'defragment':
+        migration.defragment();
     }
+    if (host >= 0 && Number.isFinite(seconds)) this.queue.add(this.now + seconds, UNDO, index);
     this.retry();
   }
 
   private undo({ event, host: listed, slot }: ClusterEvent): void {
     const host = this.hostAt[listed]!;
-    if (event === 'stuck') this.setOut(this.deviceKey(host, slot), -1);
-    else {
-      (event === 'fail' ? this.failures : this.drains)[host]!--;
-      this.setState(host);
-    }
+    if (event === 'fail') this.outages.fail(host, -1);
+    else if (event === 'drain') this.outages.drain(host, -1);
+    else this.outages.setDevice(this.outages.device(host, slot), -1);
     this.retry();
-  }
-
-  private setState(host: number): void {
-    this.fleet.state[host] = this.failures[host]! > 0 ? DOWN : this.drains[host]! > 0 ? DRAINED : UP;
-    this.statistics.hostsDown = this.failures.reduce((sum, count) => sum + (count > 0 ? 1 : 0), 0);
-    this.scheduler.touch(host);
   }
 
   /** They lose what they had, and wait to begin again. */
@@ -266,66 +257,12 @@ export class Timeline {
     }
   }
 
-  private canMigrate({ ask }: RequestClass): boolean {
-    return ask.items.every(({ kind }) => this.input.migratable.has(kind));
-  }
-
-  /** To another host, if it can and one takes it; it has both for a moment. */
-  private migrate(arrival: number): boolean {
-    const request = this.request(arrival);
-    if (!this.canMigrate(request)) return false;
-    const host = this.scheduler.place(request, this.input.retries);
-    if (host < 0) return false;
-    this.move(arrival, request, host);
-    return true;
-  }
-
-  private move(arrival: number, request: RequestClass, host: number, to?: Holding): void {
-    const from = this.residents.remove(arrival);
-    if (to) this.residents.put(arrival, to);
-    else this.residents.settle(arrival, host, this.scheduler);
-    giveBack(this.scheduler, request, from);
+  /** It runs on, after the time that the copy of its memory took. */
+  private moved(arrival: number, request: RequestClass, host: number, row: number): void {
     this.latest[arrival] = host;
-    this.rows[arrival] = to ? to.row : this.scheduler.row;
+    this.rows[arrival] = row;
     this.statistics.migrations++;
     const seconds = (request.memory + request.pinned) / MIB_PER_GIB / this.input.costs.migration;
     this.endAt(arrival, this.ends[arrival]! + seconds);
-  }
-
-  /** Empties hosts that have least on them, where all of it fits on other hosts in use. */
-  private defragment(): void {
-    const used: { host: number; arrivals: number[]; left: number }[] = [];
-    for (let host = 0; host < this.fleet.count; host++) {
-      const arrivals = this.residents.on(host);
-      if (arrivals.length === 0 || this.fleet.state[host] !== UP) continue;
-      if (!arrivals.every((each) => this.canMigrate(this.request(each)))) continue;
-      used.push({ host, arrivals, left: this.fleet.cpuLeft[host]! });
-    }
-    used.sort((a, b) => b.left - a.left || a.host - b.host);
-    for (const { host, arrivals } of used.slice(0, Math.ceil(DEFRAGMENTED * this.fleet.count)))
-      this.empty(host, arrivals);
-  }
-
-  /** All of them, or none. */
-  private empty(host: number, arrivals: readonly number[]): void {
-    // Others may have come while hosts before were emptied.
-    if (this.residents.on(host).length !== arrivals.length) return;
-    const { scheduler, fleet } = this;
-    fleet.state[host] = DRAINED;
-    scheduler.touch(host);
-    const found: Holding[] = [];
-    for (const arrival of arrivals) {
-      const target = scheduler.place(this.request(arrival), this.input.retries);
-      if (target < 0) break;
-      const { fits, row, memoryTaken } = scheduler;
-      found.push({ host: target, fits, row, memory: memoryTaken.slice() });
-      if (this.residents.on(target).length === 0) break;
-    }
-    const last = found.at(-1);
-    if (found.length === arrivals.length && last && this.residents.on(last.host).length > 0)
-      for (const [i, arrival] of arrivals.entries())
-        this.move(arrival, this.request(arrival), found[i]!.host, found[i]);
-    else for (const [i, holding] of found.entries()) giveBack(scheduler, this.request(arrivals[i]!), holding);
-    this.setState(host);
   }
 }

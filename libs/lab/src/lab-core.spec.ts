@@ -284,12 +284,57 @@ describe('a fault of a device', () => {
   });
 });
 
+describe('which instance has which host', () => {
+  const place = (b: Bench<LabCore>, host: string, instance: string, known: number, from = OPERATOR) =>
+    b.get(from, labApi.place, { host, instance, known });
+
+  it('of two who know the same epoch one is refused, and learns of the other', () => {
+    const b = bench();
+    expect(place(b, 'h1', 'a', 0)).toEqual(ok(1));
+    expect(place(b, 'h1', 'b', 0)).toEqual(fail('ESTALE'));
+    expect(b.get(OPERATOR, labApi.placements, undefined)).toEqual([{ host: 'h1', instance: 'a', epoch: 1 }]);
+    expect(place(b, 'h1', 'b', 1)).toEqual(ok(2));
+    expect(place(b, 'h1', '', 2)).toEqual(ok(3));
+    expect(place(b, 'h0', 'a', 0)).toEqual(ok(1));
+    expect(b.core.describe()).toEqual(['no host', 'host h0: on a, epoch 1', 'host h1: nowhere, epoch 3']);
+    expect(b.core.check()).toEqual([]);
+  });
+
+  it.each([
+    ['no operator', 'h1', 'a', 0, 'client:tenant', 'EPERM'],
+    ['no host', '', 'a', 0, OPERATOR, 'EINVAL'],
+    ['a name that is too long', 'h'.repeat(LIMITS.name + 1), 'a', 0, OPERATOR, 'EINVAL'],
+    ['an instance with such a name', 'h1', 'a'.repeat(LIMITS.name + 1), 0, OPERATOR, 'EINVAL'],
+    ['an epoch that has not been', 'h1', 'a', 1, OPERATOR, 'ESTALE'],
+  ] as const)('%s', (_title, host, instance, known, from, errno) => {
+    const b = bench();
+    const before = b.bytes('meaning');
+    expect(place(b, host, instance, known, from)).toEqual(fail(errno));
+    expect(b.bytes('meaning')).toEqual(before);
+  });
+
+  it('hosts are bounded; those that are known move on', () => {
+    const b = bench();
+    for (let n = 0; n < LIMITS.hosts; n++) place(b, `h${n}`, 'a', 0);
+    expect(place(b, 'more', 'a', 0)).toEqual(fail('ENOSPC'));
+    expect(place(b, 'h0', 'b', 1)).toEqual(ok(2));
+  });
+
+  it('whoever asks is told whether the host was made', () => {
+    const b = bench();
+    expect(b.get(OPERATOR, labApi.made, undefined)).toBe('');
+    b.get(OPERATOR, labApi.createHost, PLAN);
+    expect(b.get(OPERATOR, labApi.made, undefined)).toBe('wrx80');
+  });
+});
+
 describe('the state', () => {
   const busy = (): Bench<LabCore> => {
     const b = bench();
     b.get(OPERATOR, labApi.createHost, PLAN);
     register(b, 'pages', 'p1');
     register(b, 'iommu', 'i1');
+    b.get(OPERATOR, labApi.place, { host: 'h1', instance: 'a', known: 0 });
     return b;
   };
 
@@ -330,6 +375,7 @@ describe('the state', () => {
   it('is described with one line an actor', () => {
     expect(busy().core.describe()).toEqual([
       'host wrx80: 262144 frames of memory',
+      'host h1: on a, epoch 1',
       'iommu: epoch 1, instance i1, record 0',
       'pages: epoch 1, instance p1, record 0',
     ]);

@@ -39,6 +39,7 @@ import {
 import { fail, type Result } from '@vfiolab/uapi';
 import { decodePlan, encodePlan, planError, type HostPlan } from './host-plan.js';
 import { Instances, NO_EPOCH } from './instances.js';
+import { Placements } from './placements.js';
 
 type Created = ReplyOf<typeof labApi.createHost>;
 type Status = ReplyOf<typeof labApi.status>;
@@ -51,6 +52,7 @@ export class LabCore implements Core {
   readonly service = 'lab';
   readonly methods: MethodTable;
   private readonly instances = new Instances();
+  private readonly placements = new Placements();
   /** The host that was made. */
   private host: HostPlan | undefined;
   /** A host is being made. */
@@ -66,6 +68,10 @@ export class LabCore implements Core {
         endClient: ({ from }, { client }) => this.endClient(from, client),
         status: () => this.status(),
         fault: ({ from }, fault) => this.fault(from, fault),
+        made: () => this.host?.machine ?? '',
+        place: ({ from }, { host, instance, known }) =>
+          isOperator(from) ? this.placements.place(host, instance, known) : fail('EPERM'),
+        placements: () => this.placed(),
       }),
     );
   }
@@ -158,20 +164,26 @@ export class LabCore implements Core {
     });
   }
 
+  private placed(): ReplyOf<typeof labApi.placements> {
+    return this.placements.sorted().map(([host, { instance, epoch }]) => ({ host, instance, epoch }));
+  }
+
   encode(w: ByteWriter, view: View): void {
     w.bool(this.host !== undefined);
     if (this.host) encodePlan(w, this.host);
+    this.placements.encode(w);
     if (view === 'snapshot') this.instances.encode(w);
   }
 
   decode(r: ByteReader): void {
     if (r.bool()) this.host = decodePlan(r);
+    this.placements.decode(r);
     this.instances.decode(r);
   }
 
   check(): string[] {
     const stuck = this.creating ? ['a host is still being made though nothing is in flight'] : [];
-    return [...stuck, ...this.instances.check()];
+    return [...stuck, ...this.placements.check(), ...this.instances.check()];
   }
 
   /** Nothing is held here for a client. */
@@ -182,6 +194,10 @@ export class LabCore implements Core {
   describe(): string[] {
     return [
       this.host ? `host ${this.host.machine}: ${this.host.frames} frames of memory` : 'no host',
+      ...this.placed().map(
+        ({ host, instance, epoch }) =>
+          `host ${host}: ${instance === '' ? 'nowhere' : `on ${instance}`}, epoch ${epoch}`,
+      ),
       ...this.status().map(
         ({ actor, epoch, instance, seq }) => `${actor}: epoch ${epoch}, instance ${instance}, record ${seq}`,
       ),

@@ -8,6 +8,10 @@ export const LIMITS = {
   instance: 128,
   /** Characters of a machine's name. */
   machine: 200,
+  /** Hosts of a lab whose placements are known. */
+  hosts: 4096,
+  /** Characters of a host's or an instance's name in a placement. */
+  name: 64,
   /** Frames of 4 KiB: 256 TiB. */
   frames: 2 ** 36,
 } as const;

@@ -16,3 +16,4 @@ export {
 export type { ActionArgs, ActionName, Expect, HostSpec, Num, ProcessSpec, Scenario, Step } from './scenario.js';
 export { suggestion } from './words.js';
 export { type MadeHost, makeHost } from './make-host.js';
+export { type LabHost, type LabInstance, type LabPlan, readLab, readLabFile } from './lab-file.js';

@@ -23,7 +23,7 @@ import { type Problem, ScenarioError } from './errors.js';
 import { findMachineFor, machineNames } from './machine-file.js';
 import type { HostSpec, Num, ProcessSpec, Scenario, Step } from './scenario.js';
 import { schemaProblems } from './schema.js';
-import { Source } from './source.js';
+import { type Path, Source } from './source.js';
 import { evaluate, milliseconds } from './values.js';
 import { size, suggestion } from './words.js';
 
@@ -40,21 +40,24 @@ interface RawProcess {
   readonly memlock?: Num;
 }
 
+/** A host as a file describes it. */
+export interface RawHost {
+  readonly machine: string;
+  readonly memory?: Num;
+  readonly profile?: string;
+  readonly iommu?: string;
+  readonly allowUnsafeInterrupts?: boolean;
+  readonly vfioContainer?: VfioContainer;
+  readonly kvm?: KvmHolds;
+  readonly memoryCards?: boolean;
+  readonly teaching?: Teaching;
+  readonly pageSize?: Num;
+}
+
 interface RawScenario {
   readonly title: string;
   readonly about?: string;
-  readonly host: {
-    readonly machine: string;
-    readonly memory?: Num;
-    readonly profile?: string;
-    readonly iommu?: string;
-    readonly allowUnsafeInterrupts?: boolean;
-    readonly vfioContainer?: VfioContainer;
-    readonly kvm?: KvmHolds;
-    readonly memoryCards?: boolean;
-    readonly teaching?: Teaching;
-    readonly pageSize?: Num;
-  };
+  readonly host: RawHost;
   readonly processes?: Readonly<Record<string, RawProcess>>;
   readonly steps: readonly Readonly<Record<string, unknown>>[];
 }
@@ -66,7 +69,7 @@ export function readScenario(text: string, file: string): Scenario {
   if (broken.length > 0) throw new ScenarioError(broken);
   const raw = source.value as RawScenario;
   const processes = processesOf(raw.processes ?? { main: {} });
-  const problems = [...hostProblems(raw, source), ...processProblems(raw, source)];
+  const problems = [...hostProblems(raw.host, source), ...processProblems(raw, source)];
   const steps = raw.steps.map(splitStep);
   const checker = new StepChecker(
     source,
@@ -105,17 +108,18 @@ function isPlain(raw: Num | undefined): boolean {
 const NO_VARIABLES = new Map<string, bigint>();
 const plain = (raw: Num): number => Number(evaluate(raw, NO_VARIABLES));
 
-function hostProblems({ host }: RawScenario, source: Source): Problem[] {
+/** `at`: where in the file the host is described. */
+export function hostProblems(host: RawHost, source: Source, at: Path = ['host']): Problem[] {
   const problems: Problem[] = [];
   if (findMachineFor(source.file, host.machine) === undefined) {
     const hint = `${suggestion(host.machine, machineNames())} Or give the path of a description, relative to this file.`;
-    problems.push(source.problem(['host', 'machine'], `there is no machine ${JSON.stringify(host.machine)}`, hint));
+    problems.push(source.problem([...at, 'machine'], `there is no machine ${JSON.stringify(host.machine)}`, hint));
   }
   const { memory = DEFAULT_MEMORY } = host;
   if (!isPlain(memory) || plain(memory) <= 0 || plain(memory) % PAGE !== 0)
     problems.push(
       source.problem(
-        ['host', 'memory'],
+        [...at, 'memory'],
         `${memory} is no amount of memory`,
         'Give a multiple of 4KiB, for example 32GiB.',
       ),
@@ -143,7 +147,7 @@ function processProblems({ processes = {} }: RawScenario, source: Source): Probl
   return problems;
 }
 
-function hostOf(
+export function hostOf(
   {
     machine,
     memory = DEFAULT_MEMORY,
@@ -155,7 +159,7 @@ function hostOf(
     memoryCards,
     teaching,
     pageSize = DEFAULT_PAGE,
-  }: RawScenario['host'],
+  }: RawHost,
   file: string,
 ): HostSpec {
   return {

@@ -47,5 +47,7 @@ function open(node: unknown, path: string): string[] {
   return [...own, ...Object.entries(node).flatMap(([key, each]) => open(each, `${path}.${key}`))];
 }
 
-test('every field has a description', () => expect(undocumented(schema, '')).toEqual([]));
-test('no object takes keys that nobody knows', () => expect(open(schema, '')).toEqual([]));
+describe.each(['scenario', 'lab'] as const)('the schema of a %s file', (kind) => {
+  test('every field has a description', () => expect(undocumented(readSchema(kind), '')).toEqual([]));
+  test('no object takes keys that nobody knows', () => expect(open(readSchema(kind), '')).toEqual([]));
+});

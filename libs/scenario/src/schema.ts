@@ -11,7 +11,10 @@ import type { Problem } from './errors.js';
 import type { Path, Source } from './source.js';
 import { nearest, quoted, suggestion } from './words.js';
 
-export const SCHEMA_FILE = new URL('../schema/scenario.schema.json', import.meta.url);
+/** Kinds of files that have a schema. */
+export type FileKind = 'scenario' | 'lab';
+
+const schemaFile = (kind: FileKind): URL => new URL(`../schema/${kind}.schema.json`, import.meta.url);
 
 interface Schema {
   readonly $defs: Readonly<
@@ -19,27 +22,33 @@ interface Schema {
   >;
 }
 
-export const readSchema = (): Schema => JSON.parse(readFileSync(SCHEMA_FILE, 'utf8')) as Schema;
+export const readSchema = (kind: FileKind = 'scenario'): Schema =>
+  JSON.parse(readFileSync(schemaFile(kind), 'utf8')) as Schema;
 
-let compiled: ValidateFunction | undefined;
+const compiled = new Map<FileKind, ValidateFunction>();
 
-function validator(): ValidateFunction {
-  if (compiled) return compiled;
+function validator(kind: FileKind): ValidateFunction {
+  const known = compiled.get(kind);
+  if (known) return known;
   // ajv is CommonJS: its ESM default export differs between loaders, require() does not.
   const { Ajv2020 } = createRequire(import.meta.url)('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js');
-  compiled = new Ajv2020({
+  const ajv = new Ajv2020({
     allErrors: true,
     strict: true,
     strictRequired: false,
     allowUnionTypes: true,
     verbose: true,
-  }).compile(readSchema());
-  return compiled;
+  });
+  // A lab file says of a host what a scenario says of one.
+  if (kind === 'lab') ajv.addSchema(readSchema());
+  const validate = ajv.compile(readSchema(kind));
+  compiled.set(kind, validate);
+  return validate;
 }
 
 /** Breaches of the schema in the order of the file; empty when there are none. */
-export function schemaProblems(source: Source): Problem[] {
-  const validate = validator();
+export function schemaProblems(source: Source, kind: FileKind = 'scenario'): Problem[] {
+  const validate = validator(kind);
   if (validate(source.value)) return [];
   const problems = (validate.errors ?? []).flatMap((error) => inWords(error, validate.errors!, source));
   const seen = new Set<string>();

@@ -10,6 +10,7 @@ import { NestFactory } from '@nestjs/core';
 import type { Address, Core } from '@vfiolab/core';
 import { healthOf } from './health.js';
 import type { BusEvent } from './nats-line.js';
+import { metricsOf } from './metrics.js';
 import { NatsBus } from './nats-bus.js';
 import { configFromEnvironment, type ShellConfig } from './shell-config.js';
 import { ServedHosts } from './served-hosts.js';
@@ -54,7 +55,8 @@ async function run(service: string, cores: (address: Address) => Core | undefine
       abortOnError: false,
     });
     app.enableShutdownHooks();
-    if (config.watch) watch = await WatchServer.listen(config.watch, pagesOf(app.get(ServedHosts), bus));
+    if (config.lifeline) process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume();
+    if (config.watch) watch = await WatchServer.listen(config.watch, pagesOf(service, app.get(ServedHosts), bus));
     await app.listen();
   } catch (e) {
     await watch?.close();
@@ -63,12 +65,16 @@ async function run(service: string, cores: (address: Address) => Core | undefine
   }
 }
 
-const pagesOf = (hosts: ServedHosts, bus: NatsBus): Pages => ({
-  '/health': () => {
-    const health = healthOf(hosts, bus.connected);
-    return json(health.healthy ? 200 : 503, health);
-  },
-});
+function pagesOf(service: string, hosts: ServedHosts, bus: NatsBus): Pages {
+  const metrics = metricsOf(service, hosts, bus);
+  return {
+    '/health': () => {
+      const health = healthOf(hosts, bus.connected);
+      return json(health.healthy ? 200 : 503, health);
+    },
+    '/metrics': async () => ({ status: 200, type: metrics.contentType, text: await metrics.metrics() }),
+  };
+}
 
 function report(service: string, event: BusEvent): void {
   if (event.kind === 'forbidden')

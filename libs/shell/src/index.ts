@@ -7,9 +7,10 @@ export { type Durability, DURABILITIES, type JournalOptions, openJournal, Sqlite
 export { atExit } from './at-exit.js';
 export type { Bus, Detach, Receive, ReceiveFor } from './bus.js';
 export { MAX_UNDER_WAY, MemoryBus } from './memory-bus.js';
-export { NatsBus, type NatsBusOptions } from './nats-bus.js';
+export { isUnanswered, NatsBus, type NatsBusOptions } from './nats-bus.js';
 export type { BusEvent } from './nats-line.js';
 export { findNatsServer, freePort, type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
+export { type Accounts, GUARD_LIMITS, guardConfig, type GuardLimits, KeyFolder, type NatsUser } from './nats-guard.js';
 export * from './nats-subjects.js';
 export { SLICE_MS, TurnScheduler } from './turn-scheduler.js';
 export {

@@ -168,6 +168,16 @@ withServer('over a nats-server (skipped when nats-server is not installed)', () 
     expect(events.at(-1)).toEqual({ kind: 'connected' });
   }, 20_000);
 
+  test('a connection is closed in order also while there is no server', async () => {
+    const own = await another();
+    const events: BusEvent[] = [];
+    const client = await NatsBus.connect({ ...SCOPE, url: own.url, name: 'x', onEvent: (e) => events.push(e) });
+    await own.kill();
+    await until('the loss was noticed', () => events.some((e) => e.kind === 'disconnected'));
+    await client.close();
+    expect(client.connection.isClosed()).toBe(true);
+  }, 20_000);
+
   describe('with permissions', () => {
     const user = (name: string, p: { publish: readonly string[]; subscribe: readonly string[] }): string =>
       `{ user: ${name}, password: secret, permissions: { publish: ${JSON.stringify(p.publish)}, subscribe: ${JSON.stringify(p.subscribe)} } }`;

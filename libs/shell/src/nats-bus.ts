@@ -4,7 +4,7 @@
  * Rule: a frame goes to the subject of this host and to no other; a process that serves several hosts has a bus for each.
  */
 import { type Address, MAX_FRAME } from '@vfiolab/core';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { type NatsConnection, NoRespondersError, RequestError, TimeoutError } from '@nats-io/transport-node';
 import type { Bus, Detach, Receive, ReceiveFor } from './bus.js';
 import { type LineOptions, NatsLine } from './nats-line.js';
 import {
@@ -117,6 +117,10 @@ export class NatsBus implements Bus {
     return p;
   }
 }
+
+/** Was it that nobody has answered `control`, and not what the answer was? */
+export const isUnanswered = (error: unknown): boolean =>
+  [RequestError, NoRespondersError, TimeoutError].some((kind) => error instanceof kind);
 
 /** An error of a handler is a text; one of Nest is an object with a message. */
 function inWords(err: unknown): string {

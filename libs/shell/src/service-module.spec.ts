@@ -187,10 +187,24 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     await becomes(['pages is starting']);
     launch(LAB, env);
     await becomes([]);
+    const metrics = await (await fetch(`http://${VFIOLAB_WATCH}/metrics`)).text();
+    expect(metrics).toMatch(/^vfiolab_actors_serving\{host="h",service="pages"\} 1$/m);
     await own.stop();
     await becomes(['there is no connection to NATS']);
     expect(child.exitCode).toBeNull();
   }, 60_000);
+
+  test('a process with a lifeline ends in order with whoever started it', async () => {
+    launch(LAB);
+    const pages = launch('pages', { ...environment(), VFIOLAB_LIFELINE: '1' });
+    await until('it is ready', () => pages.text().includes('ready'), 15_000);
+    expect(await rig.client(bus).call('pages', counterApi.add, { by: 1 })).toBe(1);
+    pages.child.stdin!.end();
+    await pages.ended;
+    const reading = await readJournal(join(rig.dir, 't', 'l', 'h', 'pages.db'), 'pages');
+    expect(reading.meta.closedSeq).toBe(reading.head.seq);
+    await reading.close();
+  }, 40_000);
 
   test('control answers go to the control inbox and nowhere else', async () => {
     const lab = launch(LAB);

@@ -12,6 +12,7 @@ test('what is not set has a default, but for the server and the folder', () => {
     durability: 'process',
     record: false,
     hosts: 1,
+    lifeline: false,
   });
 });
 

@@ -19,6 +19,9 @@ export interface WatchAt {
 export interface ShellConfig extends Scope {
   /** Address of the NATS server; undefined: everything is in this process. */
   readonly nats: string | undefined;
+  /** Files with the seed of this process's key, and with the authorities that vouch for the server. */
+  readonly keyFile?: string | undefined;
+  readonly caFile?: string | undefined;
   /** Folder of the journals; undefined only when nothing is kept. */
   readonly data: string | undefined;
   readonly durability: Durability;
@@ -28,6 +31,8 @@ export interface ShellConfig extends Scope {
   readonly hosts: number;
   /** Undefined: nowhere. */
   readonly watch?: WatchAt | undefined;
+  /** The process ends when its standard input does: with whoever started it. */
+  readonly lifeline?: boolean;
 }
 
 /** The environment does not say what a process needs to know. */
@@ -43,10 +48,13 @@ export function configFromEnvironment(env: Environment, needs: { readonly nats: 
     tenant: token(env, 'VFIOLAB_TENANT', 'default', problems),
     lab: token(env, 'VFIOLAB_LAB', 'lab', problems),
     host: token(env, 'VFIOLAB_HOST', 'host0', problems),
+    keyFile: env.VFIOLAB_NATS_KEY || undefined,
+    caFile: env.VFIOLAB_NATS_CA || undefined,
     data: env.VFIOLAB_DATA || undefined,
     durability: durability(env.VFIOLAB_DURABILITY, problems),
     record: flag(env, 'VFIOLAB_RECORD', problems),
     hosts: hosts(env.VFIOLAB_HOSTS || '1', problems),
+    lifeline: flag(env, 'VFIOLAB_LIFELINE', problems),
     watch: watchAt(env.VFIOLAB_WATCH, problems),
   };
   if (needs.nats && !env.VFIOLAB_NATS)

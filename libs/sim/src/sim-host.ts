@@ -194,7 +194,9 @@ export class SimHost {
       const torn = p.points.writing('while writing', body);
       if (torn !== undefined) p.journal.tear(body);
       this.crashIf(address, torn);
-    } else this.crashIf(address, p.points.writing('after writing', body));
+      return;
+    }
+    this.crashIf(address, p.points.writing('after writing', body));
     if (p.slow > 0) p.busyUntil = Math.max(p.busyUntil, this.agenda.now) + SLOW_MS;
   }
 

@@ -6,3 +6,5 @@ export { type NatsLab, type NatsLabOptions, startNatsLab } from './nats-lab.js';
 export { endOfJournals, type ReplayedActor, type ReplayOptions, replayRun, type ReplayReport } from './replay.js';
 export { diffRuns, type Parting, type RunDifference, type Step, stepsOf } from './replay-steps.js';
 export { type Manifest, readManifest, type RunMeta, type SealedActor, writeManifest } from './run-folder.js';
+export { applyPlan, endLab, keepLab, type KeptLab, labStatus } from './standing/keep-lab.js';
+export type { HostStatus, InstanceStatus, LabStatus } from './standing/lab-status.js';

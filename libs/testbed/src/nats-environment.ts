@@ -4,12 +4,12 @@
  * Rule: nothing is shared with the services but the bus and, after the end, what they keep on disk.
  */
 import type { Address } from '@vfiolab/core';
-import { clientAddress } from '@vfiolab/core';
-import { Link } from '@vfiolab/client';
+import type { Link } from '@vfiolab/client';
 import { SERVICES } from '@vfiolab/host';
 import type { CrashPlan, Environment, Inspection, RunEnd } from '@vfiolab/scenario';
-import { type Detach, type NatsBus, parseFrameSubject } from '@vfiolab/shell';
+import { type NatsBus, parseFrameSubject } from '@vfiolab/shell';
 import { inspectActor } from './inspect.js';
+import { openLink, type OpenLink, sleep } from './open-link.js';
 import { CrashTrigger } from './tap.js';
 
 /** What differs between a host that has the processes for itself and one of many. */
@@ -28,8 +28,7 @@ const LOOK_MS = 20;
 
 export class NatsEnvironment implements Environment {
   readonly mode = 'nats';
-  private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
-
+  private readonly links = new Map<string, OpenLink>();
   private over: Error | undefined;
 
   constructor(
@@ -48,13 +47,9 @@ export class NatsEnvironment implements Environment {
     const known = this.links.get(name);
     if (known) return known.link;
     if (this.over) throw this.over;
-    const address = clientAddress(name);
-    const link = new Link({ now: Date.now, sleep, send: (to, frame) => this.bus.send(address, to, frame) });
-    const detach = this.bus.attach(address, (from, frame) => link.receive(from, frame));
-    const timer = setInterval(() => link.tick(), 20);
-    timer.unref();
-    this.links.set(name, { link, timer, detach });
-    return link;
+    const opened = openLink(this.bus, name);
+    this.links.set(name, opened);
+    return opened.link;
   }
 
   /** Listens to everything said to and by the service; kills its process when the plan's frame passes. */
@@ -93,10 +88,7 @@ export class NatsEnvironment implements Environment {
   }
 
   private detach(): void {
-    for (const { timer, detach } of this.links.values()) {
-      clearInterval(timer);
-      detach();
-    }
+    for (const { close } of this.links.values()) close();
   }
 
   /** Waits until no service has an operation in flight; says which have some after a long time. */
@@ -115,5 +107,3 @@ export class NatsEnvironment implements Environment {
     }
   }
 }
-
-export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -26,16 +26,19 @@ export class ServiceProcesses {
   private readonly forget: () => void;
   private stopping = false;
 
-  /** `onLost` hears of a process that was ready and has ended by itself. */
+  /** `onLost` hears of a process that has ended by itself. */
   constructor(
     private readonly config: ShellConfig,
-    private readonly onLost: (error: Error) => void = () => undefined,
+    private readonly onLost: (error: Error, service: string) => void = () => undefined,
+    private readonly services: readonly string[] = PROCESSES,
+    /** File with the seed of a service's key; undefined: the server asks for none. */
+    private readonly keyOf: (service: string) => string | undefined = () => undefined,
   ) {
     this.forget = atExit(() => this.killAll());
   }
 
   async startAll(): Promise<void> {
-    await Promise.all(PROCESSES.map((service) => this.start(service)));
+    await Promise.all(this.services.map((service) => this.start(service)));
   }
 
   /** Resolves when the process says that it is ready. */
@@ -43,8 +46,9 @@ export class ServiceProcesses {
     const main = fileURLToPath(new URL(`../../../services/${service}/dist/main.js`, import.meta.url));
     if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build`);
     const child = spawn(process.execPath, ['--no-warnings', main], {
-      env: this.environment(),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      env: this.environment(service),
+      // It ends when this pipe does: even SIGKILL of this process leaves none behind.
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.running.set(service, child);
     child.stderr.on('data', (chunk: Buffer) => this.complain(chunk.toString().trim()));
@@ -70,7 +74,7 @@ export class ServiceProcesses {
         clearTimeout(timer);
         const error = tell(`ended with ${code === null ? signal : `code ${code}`}`);
         reject(error);
-        if (!this.dismissed.has(child)) this.onLost(error);
+        if (!this.dismissed.has(child)) this.onLost(error, service);
       });
     });
   }
@@ -79,11 +83,17 @@ export class ServiceProcesses {
     return this.running.get(service)?.pid;
   }
 
-  private environment(): NodeJS.ProcessEnv {
+  isRunning(service: string): boolean {
+    const child = this.running.get(service);
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  private environment(service: string): NodeJS.ProcessEnv {
     const { nats, tenant, lab, host, data, durability, record, hosts } = this.config;
     return {
       PATH: process.env.PATH,
       VFIOLAB_NATS: nats,
+      VFIOLAB_NATS_KEY: this.keyOf(service),
       VFIOLAB_TENANT: tenant,
       VFIOLAB_LAB: lab,
       VFIOLAB_HOST: host,
@@ -91,6 +101,7 @@ export class ServiceProcesses {
       VFIOLAB_DURABILITY: durability,
       VFIOLAB_RECORD: record ? '1' : '0',
       VFIOLAB_HOSTS: String(hosts),
+      VFIOLAB_LIFELINE: '1',
     };
   }
 

@@ -27,12 +27,12 @@ export const REG = {
 const RESET = 1 << 26;
 /** Enabled, broadcasts taken, CRC stripped. */
 const RCTL = (1 << 1) | (1 << 15) | (1 << 26);
-const RCTL_PROMISCUOUS = (1 << 3) | (1 << 4);
+const RCTL_LONG = 1 << 5;
 /** Enabled, short frames padded. */
 const TCTL = (1 << 1) | (1 << 3);
-/** End of packet, CRC inserted, status reported. */
-const COMMAND = 0x0b;
-const DONE = 1;
+/** Of a transmit descriptor: end of packet, CRC inserted, status reported. */
+const [LAST, COMMAND] = [0x01, 0x0a];
+const [DONE, END] = [1, 2];
 
 export class E1000eDriver {
   private tail = 0;
@@ -41,14 +41,15 @@ export class E1000eDriver {
 
   private constructor(readonly card: Card) {}
 
-  static async start(card: Card, { promiscuous = false } = {}): Promise<E1000eDriver> {
+  /** `long`: it takes frames of any size, in as many buffers as they need. */
+  static async start(card: Card, { long = false } = {}): Promise<E1000eDriver> {
     const driver = new E1000eDriver(card);
     await card.write(REG.ctrl, RESET);
     driver.mac = Buffer.alloc(6);
     driver.mac.writeUInt32LE(await card.read(REG.ral), 0);
     driver.mac.writeUInt16LE((await card.read(REG.rah)) & 0xffff, 4);
     await driver.rings();
-    await card.write(REG.rctl, RCTL | (promiscuous ? RCTL_PROMISCUOUS : 0));
+    await card.write(REG.rctl, RCTL | (long ? RCTL_LONG : 0));
     await card.write(REG.tctl, TCTL);
     return driver;
   }
@@ -82,16 +83,20 @@ export class E1000eDriver {
 
   /** Puts frames into the ring and tells of them all at once. At most as many as the ring has room for. */
   async send(...frames: readonly Uint8Array[]): Promise<void> {
-    for (const frame of frames) {
-      await this.card.poke(TX_BUFFERS + this.tail * BUFFER, frame);
-      const descriptor = Buffer.alloc(16);
-      descriptor.writeBigUInt64LE(IOVA + BigInt(TX_BUFFERS + this.tail * BUFFER), 0);
-      descriptor.writeUInt16LE(frame.length, 8);
-      descriptor[11] = COMMAND;
-      await this.card.poke(TX_RING + this.tail * 16, descriptor);
-      this.tail = (this.tail + 1) % ENTRIES;
-    }
+    for (const frame of frames)
+      for (let at = 0; at < frame.length; at += BUFFER)
+        await this.put(frame.subarray(at, at + BUFFER), COMMAND | (at + BUFFER >= frame.length ? LAST : 0));
     await this.card.write(REG.tdt, this.tail);
+  }
+
+  private async put(piece: Uint8Array, command: number): Promise<void> {
+    await this.card.poke(TX_BUFFERS + this.tail * BUFFER, piece);
+    const descriptor = Buffer.alloc(16);
+    descriptor.writeBigUInt64LE(IOVA + BigInt(TX_BUFFERS + this.tail * BUFFER), 0);
+    descriptor.writeUInt16LE(piece.length, 8);
+    descriptor[11] = command;
+    await this.card.poke(TX_RING + this.tail * 16, descriptor);
+    this.tail = (this.tail + 1) % ENTRIES;
   }
 
   /** Are all frames sent, as the descriptors say? */
@@ -103,10 +108,12 @@ export class E1000eDriver {
   /** What has come since the last time; its descriptors go back to the card. */
   async received(): Promise<Buffer[]> {
     const frames: Buffer[] = [];
+    const pieces: Buffer[] = [];
     for (;;) {
       const descriptor = await this.card.peek(RX_RING + this.next * 16, 16);
       if (!(descriptor[12]! & DONE)) return frames;
-      frames.push(await this.card.peek(RX_BUFFERS + this.next * BUFFER, descriptor.readUInt16LE(8)));
+      pieces.push(await this.card.peek(RX_BUFFERS + this.next * BUFFER, descriptor.readUInt16LE(8)));
+      if (descriptor[12]! & END) frames.push(Buffer.concat(pieces.splice(0)));
       await this.card.poke(RX_RING + this.next * 16 + 8, new Uint8Array(8));
       await this.card.write(REG.rdt, this.next);
       this.next = (this.next + 1) % ENTRIES;

@@ -10,7 +10,7 @@ export interface Opened {
 export async function openCard(
   program: Program,
   bdf: string,
-  options: { promiscuous?: boolean } = {},
+  options: { readonly long?: boolean } = {},
 ): Promise<Opened> {
   const va = await program.mapped(IOVA, MEMORY_BYTES);
   const device = await program.device(bdf);

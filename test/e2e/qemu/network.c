@@ -84,7 +84,28 @@ static void Segments(int index, const uint8_t* mac, size_t payload) {
   close(fd);
 }
 
-// Frames to everyone, and what comes back from who sends them back.
+// A frame to everyone, which somebody sends back.
+static void Echo(int fd, const uint8_t* mac, size_t size) {
+  static uint8_t out[8192], in[8192];
+  memset(out, 0xff, 6), memcpy(out + 6, mac, 6), out[12] = 0x88, out[13] = 0xb5;
+  for (size_t k = 14; k < size; k++) out[k] = (uint8_t)(k * 7 + size);
+  if (send(fd, out, size, 0) < 0) perror("send");
+  const ssize_t got = Answer(fd, in, sizeof in);
+  const int same = got == (ssize_t)size && memcmp(in, mac, 6) == 0 && memcmp(in + 12, out + 12, size - 12) == 0;
+  printf("frame: %zu %s\n", size, same ? "same" : got < 0 ? "lost" : "different");
+}
+
+// Frames that are longer than usual: the driver has headers and data apart then.
+static void Long(int fd, const char* name, const uint8_t* mac) {
+  struct ifreq asked = {.ifr_mtu = 4000};
+  strcpy(asked.ifr_name, name);
+  if (ioctl(fd, SIOCSIFMTU, &asked) != 0) perror("mtu");
+  usleep(500000);
+  if (!Carrier(name)) puts("link: down");
+  const size_t sizes[] = {1515, 3000, 4014};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) Echo(fd, mac, sizes[i]);
+}
+
 void Network(void) {
   char name[IFNAMSIZ] = "";
   const int index = Interface(name);
@@ -103,16 +124,9 @@ void Network(void) {
   struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(0x88b5), .sll_ifindex = index};
   bind(fd, (struct sockaddr*)&at, sizeof at);
   const size_t sizes[] = {60, 61, 128, 590, 1024, 1499, 1514};
-  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-    uint8_t out[1514], in[2048];
-    memset(out, 0xff, 6), memcpy(out + 6, mac, 6), out[12] = 0x88, out[13] = 0xb5;
-    for (size_t k = 14; k < sizes[i]; k++) out[k] = (uint8_t)(k * 7 + i);
-    send(fd, out, sizes[i], 0);
-    const ssize_t got = Answer(fd, in, sizeof in);
-    const int same = got == (ssize_t)sizes[i] && memcmp(in, mac, 6) == 0 && memcmp(in + 12, out + 12, sizes[i] - 12) == 0;
-    printf("frame: %zu %s\n", sizes[i], same ? "same" : got < 0 ? "lost" : "different");
-  }
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) Echo(fd, mac, sizes[i]);
   Segments(index, mac, 20000);
+  Long(fd, name, mac);
   usleep(500000);
   char line[256];
   FILE* interrupts = fopen("/proc/interrupts", "r");

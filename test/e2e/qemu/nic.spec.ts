@@ -26,7 +26,7 @@ class Echo {
     await root.start();
     await prepareDevice(root, PEER!);
     const program = await Program.start({ run: (work) => work }, root);
-    const { driver } = await openCard(program, PEER!);
+    const { driver } = await openCard(program, PEER!, { long: true });
     const running = this.run(driver);
     return async () => {
       this.over = true;
@@ -85,7 +85,9 @@ needs([
   ['INTx', PIN, false],
   ['MSI-X, and an IOMMU of its own', MSIX, true],
 ])(
-  name("the guest's own e1000e driver has a link, moves frames and has segments made by the card: with %s"),
+  name(
+    "the guest's own e1000e driver has a link, moves frames, long ones too, and has segments made by the card: with %s",
+  ),
   async (_words, { mode, lines }, viommu) => {
     const echo = new Echo();
     const modules = [`e1000e IntMode=${mode}`];
@@ -95,7 +97,7 @@ needs([
     expect(guest.values('iommu')).toEqual([viommu ? 'yes' : 'no']);
     expect(guest.values('mac')).toEqual(['02:00:00:00:01:00']);
     expect(guest.values('link')).toEqual(['up']);
-    const sizes = [60, 61, 128, 590, 1024, 1499, 1514];
+    const sizes = [60, 61, 128, 590, 1024, 1499, 1514, 1515, 3000, 4014];
     expect(guest.values('frame')).toEqual(sizes.map((bytes) => `${bytes} same`));
     expect([guest.values('rx_errors'), guest.values('tx_errors')]).toEqual([['0'], ['0']]);
     const shown = guest.values('vector').map((line) => line.replace(/^\s*\d+:\s+\d+\s+/, '').replace(/\s+eth0.*/, ''));

@@ -32,8 +32,9 @@ const given = ['--nodes', nodes, '--pods', pods, '--order', order, '--rank', ran
 describe('vfiolab cluster', () => {
   it('writes where each pod is, and why not', async () => {
     const out = join(dir, 'one');
-    const { code } = await cluster(...given, '--policy', 'bestfit', '--out', out);
+    const { code, err } = await cluster(...given, '--policy', 'bestfit', '--out', out);
     expect(code).toBe(0);
+    expect(err).toContain('note: no host has a GPU of model A100.');
     expect(readFileSync(join(out, 'placements.csv'), 'utf8')).toBe(
       'pod,node,reason\na,small,\nb,large,\na-tuned-0,small,\nc,,T4 x1 4 CPUs: model 1; T4 x2 8 CPUs: model 1\n',
     );

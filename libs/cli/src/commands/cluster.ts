@@ -17,7 +17,16 @@ import {
   type TimelineInput,
 } from '@vfiolab/cluster';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
-import { DEFAULT_SEED, MIGRATABLE, policiesOf, PROCESSORS, readInput, required, timelineOf } from '../cluster-input.js';
+import {
+  DEFAULT_SEED,
+  MIGRATABLE,
+  policiesOf,
+  PROCESSORS,
+  readInput,
+  required,
+  timelineOf,
+  unknownModels,
+} from '../cluster-input.js';
 import { type Command, type Context, type Input, OK, UsageError } from '../command.js';
 
 const BAR = 24;
@@ -111,6 +120,8 @@ function runCluster(input: Input, context: Context): Promise<number> {
   const out = input.text('out');
   const given = readInput(input);
   const timeline = timelineOf(input, given);
+  const unknown = unknownModels(given);
+  if (unknown.length > 0) context.terminal.error(`note: no host has a GPU of model ${unknown.join(', ')}.`);
   if (out !== undefined) makeFolder(out);
   const slices = input.text('slices');
   if (slices !== undefined) writeText('slices', slices, exportSlices(given.hosts, given.kinds));

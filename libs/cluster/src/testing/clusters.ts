@@ -50,9 +50,15 @@ export const podLines = (times: number, gpus: number, near: string): string[] =>
   Array.from({ length: times }, (_, i) => `${near}-${gpus}-${i},4000,1000,${gpus},1000,1,${near},0,,0,0`);
 
 /** All pods, shuffled; with `demand` as many as that. */
-export function runInput(hosts: HostList, lines: readonly string[], demand?: number, retries = 0): RunInput {
+export function runInput(
+  hosts: HostList,
+  lines: readonly string[],
+  demand?: number,
+  retries = 0,
+  columns = COLUMNS,
+): RunInput {
   const kinds = newKinds();
-  const pods = importPods([COLUMNS, ...lines].join('\n'), 'pods.csv', kinds);
+  const pods = importPods([columns, ...lines].join('\n'), 'pods.csv', kinds);
   const random = new Random(7);
   const arrivals = drawArrivals(pods, random, demand ? { share: demand, capacity: gpuCapacity(hosts) } : undefined);
   const rank = Int32Array.from(hosts.names.keys());

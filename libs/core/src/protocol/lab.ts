@@ -20,6 +20,8 @@ import { hugetlb } from './pages.js';
 
 const instance = message({ actor: str, epoch: u32, instance: str, since: num, seq: num });
 
+const placement = message({ host: str, instance: str, epoch: u32 });
+
 /** log2 of the kernel's page in bytes: 12, or 16 (POWER and Arm have kernels of both). */
 export const PAGE_SHIFTS: readonly number[] = [12, 16];
 
@@ -55,5 +57,13 @@ export const labApi = api(
     status: method(35, nothing, list(instance)),
     /** Causes a fault of a device, or ends those that it has: see `DEVICE_FAULTS`. */
     fault: method(170, deviceFault, faultReply),
+    /** The machine of the host; empty when it was not made yet. */
+    made: method(210, nothing, str),
+    /**
+     * Says which instance serves a host of a lab that has several; empty: none does. `known`: the newest epoch that the
+     * caller knows of the host, 0 when it knows none. Answers the new one.
+     */
+    place: method(211, message({ host: str, instance: str, known: u32 }), result(u32)),
+    placements: method(212, nothing, list(placement)),
   }),
 );

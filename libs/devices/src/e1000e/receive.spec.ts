@@ -214,6 +214,7 @@ const split = (sizes: number) => {
   rig.write(reg.RFCTL, reg.RFCTL_EXTENDED);
   rig.write(reg.PSRCTL, sizes);
   rig.write(reg.RECEIVE_RING + reg.LENGTH, ENTRIES * 32);
+  rig.write(reg.RECEIVE_RING + reg.TAIL, 2 * (ENTRIES - 1));
   for (let i = 0; i < ENTRIES; i++)
     for (let k = 0; k < 4; k++)
       rig.view.setBigUint64(RX + 32 * i + 8 * k, BigInt(BUFFERS + (4 * i + k) * BUFFER), true);
@@ -348,4 +349,16 @@ it('a reset while a frame is being stored ends it, and those that wait', () => {
   rig.start();
   rig.arrives(frameOf(MAC, 64));
   expect(head(rig)).toBe(1);
+});
+
+it('head and tail of split descriptors count halves of them', () => {
+  const rig = split(2 | (1 << 8));
+  const frames = Array.from({ length: ENTRIES }, (_, i) => frameOf(MAC, 100 + i));
+  for (const frame of frames) rig.arrives(frame);
+  expect([head(rig), rig.read(0x4010)]).toEqual([2 * (ENTRIES - 1), 1]);
+  const lengths = frames.map((_, i) => new DataView(rig.bus.memory.buffer, RX + 32 * i).getUint16(12, true));
+  expect(lengths).toEqual([...frames.slice(0, -1).map(({ length }) => length), 0]);
+  rig.write(reg.RECEIVE_RING + reg.TAIL, 2 * (ENTRIES - 2));
+  rig.arrives(frames[0]!);
+  expect(head(rig)).toBe(0);
 });

@@ -113,15 +113,15 @@ export class Receiver {
 
   private *store(frame: Arrived): Op<void> {
     const { mac, form } = this;
-    const size = form === 'split' ? 32 : 16;
-    const ring = new Ring(mac.registers, reg.RECEIVE_RING + this.queue * reg.QUEUE_STRIDE, size);
+    const units = form === 'split' ? 2 : 1;
+    const ring = new Ring(mac.registers, reg.RECEIVE_RING + this.queue * reg.QUEUE_STRIDE, units);
     const buffers = bufferSizes(mac.registers, form);
     const pieces = cut(frame, buffers);
     if (pieces.length === 0 || ring.available < pieces.length) return yield* this.miss();
     const { life } = mac;
     for (const [i, piece] of pieces.entries()) {
-      const at = ring.address();
-      const descriptor = yield* mac.bus.dmaRead(at, size);
+      const at = ring.address;
+      const descriptor = yield* mac.bus.dmaRead(at, 16 * units);
       if (mac.life !== life) return;
       if (!descriptor || descriptor === PENDING) return yield* this.miss();
       for (const [k, part] of piece.entries()) {
@@ -132,7 +132,7 @@ export class Receiver {
       const last = i === pieces.length - 1;
       yield* mac.bus.dmaWrite(at, written(form, frame, { piece, last, descriptor, queue: this.queue }));
       if (mac.life !== life) return;
-      ring.advance(1);
+      ring.advance();
     }
     mac.statistics.received(frame.frame);
     const few = ring.available <= ring.entries >>> (1 + ((mac.registers.get(reg.RCTL) >>> 8) & 3));

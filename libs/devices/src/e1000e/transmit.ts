@@ -65,7 +65,7 @@ export class Transmitter {
     const count = ring.batch(BATCH);
     if (count === 0 || !(mac.registers.get(reg.TCTL) & reg.TCTL_ENABLE)) return false;
     const { life } = mac;
-    const bytes = yield* mac.bus.dmaRead(ring.address(), count * DESCRIPTOR);
+    const bytes = yield* mac.bus.dmaRead(ring.address, count * DESCRIPTOR);
     if (mac.life !== life) return true;
     if (!bytes || bytes === PENDING) return false;
     let reported = false;
@@ -75,11 +75,11 @@ export class Transmitter {
       if (mac.life !== life) return true;
       if (reports) {
         descriptor[12]! |= DONE;
-        yield* mac.bus.dmaWrite(ring.address(), descriptor);
+        yield* mac.bus.dmaWrite(ring.address, descriptor);
         if (mac.life !== life) return true;
         reported = true;
       }
-      ring.advance(1);
+      ring.advance();
     }
     const empty = ring.available === 0 ? SEND_QUEUE_EMPTY : 0;
     yield* mac.causes.raise(empty | (reported ? SENT | (TRANSMIT_QUEUE << this.queue) : 0));

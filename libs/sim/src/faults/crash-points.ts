@@ -7,7 +7,7 @@
  */
 import { type Address, ByteReader } from '@vfiolab/core';
 import { hashText, mix } from '../dice.js';
-import { frameKey, frameName, kindAndId, Occurrences } from './frame-identity.js';
+import { frameKey, frameName, kindAndId } from './frame-identity.js';
 import type { Faults } from './faults.js';
 
 export const CRASH_POINTS = [
@@ -34,6 +34,7 @@ export const CRASHED = new Crashed('crashed');
 
 const SALT = 10;
 const DOWN = 20;
+const MOST_HASHES = 256;
 
 /** What one service comes to. */
 export class CrashPoints {
@@ -47,7 +48,12 @@ export class CrashPoints {
     taking: 0,
   };
   plan: PlannedCrash | undefined;
-  private readonly occurrences = new Occurrences();
+  /** Where it has crashed: the same frame does not crash it there again. */
+  private readonly done = new Set<number>();
+  /** Hashes of the addresses that it speaks with. */
+  private readonly hashes = new Map<Address, number>();
+  /** The first input of the record that is being written. */
+  private first: { readonly body: Uint8Array; readonly from: Address; readonly frame: Uint8Array } | undefined;
   private readonly hash: number;
 
   constructor(
@@ -64,10 +70,8 @@ export class CrashPoints {
   writing(point: CrashPoint, body: Uint8Array): number | undefined {
     const planned = this.pass(point);
     if (planned !== undefined || !this.mayCrash) return planned;
-    const r = new ByteReader(body);
-    r.num();
-    r.u32();
-    return this.decide(point, r.str(), this.address, r.bytes());
+    if (this.first?.body !== body) this.first = { body, ...firstInput(body) };
+    return this.decide(point, this.first.from, this.address, this.first.frame);
   }
 
   /** A frame is sent or taken. */
@@ -91,11 +95,27 @@ export class CrashPoints {
   private decide(point: CrashPoint, from: Address, to: Address, frame: Uint8Array): number | undefined {
     const salt = SALT + CRASH_POINTS.indexOf(point);
     const what = kindAndId(frame);
-    const same = mix(hashText(from), hashText(to));
-    const occurrence = this.occurrences.next(frameKey(same, what, salt));
-    const key = frameKey(mix(this.hash, same), what, occurrence);
-    const name = (): string => `crash ${this.address} ${point} ${frameName(from, to, what, occurrence)}`;
-    if (!this.faults.chance(this.options.crash, salt, key, name)) return undefined;
+    const link = mix(this.hash, from === this.address ? this.hashOf(to) : -this.hashOf(from));
+    const key = frameKey(link, what, salt);
+    const name = (): string => `crash ${this.address} ${point} ${frameName(from, to, what, 0)}`;
+    if (this.done.has(key) || !this.faults.chance(this.options.crash, salt, key, name)) return undefined;
+    this.done.add(key);
     return 1 + this.faults.dice.unitOf(DOWN, key) * this.options.downMs;
   }
+
+  private hashOf(address: Address): number {
+    let hash = this.hashes.get(address);
+    if (hash !== undefined) return hash;
+    hash = hashText(address);
+    if (this.hashes.size >= MOST_HASHES) this.hashes.clear();
+    this.hashes.set(address, hash);
+    return hash;
+  }
+}
+
+function firstInput(body: Uint8Array): { from: Address; frame: Uint8Array } {
+  const r = new ByteReader(body);
+  r.num();
+  r.u32();
+  return { from: r.str(), frame: r.bytes() };
 }

@@ -59,8 +59,12 @@ export interface SwarmRun {
   readonly hashes: readonly string[];
 }
 
-/** Looking at all messages takes as long as everything else: a quarter of the seeds is looked at so. */
-const monitorOf = (seed: number): MonitorOptions => ({ messages: seed % 4 === 0, turnsPerCheck: 8, quietPerCheck: 16 });
+/** Looking at all messages takes long: one seed in eight is looked at so. */
+const monitorOf = (seed: number): MonitorOptions => ({
+  messages: seed % 8 === 0,
+  turnsPerCheck: 16,
+  quietPerCheck: 32,
+});
 /** After every turn, and at every quiet moment. */
 export const CLOSELY: MonitorOptions = { messages: true, turnsPerCheck: 1, quietPerCheck: 1 };
 /** Everything must end within so much virtual time when the trouble is over. */

@@ -71,8 +71,9 @@ async function setContainer(p: Program): Promise<void> {
 }
 
 async function putInto(p: Program, group: GroupFile, container: ContainerFile): Promise<boolean> {
-  const { errno } = await p.plain(group.fd, VFIO_GROUP_SET_CONTAINER, p.fdOr(container.fd));
-  if (errno) return false;
+  const fd = p.fdOr(container.fd);
+  const { errno } = await p.plain(group.fd, VFIO_GROUP_SET_CONTAINER, fd);
+  if (errno || !p.hit(fd, container.fd)) return false;
   group.container = container;
   container.groups.push(group);
   return true;
@@ -112,8 +113,9 @@ async function setIommu(p: Program): Promise<void> {
 async function choose(p: Program, container: ContainerFile): Promise<void> {
   const { chance } = p;
   const type = typeFor(p);
-  const { errno } = await p.plain(p.fdOr(container.fd), VFIO_SET_IOMMU, type);
-  if (errno) return;
+  const fd = p.fdOr(container.fd);
+  const { errno } = await p.plain(fd, VFIO_SET_IOMMU, type);
+  if (errno || !p.hit(fd, container.fd)) return;
   container.type = type;
   if (type === VFIO_SPAPR_TCE_IOMMU && !chance.once(4)) await p.plain(container.fd, VFIO_IOMMU_ENABLE);
 }
@@ -154,9 +156,10 @@ async function mapIn(p: Program, container: ContainerFile): Promise<void> {
   const flags = chance.once(8) ? chance.below(9) : RW;
   const { iova, va: vaddr, bytes: size } = made;
   const { spoils } = p.model;
-  const { ret, errno } = await p.ioctl(p.fdOr(container.fd), VFIO_IOMMU_MAP_DMA, { flags, vaddr, iova, size });
+  const fd = p.fdOr(container.fd);
+  const { ret, errno } = await p.ioctl(fd, VFIO_IOMMU_MAP_DMA, { flags, vaddr, iova, size });
   // SPAPR answers 1 for an IOVA that is on no page, and maps nothing.
-  if (!errno && ret === 0 && (flags & VFIO_DMA_MAP_FLAG_VADDR) === 0)
+  if (!errno && ret === 0 && p.hit(fd, container.fd) && (flags & VFIO_DMA_MAP_FLAG_VADDR) === 0)
     noteMapped(space, made, flags === RW, p.model.spoils === spoils);
 }
 
@@ -169,8 +172,9 @@ async function unmap(p: Program): Promise<void> {
   const flags = all ? VFIO_DMA_UNMAP_FLAG_ALL : chance.once(15) ? VFIO_DMA_UNMAP_FLAG_VADDR : 0;
   const [start, bytes] = all ? [0n, 1n << 64n] : [iova, size];
   const going = flags === VFIO_DMA_UNMAP_FLAG_VADDR ? [] : noteGoing(space, start, bytes);
-  const { ret, errno } = await p.ioctl(p.fdOr(container.fd), VFIO_IOMMU_UNMAP_DMA, { flags, iova, size });
-  if (!errno && ret === 0) noteGone(space, going, start, bytes);
+  const fd = p.fdOr(container.fd);
+  const { ret, errno } = await p.ioctl(fd, VFIO_IOMMU_UNMAP_DMA, { flags, iova, size });
+  if (!errno && ret === 0 && p.hit(fd, container.fd)) noteGone(space, going, start, bytes);
   else for (const m of going) m.stale = true;
 }
 

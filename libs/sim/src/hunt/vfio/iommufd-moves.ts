@@ -63,8 +63,10 @@ async function map(p: Program): Promise<void> {
   const flags = p.chance.once(8) ? p.chance.below(8) : FIXED_RW;
   const fields = { ioas_id: space.id, user_va: wanted.va, iova: wanted.iova, length: wanted.bytes, flags };
   const { spoils } = p.model;
-  const { errno, out } = await p.ioctl(p.fdOr(fd), IOMMU_IOAS_MAP, fields);
-  if (!errno) noteMapped(space, { ...wanted, iova: out.iova }, flags === FIXED_RW, p.model.spoils === spoils);
+  const other = p.fdOr(fd);
+  const { errno, out } = await p.ioctl(other, IOMMU_IOAS_MAP, fields);
+  if (!errno && p.hit(other, fd))
+    noteMapped(space, { ...wanted, iova: out.iova }, flags === FIXED_RW, p.model.spoils === spoils);
 }
 
 async function mapFile(p: Program): Promise<void> {
@@ -84,8 +86,9 @@ async function unmap(p: Program): Promise<void> {
   const all = p.chance.once(12);
   const { iova, bytes: length } = all ? { iova: 0n, bytes: (1n << 64n) - 1n } : mapped(p, space);
   const going = noteGoing(space, iova, length);
-  const { errno } = await p.ioctl(p.fdOr(fd), IOMMU_IOAS_UNMAP, { ioas_id: space.id, iova, length });
-  if (!errno) noteGone(space, going, iova, length);
+  const other = p.fdOr(fd);
+  const { errno } = await p.ioctl(other, IOMMU_IOAS_UNMAP, { ioas_id: space.id, iova, length });
+  if (!errno && p.hit(other, fd)) noteGone(space, going, iova, length);
 }
 
 async function copy(p: Program): Promise<void> {
@@ -201,8 +204,9 @@ async function bind(p: Program, fd: number): Promise<void> {
   const to = any(p.chance, p.model.iommufds);
   if (!device || !to) return;
   const fields = { argsz: 16, iommufd: p.fdOr(to.fd) };
-  const { errno, out } = await p.ioctl(p.fdOr(fd), VFIO_DEVICE_BIND_IOMMUFD, fields);
-  if (errno) return;
+  const other = p.fdOr(fd);
+  const { errno, out } = await p.ioctl(other, VFIO_DEVICE_BIND_IOMMUFD, fields);
+  if (errno || !p.hit(other, fd) || !p.hit(fields.iommufd, to.fd)) return;
   device.iommufd = to;
   device.id = out.out_devid;
   to.devices.push(out.out_devid);
@@ -226,7 +230,9 @@ async function attach(p: Program, fd: number): Promise<void> {
   }
   const known = device.space;
   device.space = undefined;
-  const { errno } = await p.ioctl(p.fdOr(fd), VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id });
+  const other = p.fdOr(fd);
+  const { errno } = await p.ioctl(other, VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id });
+  if (!errno && !p.hit(other, fd)) return;
   device.space = errno ? known : pt_id === to?.id ? to.space : undefined;
 }
 

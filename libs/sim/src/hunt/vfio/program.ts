@@ -153,4 +153,10 @@ export class Program {
     const all = process.openFds;
     return chance.once(3) || all.length === 0 ? chance.below(64) : chance.pick(all);
   }
+
+  /** Was it done to what it was meant for? Otherwise nobody knows what has become of the other thing. */
+  hit(fd: number, meant: number): boolean {
+    if (fd !== meant) this.model.foretellNothing();
+    return fd === meant;
+  }
 }

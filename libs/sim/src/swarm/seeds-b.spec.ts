@@ -1,0 +1,3 @@
+import { everySeedIsClean } from './testing/seeds.js';
+
+everySeedIsClean(501, 1000);
