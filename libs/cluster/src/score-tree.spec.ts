@@ -8,7 +8,7 @@ describe.each([1, 15, 16, 17, 255, 257, 5000])('a tournament of %d', (count) => 
     const random = new Random(count);
     const tree = new ScoreTree(count);
     const codes = new Array<number>(count).fill(0);
-    for (let step = 0; step < 3000; step++) {
+    for (let step = 0; step < 1000; step++) {
       const leaf = random.below(count);
       codes[leaf] = random.below(4) === 0 ? random.below(FITS) : FITS + random.below(50);
       tree.set(leaf, codes[leaf]);

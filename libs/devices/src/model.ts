@@ -18,7 +18,7 @@ export const PENDING = 'pending';
 /** Bytes of the longest frame that a network carries, without its CRC. */
 export const MAX_FRAME = 9230;
 
-/** Bytes of what a PF and a VF tell each other at once. */
+/** Bytes of what a PF and a VF tell, ask or answer each other at once. */
 export const MAX_NOTE = 64;
 
 export interface ModelBus {
@@ -50,9 +50,14 @@ export interface ModelBus {
    * a PF and its VFs share without a wire. A newer note takes the place of one that has not left. `port`: 0 when left out.
    */
   notify(note: Uint8Array, port?: number): Op<void>;
+  /**
+   * Asks who is at the end of the port, in at most {@link MAX_NOTE} bytes, and waits for what its model answers; empty: no vfio
+   * driver has the function, or its model answers nothing. `port`: 0 when left out.
+   */
+  ask(question: Uint8Array, port?: number): Op<Uint8Array>;
 }
 
-/** Where a function's frames go: port 0 is the network; a PF's ports behind it are its VFs, and a VF's port 0 is its PF. */
+/** Who a function has a way to: port 0 is the network; a PF's ports behind it are its VFs, and a VF's port 0 is its PF. */
 export interface Wiring {
   /** The port is on a network. */
   readonly connected: boolean;
@@ -100,8 +105,15 @@ export interface DeviceModel {
   receive?(frame: Uint8Array, port: number): Op<void>;
   /** Who is at the end of a port tells something: see `notify`. Models that tell each other nothing have no such method. */
   notified?(note: Uint8Array, port: number): Op<void>;
+  /**
+   * Who is at the end of a port asks something, which may be while the model is reset or a write is running: answers at once, in
+   * at most {@link MAX_NOTE} bytes. Models that are asked nothing have no such method.
+   */
+  answer?(question: Uint8Array, port: number): Uint8Array;
   /** After `reset`: the model may tell others. Not after that of a first open, before which nothing has happened. */
   wasReset?(): Op<void>;
+  /** First open, after `reset` and before anybody has access: the model may ask others. */
+  opened?(): Op<void>;
   /** What is behind the second memory BAR, from its start on; models without it have nothing there. */
   readonly memory?: SparseMemory;
   /**

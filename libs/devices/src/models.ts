@@ -36,8 +36,8 @@ const makers: ReadonlyMap<string, Maker> = new Map<string, Maker>([
   ['migratable-engine', (bus: ModelBus) => new MigratableEngine(bus)],
   ['gpu', (bus: ModelBus, { memoryBytes }: ModelFacts) => new Gpu(bus, memoryBytes)],
   ['gpu-audio', (bus: ModelBus) => new GpuAudio(bus)],
-  ['nvme', (bus: ModelBus) => new Nvme(bus)],
-  ['migratable-nvme', (bus: ModelBus) => new MigratableNvme(bus)],
+  ['nvme', (bus: ModelBus, { wiring }: ModelFacts) => new Nvme(bus, wiring)],
+  ['migratable-nvme', (bus: ModelBus, { wiring }: ModelFacts) => new MigratableNvme(bus, wiring)],
   ['e1000e', (bus: ModelBus, facts: ModelFacts) => new E1000e(bus, facts)],
   [
     'sriov-nic',

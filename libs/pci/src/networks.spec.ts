@@ -16,11 +16,11 @@ it('joins the ports that name the same network', () => {
   ]);
 });
 
-it('a PF has a way to each VF that it can have, and a VF only to its PF', () => {
+it('a PF has a way to each VF that it can have, on a network or not, and a VF only to its PF', () => {
   const sriov = { initialVfs: 3, totalVfs: 3, numVfs: 0, offset: 8, stride: 2, vfDevice: 0x10ca };
   const bare = new Topology({ functions: [card(1, 'a', { sriov }), card(20, 'a'), card(21, null, { sriov })] });
   const vfs = virtualFunctions(bare, bare.get(bdf(1))!, 3)!;
-  const others = virtualFunctions(bare, bare.get(bdf(21))!, 1)!;
+  const others = virtualFunctions(bare, bare.get(bdf(21))!, 3)!;
   const topology = new Topology({ functions: [...bare.functions, ...vfs, ...others] });
   const addresses = vfs.map((vf) => vf.bdf);
   expect(wiringOf(topology, topology.get(bdf(1))!)).toEqual({
@@ -30,7 +30,12 @@ it('a PF has a way to each VF that it can have, and a VF only to its PF', () => 
   });
   expect(wiringOf(topology, topology.get(addresses[2]!)!)).toEqual({ connected: true, ports: [[bdf(1)]], vf: 2 });
   expect(wiringOf(topology, topology.get(bdf(20))!)!.ports).toEqual([[bdf(1)]]);
-  expect(wiringOf(topology, topology.get(others[0]!.bdf)!)).toBeUndefined();
+  expect(wiringOf(topology, topology.get(bdf(21))!)).toEqual({
+    connected: false,
+    ports: [[], ...others.map((vf) => [vf.bdf])],
+    vf: undefined,
+  });
+  expect(wiringOf(topology, topology.get(others[2]!.bdf)!)).toEqual({ connected: false, ports: [[bdf(21)]], vf: 2 });
 });
 
 it('a PF’s port has room for so many VFs, and the others have no port', () => {

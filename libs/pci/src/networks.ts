@@ -1,5 +1,6 @@
 /**
- * Which functions of a machine send each other frames.
+ * Which functions of a machine have a way to each other beside the bus: a PF and its VFs inside of their card, and those that send
+ * each other frames.
  *
  * Words: a *network* joins the ports of the functions that name it, as a hub does. VFs have no port on it: they share their PF's.
  */
@@ -17,21 +18,20 @@ export interface Wiring {
   readonly vf: number | undefined;
 }
 
-/** Undefined: the function has no port. */
+/** Undefined: the function has no way to another. */
 export function wiringOf(topology: Topology, f: PciFunction): Wiring | undefined {
   if (f.vfOf !== null) return wiringOfVf(topology.get(f.vfOf), f);
-  if (f.network === null) return undefined;
-  const peers = onNetwork(topology.functions, f.network).filter((bdf) => bdf !== f.bdf);
-  return { connected: true, ports: [peers, ...vfsOf(f).map((bdf) => [bdf])], vf: undefined };
+  if (f.network === null && f.sriov === null) return undefined;
+  const peers = f.network === null ? [] : onNetwork(topology.functions, f.network).filter((bdf) => bdf !== f.bdf);
+  return { connected: f.network !== null, ports: [peers, ...vfsOf(f).map((bdf) => [bdf])], vf: undefined };
 }
 
 function wiringOfVf(pf: PciFunction | undefined, f: PciFunction): Wiring | undefined {
-  if (!pf || pf.network === null) return undefined;
-  const vf = vfsOf(pf).indexOf(f.bdf);
-  return vf < 0 ? undefined : { connected: true, ports: [[pf.bdf]], vf };
+  const vf = pf ? vfsOf(pf).indexOf(f.bdf) : -1;
+  return !pf || vf < 0 ? undefined : { connected: pf.network !== null, ports: [[pf.bdf]], vf };
 }
 
-/** Those that the PF's port has room for, switched on or not. */
+/** Those that the PF has ways to, switched on or not. */
 const vfsOf = (pf: PciFunction): string[] =>
   Array.from({ length: Math.min(pf.sriov?.totalVfs ?? 0, LIMITS.vfPorts) }, (_, n) => formatBdf(vfAddress(pf, n)));
 

@@ -72,9 +72,19 @@ test.each([
     `instances: { a: { hosts: 1 }, b: {} }\nhosts: { h1: { instance: a, host: { ${MACHINE} } }, h2: { instance: a, host: { ${MACHINE} } } }`,
     /instances\.a: 2 hosts are to run here, but at most 1 may/,
   ],
+  [
+    'a client with the name of operators',
+    'clients: [operator-x]\nhosts: {}',
+    /clients\[0\]: "operator-x" cannot stand here/,
+  ],
   ['no hosts', '', /hosts is missing/],
 ])('%s is a problem with its place', (_name, rest, message) => expect(problem(rest)).toMatch(message));
 
 test('a file that is not there is a problem too', () => {
   expect(() => readLabFile('/nowhere/lab.yaml')).toThrow(/\/nowhere\/lab\.yaml:1:1: the file cannot be read/);
+});
+
+test('the example that the commands name is a lab', () => {
+  const { name, hosts } = readLabFile('libs/cli/labs/two-hosts.yaml');
+  expect([name, hosts.map(({ name: host }) => host)]).toEqual(['two-hosts', ['gpu-1', 'gpu-2']]);
 });

@@ -35,6 +35,8 @@ export interface LabPlan {
   /** Folder of everything that the lab keeps, absolute. */
   readonly data: string;
   readonly durability: 'process' | 'power';
+  /** Names of the clients that may use its hosts. */
+  readonly clients: readonly string[];
   readonly instances: readonly LabInstance[];
   readonly hosts: readonly LabHost[];
 }
@@ -45,6 +47,7 @@ interface RawLab {
   readonly nats?: string;
   readonly data?: string;
   readonly durability?: LabPlan['durability'];
+  readonly clients?: readonly string[];
   readonly instances?: Readonly<Record<string, { readonly hosts?: number }>>;
   readonly hosts: Readonly<Record<string, { readonly host: RawHost; readonly instance?: string }>>;
 }
@@ -98,6 +101,7 @@ export function readLab(text: string, file: string): LabPlan {
     nats: raw.nats ?? 'auto',
     data: resolve(dirname(file), raw.data ?? `.vfiolab/${raw.name}`),
     durability: raw.durability ?? 'process',
+    clients: raw.clients ?? [],
     instances,
     hosts: Object.entries(raw.hosts).map(([name, { host, instance }]) => ({
       name,

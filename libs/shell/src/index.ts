@@ -10,6 +10,7 @@ export { MAX_UNDER_WAY, MemoryBus } from './memory-bus.js';
 export { isUnanswered, NatsBus, type NatsBusOptions } from './nats-bus.js';
 export type { BusEvent } from './nats-line.js';
 export { findNatsServer, freePort, type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
+export { type Accounts, GUARD_LIMITS, guardConfig, type GuardLimits, KeyFolder, type NatsUser } from './nats-guard.js';
 export * from './nats-subjects.js';
 export { SLICE_MS, TurnScheduler } from './turn-scheduler.js';
 export {
@@ -21,8 +22,9 @@ export {
   type SlotState,
   TICK_MS,
 } from './actor-host.js';
-export { bootstrap } from './bootstrap.js';
+export { bootstrap, KILLED } from './bootstrap.js';
 export { type ActorStatus, ControlController } from './control.controller.js';
+export { changePlan, type PlanChange } from './faults.controller.js';
 export { HostList } from './host-list.js';
 export { HostRefused, ServedHosts } from './served-hosts.js';
 export { JournalFolder } from './journal-folder.js';

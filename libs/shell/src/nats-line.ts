@@ -4,12 +4,14 @@
  * Rule: nothing waits here. While the connection is down or its send buffer is full, frames are dropped and counted;
  * whoever sent them sends them again. What the server refuses is reported, as NATS itself only whispers it.
  */
+import { readFileSync } from 'node:fs';
 import { MAX_FRAME } from '@vfiolab/core';
 import {
   connect,
   type ConnectionOptions,
   type Msg,
   type NatsConnection,
+  nkeyAuthenticator,
   PermissionViolationError,
 } from '@nats-io/transport-node';
 import type { Detach } from './bus.js';
@@ -23,6 +25,10 @@ export type BusEvent =
 export interface LineOptions {
   /** `nats://[user:password@]host:port`, or several with commas. */
   readonly url: string;
+  /** File with the seed of this process's key; undefined: the URL says who it is, or nobody asks. */
+  readonly keyFile?: string | undefined;
+  /** File with the certificates of the authorities that may vouch for the server; undefined: those of the system. */
+  readonly caFile?: string | undefined;
   /** Shown in the server's list of connections. */
   readonly name: string;
   /** How long the first connection may take, ms; default 10 s. */
@@ -34,6 +40,8 @@ export interface LineOptions {
 const MAX_BUFFERED = 64 * 1024 * 1024;
 const CONNECT_MS = 10_000;
 const FIRST_RETRY_MS = 100;
+/** A server that is just changing its configuration may leave an attempt without an answer. */
+const ATTEMPT_MS = 3000;
 
 export class NatsLine {
   /** Frames dropped: not connected, or too much waiting for the network. */
@@ -116,11 +124,15 @@ export class NatsLine {
   }
 }
 
-function connectionOptions({ url, name }: LineOptions): ConnectionOptions {
+function connectionOptions({ url, name, keyFile, caFile }: LineOptions): ConnectionOptions {
   const urls = url.split(',').map((u) => parseUrl(u.trim()));
   const { username, password } = urls[0]!;
+  // One address that asks for TLS asks for all of them: a reconnection must not fall back to none.
+  const secure = caFile !== undefined || urls.some(({ protocol }) => protocol === 'tls:');
   return {
     servers: urls.map((u) => u.host),
+    ...(secure && { tls: { ...(caFile !== undefined && { caFile }) } }),
+    ...(keyFile !== undefined && { authenticator: nkeyAuthenticator(readFileSync(keyFile)) }),
     ...(username !== '' && { user: decodeURIComponent(username), pass: decodeURIComponent(password) }),
     name,
     // A server that hangs is noticed only by missing pongs.
@@ -148,7 +160,7 @@ async function firstConnection(
   const end = Date.now() + connectMs;
   for (;;) {
     try {
-      return await connect({ ...options, timeout: Math.max(1000, end - Date.now()) });
+      return await connect({ ...options, timeout: Math.min(ATTEMPT_MS, Math.max(1000, end - Date.now())) });
     } catch (e) {
       if (Date.now() >= end)
         throw new Error(

@@ -17,6 +17,8 @@ export interface NatsServer {
   readonly pid: number;
   /** Resolves when it has ended, however. */
   readonly gone: Promise<void>;
+  /** Has it follow other lines of configuration than those that it was started with. */
+  reload(config: string): void;
   /** SIGKILL, without a farewell: for fault injection. */
   kill(): Promise<void>;
   /** Ends it and removes its folder. */
@@ -60,10 +62,9 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const port = options.port ?? (await freePort());
   const dir = mkdtempSync(join(tmpdir(), 'vfiolab-nats-'));
   const config = join(dir, 'nats.conf');
-  writeFileSync(
-    config,
-    `host: 127.0.0.1\nport: ${port}\nmax_payload: ${MAX_FRAME + 48_576}\n${options.config ?? ''}\n`,
-  );
+  const write = (lines: string): void =>
+    writeFileSync(config, `host: 127.0.0.1\nport: ${port}\nmax_payload: ${MAX_FRAME + 48_576}\n${lines}\n`);
+  write(options.config ?? '');
   const child = spawn(binary, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   const end = (): void => void child.kill('SIGKILL');
   const forget = atExit(end);
@@ -84,6 +85,10 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     url: `nats://127.0.0.1:${port}`,
     pid: child.pid!,
     gone,
+    reload: (lines) => {
+      write(lines);
+      child.kill('SIGHUP');
+    },
     kill: () => finish('SIGKILL'),
     stop: () => finish('SIGTERM'),
   };

@@ -69,15 +69,27 @@ export interface Permissions {
  */
 export function servicePermissions(scope: Scope, service: string, hosts: 'home' | 'lab' = 'home'): Permissions {
   const s = scopeSubject(scope);
-  const served = hosts === 'home' ? s : `vfl.${scope.tenant}.${scope.lab}.*`;
+  const served = hosts === 'home' ? s : labSubject(scope);
   return {
     publish: [`${served}.*.*.${service}.*`, `${controlInbox(s)}.>`],
     subscribe: [serviceInbox(served, service), `${s}.${CONTROL}.${service}.*`],
   };
 }
 
-/** What the NATS user of a client needs, and no more. */
-export function clientPermissions(scope: Scope, client: Address): Permissions {
-  const s = scopeSubject(scope);
+/** What the NATS user of a client needs, and no more; `hosts`: its host alone, or whatever hosts the lab has. */
+export function clientPermissions(scope: Scope, client: Address, hosts: 'home' | 'lab' = 'home'): Permissions {
+  const s = hosts === 'home' ? scopeSubject(scope) : labSubject(scope);
   return { publish: [`${s}.*.*.${addressSubject(client)}`], subscribe: [addressInbox(s, client)] };
 }
+
+/** What the NATS user needs who runs a lab: the control plane of all its processes, and to be a client of all its hosts. */
+export function operatorPermissions(scope: Scope): Permissions {
+  const s = labSubject(scope);
+  return {
+    publish: [`${s}.${CONTROL}.*.*`, `${s}.*.*.client.*`],
+    subscribe: [`${s}.${CONTROL_INBOX}.>`, serviceInbox(s, 'client')],
+  };
+}
+
+/** All hosts of a lab. */
+const labSubject = ({ tenant, lab, host }: Scope): string => scopeSubject({ tenant, lab, host }).replace(/[^.]+$/, '*');

@@ -187,6 +187,8 @@ withServer('as processes (skipped when nats-server is not installed)', () => {
     await becomes(['pages is starting']);
     launch(LAB, env);
     await becomes([]);
+    const metrics = await (await fetch(`http://${VFIOLAB_WATCH}/metrics`)).text();
+    expect(metrics).toMatch(/^vfiolab_actors_serving\{host="h",service="pages"\} 1$/m);
     await own.stop();
     await becomes(['there is no connection to NATS']);
     expect(child.exitCode).toBeNull();

@@ -127,6 +127,10 @@ export class FunctionBus implements ModelBus {
     return this.wire.notify(note, port);
   }
 
+  ask(question: Uint8Array, port = 0): Op<Uint8Array> {
+    return this.wire.ask(question, port);
+  }
+
   lower(): void {
     this.owner.irqs.setLine(false);
   }

@@ -11,7 +11,7 @@ import { writeMatches } from './ioctl/ioeventfd.js';
 import { tellMemory } from './map-region.js';
 import { peerRead, peerWrite } from './peer-access.js';
 import type { VfioDevice } from './vfio-device.js';
-import { frameArrives, noteArrives } from './wire.js';
+import { answerTo, frameArrives, noteArrives } from './wire.js';
 
 type Args<M extends keyof typeof deviceApi> = ArgsOf<(typeof deviceApi)[M]>;
 
@@ -59,6 +59,7 @@ export const ofFunction = (of: () => VfioDevice | undefined) => ({
 
   frame: ({ from }: Request, { data }: Args<'frame'>): Op<void> => frameArrives(of(), from, data),
   note: ({ from }: Request, { data }: Args<'note'>): Op<void> => noteArrives(of(), from, data),
+  ask: ({ from }: Request, { data }: Args<'ask'>): Uint8Array => answerTo(of(), from, data),
 
   *configSpace(): Op<Uint8Array> {
     const device = of();

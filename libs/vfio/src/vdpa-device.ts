@@ -66,6 +66,9 @@ class VdpaBus implements ModelBus {
   /** It has no port. */
   *transmit(): Op<void> {}
   *notify(): Op<void> {}
+  *ask(): Op<Uint8Array> {
+    return new Uint8Array(0);
+  }
 
   /** The model begins anew. */
   forget(): void {

@@ -168,11 +168,17 @@ export class VfioDevice implements CommonDevice {
     this.inReset = undefined;
   }
 
+  /** What of a first open takes time: the reset, and what the model asks others. */
+  *resetForUser(): Op<void> {
+    yield* this.resetAsLong();
+    if (this.model.opened) yield* this.model.opened();
+  }
+
   /**
    * First open and last close: the kernel resets the function, and a first open remembers whether that worked (semantics D1.1,
    * D1.2). `enable` has done it already where it takes no time and cannot fail.
    */
-  *resetForUser(): Op<void> {
+  private *resetAsLong(): Op<void> {
     const { faults, timing } = this;
     const asUsual = !faults.disturbs && !faults.spoilsResets && !timing.reset && !timing.stuckEvery;
     if (asUsual) return;
@@ -198,7 +204,7 @@ export class VfioDevice implements CommonDevice {
     yield* lockWrite(this.irqs.gate);
     yield* this.irqs.shutDown();
     yield* unlock(this.irqs.gate);
-    if (this.resetWorks) yield* this.resetForUser();
+    if (this.resetWorks) yield* this.resetAsLong();
     this.enable();
     yield* this.tellReset();
     yield* tellMemory(this);

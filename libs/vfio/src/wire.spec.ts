@@ -6,6 +6,7 @@ import { Harness } from './testing/harness.js';
 import { MAX_UNDER_WAY, Wire } from './wire.js';
 
 const [A, B] = ['0000:00:05.0', '0000:00:06.0'];
+const NO_BYTES = new Uint8Array(0);
 
 /** A wire whose peers answer when the test says so. */
 class Line {
@@ -105,6 +106,15 @@ it('of notes that have not left the newest is told, and one is under way at a ti
   expect(() => line.notify(MAX_NOTE + 1)).toThrow(/65 bytes/);
 });
 
+it('a question goes to who is at the end of the port, and nobody answers where nobody is', () => {
+  const { wire } = new Line();
+  const asked = wire.ask(new Uint8Array(MAX_NOTE), 1);
+  expect(asked.next().value).toMatchObject({ kind: 'call', to: deviceAddress(B) });
+  expect(asked.next(Uint8Array.of(7))).toEqual({ done: true, value: Uint8Array.of(7) });
+  expect(wire.ask(new Uint8Array(1), 9).next()).toEqual({ done: true, value: new Uint8Array(0) });
+  expect(() => wire.ask(new Uint8Array(MAX_NOTE + 1), 1).next()).toThrow(/65 bytes/);
+});
+
 it('the longest frame is carried, a longer one is the model’s mistake', () => {
   const line = new Line();
   line.send(MAX_FRAME, 1);
@@ -147,6 +157,24 @@ it.each([
   h.ask(deviceApi.frame, { data: new Uint8Array(64).fill(0xff) }, deviceAddress(A));
   expect(h.calls).toEqual([]);
 });
+
+const PF_WIRING = { connected: false, ports: [[], [A], [B]], vf: undefined };
+const NVME = { ...EDU, model: 'nvme', wiring: PF_WIRING };
+
+it.each([
+  ['from a VF', NVME, deviceAddress(B), 0, 5],
+  ['in the most bytes', NVME, deviceAddress(B), MAX_NOTE, 5],
+  ['in too many', NVME, deviceAddress(B), MAX_NOTE + 1, 0],
+  ['from where no port leads', NVME, deviceAddress('0000:00:07.0'), 0, 0],
+  ['from a client', NVME, clientAddress('one'), 0, 0],
+  ['to a model that is asked nothing', { ...EDU, wiring: PF_WIRING }, deviceAddress(B), 0, 0],
+])('a question %s is answered or is not', (_what, facts, from, length, bytes) => {
+  const { h } = bench(facts);
+  expect(h.ask(deviceApi.ask, { data: new Uint8Array(length) }, from)).toHaveLength(bytes);
+});
+
+it('nobody answers without a driver', () =>
+  expect(new Harness().ask(deviceApi.ask, { data: NO_BYTES }, deviceAddress(A))).toEqual(NO_BYTES));
 
 it('what a card sends leaves, and how much was dropped is in its state and in what people see', () => {
   const { c, dev } = boundBench(CARD);

@@ -1,5 +1,5 @@
 /**
- * Frames between the ports of functions of one host.
+ * Frames between the ports of functions of one host, and what the models of a PF and its VFs tell and ask each other.
  *
  * Words: a *peer* is a function at the end of one of the function's ports; a frame is *under way* until its peer has stored or
  * dropped it.
@@ -12,6 +12,8 @@ import type { VfioDevice } from './vfio-device.js';
 
 /** Frames under way to one peer. */
 export const MAX_UNDER_WAY = 256;
+
+const NOTHING = new Uint8Array(0);
 
 export class Wire {
   /** Frames that found no room. */
@@ -65,6 +67,14 @@ export class Wire {
     this.notes.delete(peer);
   }
 
+  /** Of several peers the first is asked. */
+  *ask(question: Uint8Array, port: number): Op<Uint8Array> {
+    if (question.length > MAX_NOTE)
+      throw new Error(`a model asked in ${question.length} bytes, ${MAX_NOTE} is the most`);
+    const peer = this.ports[port]?.[0];
+    return peer === undefined ? NOTHING : yield* call(deviceAddress(peer), deviceApi.ask, { data: question });
+  }
+
   /** The port at whose end somebody is; undefined: nobody's frames come from there. */
   portTo(sender: Address): number | undefined {
     const bdf = deviceOf(sender);
@@ -87,4 +97,14 @@ export function* noteArrives(device: VfioDevice | undefined, from: Address, data
   if (!device || port === undefined || data.length > MAX_NOTE) return;
   yield* lockRead(device.memory);
   if (device.model.notified) yield* device.model.notified(data, port);
+}
+
+/**
+ * The same of a question. It waits for no lock: who asks may hold those of its own function, and whoever is asked may be about to
+ * ask back.
+ */
+export function answerTo(device: VfioDevice | undefined, from: Address, data: Uint8Array): Uint8Array {
+  const port = device?.bus.wire.portTo(from);
+  if (!device || port === undefined || data.length > MAX_NOTE) return NOTHING;
+  return device.model.answer?.(data, port) ?? NOTHING;
 }

@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type LabPlan, readLabFile, ScenarioError } from '@vfiolab/scenario';
 import type { HostStatus, InstanceStatus, LabStatus } from '@vfiolab/testbed';
 import { type Command, type Context, FAILED, type Input, OK, UsageError } from '../command.js';
@@ -15,6 +16,7 @@ import type { Terminal } from '../terminal.js';
 /** Starting seven processes an instance takes its time on a busy machine. */
 const UP_MS = 300_000;
 const LOOK_MS = 200;
+const PROGRAM = fileURLToPath(new URL('../../bin/vfiolab.js', import.meta.url));
 const LOG = 'lab.log';
 /** Characters of the log that are shown when a lab does not come up. */
 const LOG_TAIL = 2000;
@@ -117,7 +119,7 @@ async function detach(plan: LabPlan, { engine }: Context): Promise<LabStatus> {
   const { data, file } = plan;
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const log = openSync(join(data, LOG), 'w', 0o600);
-  const child = spawn(process.execPath, ['--no-warnings', process.argv[1]!, 'up', file, '--foreground'], {
+  const child = spawn(process.execPath, ['--no-warnings', PROGRAM, 'up', file, '--foreground'], {
     detached: true,
     stdio: ['ignore', log, log],
   });

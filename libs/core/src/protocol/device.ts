@@ -79,8 +79,8 @@ export const functionFacts = message({
    */
   igd: optional(message({ regions: list(message({ subtype: u8, data: bytes })), address: u32, refused: bool })),
   /**
-   * Where its frames go, when it has a port: the functions at the end of each way. `connected`: the port is on a network;
-   * `vf`: its number among its PF's.
+   * Who it has a way to: the functions at the end of each. `connected`: the first leads to a network; `vf`: its number among
+   * its PF's.
    */
   wiring: optional(message({ connected: bool, ports: list(list(str)), vf: optional(u32) })),
 });
@@ -177,4 +177,6 @@ export const deviceApi = api('device', {
   frame: method(160, message({ data: bytes }), nothing),
   /** From the function's PF or one of its VFs: something that their models share. */
   note: method(161, message({ data: bytes }), nothing),
+  /** From the same: a question, which is answered at once; empty: no driver has the function, or nobody may ask. */
+  ask: method(190, message({ data: bytes }), bytes),
 });

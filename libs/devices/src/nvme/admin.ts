@@ -18,8 +18,10 @@ import {
 } from './identify.js';
 import { BLOCKS_PER_PAGE } from './media.js';
 import { CompletionQueue, SubmissionQueue } from './queues.js';
-import { MAX_ENTRIES, MAX_TRANSFER, QUEUES } from './registers.js';
+import { Primary } from './primary.js';
+import { MAX_ENTRIES, MAX_TRANSFER } from './registers.js';
 import * as status from './status.js';
+import { manageVirtualisation, primaryCapabilities, secondaryControllers } from './virtualisation.js';
 
 /** From here on numbers name no namespace, but all of them. */
 const LAST_NAMESPACE = 0xffff_fffe;
@@ -31,17 +33,15 @@ const OK: Outcome = { status: status.SUCCESS };
 
 const CONTIGUOUS = 1;
 const INTERRUPTS = 2;
-/** Vectors that MSI-X could have; what the function has of them is its own affair. */
-const VECTORS = 2048;
 
 function createCompletionQueue(on: Controller, command: Command): Outcome {
   const [id, entries, flags] = [command.dword(10) & 0xffff, (command.dword(10) >>> 16) + 1, command.dword(11)];
-  if (id === 0 || id >= QUEUES || on.completions.has(id)) return refuse(status.QUEUE_ID_INVALID);
+  if (id === 0 || id >= on.role.queues || on.completions.has(id)) return refuse(status.QUEUE_ID_INVALID);
   if (entries < 2 || entries > MAX_ENTRIES) return refuse(status.QUEUE_SIZE_INVALID);
   if (!(flags & CONTIGUOUS)) return refuse(status.INVALID_FIELD);
   if (!on.isPage(command.prp1)) return refuse(status.PRP_OFFSET_INVALID);
   const vector = flags >>> 16;
-  if (vector >= VECTORS) return refuse(status.INVALID_VECTOR);
+  if (vector >= on.role.vectors) return refuse(status.INVALID_VECTOR);
   on.completions.set(id, new CompletionQueue(id, command.prp1, entries, flags & INTERRUPTS ? vector : undefined));
   return OK;
 }
@@ -50,7 +50,7 @@ function createSubmissionQueue(on: Controller, command: Command): Outcome {
   const [id, entries, flags] = [command.dword(10) & 0xffff, (command.dword(10) >>> 16) + 1, command.dword(11)];
   const completions = flags >>> 16;
   if (completions === 0 || !on.completions.has(completions)) return refuse(status.COMPLETION_QUEUE_INVALID);
-  if (id === 0 || id >= QUEUES || on.submissions.has(id)) return refuse(status.QUEUE_ID_INVALID);
+  if (id === 0 || id >= on.role.queues || on.submissions.has(id)) return refuse(status.QUEUE_ID_INVALID);
   if (entries < 2 || entries > MAX_ENTRIES) return refuse(status.QUEUE_SIZE_INVALID);
   if (!(flags & CONTIGUOUS)) return refuse(status.INVALID_FIELD);
   if (!on.isPage(command.prp1)) return refuse(status.PRP_OFFSET_INVALID);
@@ -78,17 +78,22 @@ function* identify(on: Controller, command: Command): Op<Outcome> {
 }
 
 /** The data of a kind (CNS); a number: why there are none. */
-function identified({ media }: Controller, command: Command): Uint8Array | number {
+function identified({ media, role }: Controller, command: Command): Uint8Array | number {
   const { namespace } = command;
+  const primary = role instanceof Primary ? role : undefined;
   switch (command.dword(10) & 0xff) {
     case 0:
       return namespace === NAMESPACE ? identifyNamespace(media.used * BLOCKS_PER_PAGE) : status.INVALID_NAMESPACE;
     case 1:
-      return identifyController();
+      return identifyController(role, primary !== undefined);
     case 2:
       return namespace < LAST_NAMESPACE ? activeNamespaces(namespace) : status.INVALID_NAMESPACE;
     case 3:
-      return namespace === NAMESPACE ? namespaceDescriptors() : status.INVALID_NAMESPACE;
+      return namespace === NAMESPACE ? namespaceDescriptors(role) : status.INVALID_NAMESPACE;
+    case 0x14:
+      return primary ? primaryCapabilities(primary) : status.INVALID_FIELD;
+    case 0x15:
+      return primary ? secondaryControllers(primary, command.dword(10) >>> 16) : status.INVALID_FIELD;
     default:
       return status.INVALID_FIELD;
   }
@@ -131,8 +136,9 @@ function setFeatures(on: Controller, command: Command): Outcome {
   }
   if ((wanted & 0xffff) === 0xffff || wanted >>> 16 === 0xffff) return refuse(status.INVALID_FIELD);
   if (on.submissions.size > 1 || on.completions.size > 1) return refuse(status.COMMAND_SEQUENCE_ERROR);
-  on.features.set(id, grantedQueues(wanted));
-  return { status: status.SUCCESS, result: grantedQueues(wanted) };
+  const granted = grantedQueues(wanted, on.role);
+  on.features.set(id, granted);
+  return { status: status.SUCCESS, result: granted };
 }
 
 function getFeatures(on: Controller, command: Command): Outcome {
@@ -150,6 +156,9 @@ function asyncEvent(on: Controller, command: Command): Outcome {
   return { status: status.SUCCESS, held: true };
 }
 
+const virtualise = ({ role }: Controller, command: Command): Outcome | Op<Outcome> =>
+  role instanceof Primary ? manageVirtualisation(role, command) : refuse(status.INVALID_OPCODE);
+
 const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [0x00, deleteSubmissionQueue],
   [0x01, createSubmissionQueue],
@@ -161,6 +170,7 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [0x09, setFeatures],
   [0x0a, getFeatures],
   [0x0c, asyncEvent],
+  [0x1c, virtualise],
 ]);
 
 export const adminCommand = (on: Controller, command: Command): Outcome | Op<Outcome> =>

@@ -15,7 +15,8 @@ import { ASYNC_EVENTS } from './identify.js';
 import { ioCommand } from './io.js';
 import type { SparseMemory } from '../sparse-memory.js';
 import { CompletionQueue, CompletionRun, SubmissionQueue } from './queues.js';
-import { MAX_ADMIN_ENTRIES, MAX_ENTRIES, QUEUES, SUBMISSION_BYTES } from './registers.js';
+import { MAX_ADMIN_ENTRIES, MAX_ENTRIES, SUBMISSION_BYTES } from './registers.js';
+import type { Role } from './role.js';
 
 /** Asynchronous event: error status, with what was written to a doorbell. */
 const INVALID_DOORBELL = 0x00_00_00_00;
@@ -39,6 +40,7 @@ export class Controller {
     readonly bus: ModelBus,
     readonly media: SparseMemory,
     readonly pageShift: number,
+    readonly role: Role,
   ) {
     this.host = new HostData(bus, pageShift);
   }
@@ -149,7 +151,7 @@ export class Controller {
   check(): string[] {
     const wrong: string[] = [];
     for (const [id, queue] of [...this.submissions, ...this.completions]) {
-      if (id !== queue.id || id >= QUEUES) wrong.push(`queue ${queue.id} is under number ${id}`);
+      if (id !== queue.id || id >= this.role.queues) wrong.push(`queue ${queue.id} is under number ${id}`);
       if (queue.entries < 2 || queue.entries > (id === 0 ? MAX_ADMIN_ENTRIES : MAX_ENTRIES))
         wrong.push(`queue ${id} has ${queue.entries} entries`);
       if (!this.isPage(queue.base)) wrong.push(`queue ${id} does not begin with a page`);

@@ -2,7 +2,8 @@
  * Data structures that tell what the controller and its namespace are (section 5.15), and the log pages (section 5.14).
  */
 import { BLOCK_SHIFT, BLOCKS } from './media.js';
-import { IO_QUEUES, MDTS, VERSION } from './registers.js';
+import { MDTS, VERSION } from './registers.js';
+import type { Role } from './role.js';
 
 const PAGE = 4096;
 export const NAMESPACE = 1;
@@ -13,13 +14,14 @@ const ABORTS = 4;
 const VENDOR = 0x1b36;
 const SUBSYSTEM_VENDOR = 0x1af4;
 const NQN = 'nqn.2026-11.org.vfiolab:nvme:0';
-/** EUI-64 of the namespace: a locally administered one. */
-const EUI64 = [0x02, 0x76, 0x66, 0x69, 0x6f, 0x00, 0x00, 0x01];
+/** EUI-64 of a controller's namespace: a locally administered one, without its last but one byte. */
+const eui64 = ({ id }: Role): number[] => [0x02, 0x76, 0x66, 0x69, 0x6f, 0x00, id, 0x01];
 /** Power state 0 with 1 W. */
 const MAX_POWER = 100;
 const WRITE_ZEROES_AND_DEALLOCATE = 0x0c;
+const VIRTUALIZATION_MANAGEMENT = 0x80;
 
-class Block {
+export class Block {
   readonly bytes = new Uint8Array(PAGE);
   private readonly view = new DataView(this.bytes.buffer);
 
@@ -46,18 +48,20 @@ class Block {
   }
 }
 
-/** CNS 1. */
-export const identifyController = (): Uint8Array =>
+/** CNS 1. `manages`: it is a primary controller. */
+export const identifyController = ({ id, sharing }: Role, manages: boolean): Uint8Array =>
   new Block()
     .u16(0, VENDOR)
     .u16(2, SUBSYSTEM_VENDOR)
     .text(4, 'vfiolab-0', 20)
     .text(24, 'vfiolab NVMe controller', 40)
     .text(64, '1.0', 8)
-    .u8(72, 0)
+    .u8(76, sharing)
     .u8(77, MDTS)
+    .u16(78, id)
     .u32(80, VERSION)
     .u8(111, 1)
+    .u16(256, manages ? VIRTUALIZATION_MANAGEMENT : 0)
     .u8(258, ABORTS - 1)
     .u8(259, ASYNC_EVENTS - 1)
     .u8(260, 0x03)
@@ -84,9 +88,10 @@ export const activeNamespaces = (after: number): Uint8Array =>
   (after < NAMESPACE ? new Block().u32(0, NAMESPACE) : new Block()).bytes;
 
 /** CNS 3: what names the namespace in the world. */
-export function namespaceDescriptors(): Uint8Array {
+export function namespaceDescriptors(role: Role): Uint8Array {
   const { bytes } = new Block();
-  bytes.set([1, EUI64.length, 0, 0, ...EUI64]);
+  const name = eui64(role);
+  bytes.set([1, name.length, 0, 0, ...name]);
   return bytes;
 }
 
@@ -107,8 +112,8 @@ export function logPage(id: number): Uint8Array | undefined {
   return id === 3 ? firmware() : undefined;
 }
 
-/** What the driver is granted of what it asked for: both counts from 0. */
-export function grantedQueues(asked: number): number {
-  const grant = (wanted: number): number => Math.min(wanted, IO_QUEUES - 1);
+/** What the driver is granted of what it asked for: both counts from 0, and without the admin queue. */
+export function grantedQueues(asked: number, { queues }: Role): number {
+  const grant = (wanted: number): number => Math.min(wanted, queues - 2);
   return grant(asked & 0xffff) | (grant(asked >>> 16) << 16);
 }

@@ -1,7 +1,8 @@
 /**
  * An NVMe controller that can be moved to another function or host while its driver works.
  *
- * Words: an *image* is the controller: registers, features, queues with where they are and how far, held event requests.
+ * Words: an *image* is the controller: registers, features, queues with where they are and how far, held event requests. What a VF
+ * is granted is its card's affair: an image with more queues than that is none for it.
  * Rule: the media stay where they are, as disks do that two hosts share: who moves a controller sees to it that the other one has
  * the same blocks. Commands end before a doorbell's write does, so none is under way in an image; those that wait for room are in
  * their ring, in the driver's memory.
@@ -31,8 +32,11 @@ export class MigratableNvme extends Nvme implements MigratableModel {
   }
 
   load(image: Uint8Array): boolean {
-    if (image.length !== IMAGE_BYTES || !new MigratableNvme(this.bus).take(image)) return false;
-    return this.take(image);
+    if (image.length !== IMAGE_BYTES) return false;
+    const before = this.save();
+    if (this.take(image)) return true;
+    this.take(before);
+    return false;
   }
 
   /** False: it is none of this model, or says what cannot be; what was there is lost. */

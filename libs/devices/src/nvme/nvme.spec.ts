@@ -1,119 +1,9 @@
 import { ByteReader, ByteWriter } from '@vfiolab/core';
-import { HostBus } from '../testing/host-bus.js';
+import { ASQ, ACQ, DATA, IO_ENTRIES, LIST, MEMORY, NvmeRig, PAGE, SQ, type Wanted } from '../testing/nvme-rig.js';
 import { BLOCKS } from './media.js';
 import { Nvme } from './nvme.js';
 import * as reg from './registers.js';
 import * as status from './status.js';
-
-const PAGE = 4096;
-/** Pages of host memory: rings of queues 0 and 1, a PRP list, and data from there on. */
-const [ASQ, ACQ, SQ, CQ, LIST, DATA] = [1, 2, 3, 4, 5, 16].map((n) => n * PAGE) as [
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-];
-const MEMORY = 128 * PAGE;
-const [ADMIN_ENTRIES, IO_ENTRIES] = [8, 16];
-
-interface Wanted {
-  readonly opcode: number;
-  readonly nsid?: number;
-  readonly prp1?: number;
-  readonly prp2?: number;
-  /** Command dwords from 10 on. */
-  readonly dwords?: readonly number[];
-  readonly flags?: number;
-}
-
-/** The least that a driver does: it fills rings, rings doorbells, and looks for completions. */
-class Driver {
-  readonly bus = new HostBus(MEMORY);
-  nvme = new Nvme(this.bus);
-  readonly view = new DataView(this.bus.memory.buffer);
-  private readonly tails = [0, 0];
-  private readonly heads = [0, 0];
-  private readonly phases = [1, 1];
-  private nextId = 1;
-
-  poke(offset: number, value: number, width: 4 | 8 = 4): void {
-    expect(this.nvme.write(offset, width, BigInt(value)).next().done).toBe(true);
-  }
-
-  enable(): void {
-    this.poke(reg.AQA, ((ADMIN_ENTRIES - 1) << 16) | (ADMIN_ENTRIES - 1));
-    this.poke(reg.ASQ, ASQ, 8);
-    this.poke(reg.ACQ, ACQ, 8);
-    this.poke(reg.CC, reg.CC_ENABLE | (6 << 16) | (4 << 20));
-    expect(this.nvme.read(reg.CSTS, 4)).toBe(BigInt(reg.CSTS_READY));
-  }
-
-  /** Writes a command into the ring without telling of it. */
-  put(queue: 0 | 1, { opcode, nsid = 1, prp1 = DATA, prp2 = 0, dwords = [], flags = 0 }: Wanted): number {
-    const entries = queue === 0 ? ADMIN_ENTRIES : IO_ENTRIES;
-    const at = (queue === 0 ? ASQ : SQ) + this.tails[queue]! * reg.SUBMISSION_BYTES;
-    this.bus.memory.fill(0, at, at + reg.SUBMISSION_BYTES);
-    this.view.setUint8(at, opcode);
-    this.view.setUint8(at + 1, flags);
-    this.view.setUint16(at + 2, this.nextId, true);
-    this.view.setUint32(at + 4, nsid, true);
-    this.view.setBigUint64(at + 24, BigInt(prp1), true);
-    this.view.setBigUint64(at + 32, BigInt(prp2), true);
-    dwords.forEach((value, i) => this.view.setUint32(at + 40 + 4 * i, value, true));
-    this.tails[queue] = (this.tails[queue]! + 1) % entries;
-    return this.nextId++;
-  }
-
-  ring(queue: 0 | 1): void {
-    this.poke(reg.DOORBELLS + 8 * queue, this.tails[queue]!);
-  }
-
-  /** The next completion, if it is there. */
-  take(queue: 0 | 1): { id: number; status: number; result: number } | undefined {
-    const entries = queue === 0 ? ADMIN_ENTRIES : IO_ENTRIES;
-    const at = (queue === 0 ? ACQ : CQ) + this.heads[queue]! * reg.COMPLETION_BYTES;
-    const word = this.view.getUint16(at + 14, true);
-    if ((word & 1) !== this.phases[queue]) return undefined;
-    this.heads[queue] = (this.heads[queue]! + 1) % entries;
-    if (this.heads[queue] === 0) this.phases[queue] = this.phases[queue]! ^ 1;
-    return { id: this.view.getUint16(at + 12, true), status: word >>> 1, result: this.view.getUint32(at, true) };
-  }
-
-  acknowledge(queue: 0 | 1): void {
-    this.poke(reg.DOORBELLS + 8 * queue + 4, this.heads[queue]!);
-  }
-
-  run(queue: 0 | 1, wanted: Wanted): { status: number; result: number } {
-    const id = this.put(queue, wanted);
-    this.ring(queue);
-    const done = this.take(queue)!;
-    expect(done.id).toBe(id);
-    this.acknowledge(queue);
-    return done;
-  }
-
-  admin = (wanted: Wanted): number => this.run(0, wanted).status;
-  io = (wanted: Wanted): number => this.run(1, wanted).status;
-
-  ready(): this {
-    this.enable();
-    const size = (IO_ENTRIES - 1) << 16;
-    expect(this.admin({ opcode: 5, prp1: CQ, dwords: [size | 1, (3 << 16) | 3] })).toBe(status.SUCCESS);
-    expect(this.admin({ opcode: 1, prp1: SQ, dwords: [size | 1, (1 << 16) | 1] })).toBe(status.SUCCESS);
-    return this;
-  }
-
-  fill(at: number, length: number, seed: number): Buffer {
-    for (let i = 0; i < length; i++) this.bus.memory[at + i] = (i * 7 + (i >>> 8) + seed) & 0xff;
-    return Buffer.from(this.bus.memory.subarray(at, at + length));
-  }
-
-  bytes(at: number, length: number): Buffer {
-    return Buffer.from(this.bus.memory.subarray(at, at + length));
-  }
-}
 
 const WRITE = 1;
 const READ = 2;
@@ -122,7 +12,7 @@ const blocks = (first: number, count: number): number[] => [first, 0, count - 1]
 
 describe('starting', () => {
   it('a controller is ready when it is enabled, and off when it is disabled', () => {
-    const driver = new Driver();
+    const driver = new NvmeRig();
     expect(driver.nvme.read(reg.CSTS, 4)).toBe(0n);
     driver.enable();
     driver.poke(reg.CC, 0);
@@ -130,11 +20,11 @@ describe('starting', () => {
   });
 
   it.each([
-    ['the admin queue does not begin at a page', (d: Driver) => d.poke(reg.CC, 1 | (1 << 7))],
-    ['pages of host memory that are too large', (d: Driver) => d.poke(reg.CC, 1 | (5 << 7))],
-    ['an admin queue of one entry', (d: Driver) => (d.poke(reg.AQA, 0), d.poke(reg.CC, 1))],
+    ['the admin queue does not begin at a page', (d: NvmeRig) => d.poke(reg.CC, 1 | (1 << 7))],
+    ['pages of host memory that are too large', (d: NvmeRig) => d.poke(reg.CC, 1 | (5 << 7))],
+    ['an admin queue of one entry', (d: NvmeRig) => (d.poke(reg.AQA, 0), d.poke(reg.CC, 1))],
   ])('%s: fatal', (_why, start) => {
-    const driver = new Driver();
+    const driver = new NvmeRig();
     driver.poke(reg.AQA, 0x00070007);
     driver.poke(reg.ASQ, ASQ, 8);
     driver.poke(reg.ACQ, ACQ, 8);
@@ -145,14 +35,14 @@ describe('starting', () => {
   });
 
   it('registers are read whole, in halves and in bytes', () => {
-    const { nvme } = new Driver();
+    const { nvme } = new NvmeRig();
     expect(nvme.read(reg.CAP, 8)).toBe(reg.CAPABILITIES);
     expect(nvme.read(reg.CAP + 4, 4)).toBe(reg.CAPABILITIES >> 32n);
     expect(nvme.read(reg.VS + 1, 1)).toBe(4n);
   });
 
   it('a shutdown is over at once', () => {
-    const driver = new Driver();
+    const driver = new NvmeRig();
     driver.enable();
     driver.poke(reg.CC, reg.CC_ENABLE | (6 << 16) | (4 << 20) | (1 << 14));
     expect(driver.nvme.read(reg.CSTS, 4)).toBe(BigInt(reg.CSTS_READY | reg.CSTS_SHUT_DOWN));
@@ -185,14 +75,14 @@ describe('admin commands', () => {
     ['queues counted when there are some', { opcode: 9, dwords: [7, 0] }, status.COMMAND_SEQUENCE_ERROR],
     ['data that go nowhere', { opcode: 6, prp1: MEMORY, dwords: [1] }, status.DATA_TRANSFER_ERROR],
   ])('%s is refused', (_what, wanted, code) => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const before = [driver.nvme.describe(), driver.nvme.check()];
     expect(driver.admin(wanted)).toBe(code);
     expect([driver.nvme.describe(), driver.nvme.check()]).toEqual(before);
   });
 
   it('identify tells of the controller, its namespace, and the name of that', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     expect(driver.admin({ opcode: 6, nsid: 0, dwords: [1] })).toBe(0);
     expect(driver.bytes(DATA + 24, 23).toString()).toBe('vfiolab NVMe controller');
     expect(driver.view.getUint32(DATA + 516, true)).toBe(1);
@@ -206,7 +96,7 @@ describe('admin commands', () => {
   });
 
   it('a driver gets as many queues as there are, and its features back', () => {
-    const driver = new Driver();
+    const driver = new NvmeRig();
     driver.enable();
     expect(driver.run(0, { opcode: 9, dwords: [7, (99 << 16) | 3] }).result).toBe(((reg.IO_QUEUES - 1) << 16) | 3);
     expect(driver.admin({ opcode: 9, dwords: [0x0b, 0x1ff] })).toBe(0);
@@ -214,7 +104,7 @@ describe('admin commands', () => {
   });
 
   it('event requests are held, four of them, and told of a wrong doorbell', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const ids = [0, 1, 2, 3].map(() => driver.put(0, { opcode: 0x0c }));
     driver.ring(0);
     expect(driver.take(0)).toBeUndefined();
@@ -231,7 +121,7 @@ describe('reading and writing', () => {
     ['two pages', 2 * PAGE, DATA, DATA + 5 * PAGE],
     ['two blocks over the end of a page', 1024, DATA + PAGE - 512, DATA + 5 * PAGE],
   ])('%s: what was written is read', (_what, length, prp1, prp2) => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const first = Math.min(length, PAGE - (prp1 % PAGE));
     const sent = [driver.fill(prp1, first, 1), driver.fill(prp2, length - first, 2)];
     expect(driver.io({ opcode: WRITE, prp1, prp2, dwords: blocks(40, length / 512) })).toBe(0);
@@ -241,7 +131,7 @@ describe('reading and writing', () => {
   });
 
   it('the longest transfer, by a list whose first page is full', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const pages = reg.MAX_TRANSFER / PAGE;
     // The list begins 8 entries before the end of its page: 7 pages, and where the list goes on.
     const start = LIST + PAGE - 64;
@@ -273,13 +163,13 @@ describe('reading and writing', () => {
     ['a list that is not there', { opcode: READ, prp2: MEMORY, dwords: blocks(0, 32) }, status.DATA_TRANSFER_ERROR],
     ['data that are not there', { opcode: WRITE, prp1: MEMORY, dwords: blocks(0, 1) }, status.DATA_TRANSFER_ERROR],
   ])('%s: refused, and nothing is stored', (_what, wanted, code) => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     expect(driver.io(wanted)).toBe(code);
     expect(driver.nvme.media.used).toBe(0);
   });
 
   it('blocks read zero when nothing was written, after zeroes were, and when they were given back', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const zero = Buffer.alloc(PAGE);
     const read = (): Buffer => {
       driver.fill(DATA, PAGE, 9);
@@ -307,7 +197,7 @@ describe('reading and writing', () => {
 
 describe('queues', () => {
   it('commands of one doorbell are read at once, and told with one interrupt of their vector', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     driver.bus.raised.length = 0;
     const before = driver.bus.requests;
     const ids = [1, 2, 3].map((first) => driver.put(1, { opcode: READ, dwords: blocks(first, 1) }));
@@ -318,7 +208,7 @@ describe('queues', () => {
   });
 
   it('submission queues that share a completion queue share its room', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const other = 100 * PAGE;
     expect(driver.admin({ opcode: 1, prp1: other, dwords: [((IO_ENTRIES - 1) << 16) | 2, (1 << 16) | 1] })).toBe(0);
     for (let i = 0; i < 12; i++) {
@@ -346,7 +236,7 @@ describe('queues', () => {
   });
 
   it('the rings go round, and no completion is lost where there is no room', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     for (let round = 0; round < 5; round++) {
       const ids = Array.from({ length: IO_ENTRIES - 1 }, () => driver.put(1, { opcode: READ, dwords: blocks(0, 1) }));
       driver.ring(1);
@@ -362,7 +252,7 @@ describe('queues', () => {
   });
 
   it('the pin is let go when all completions have been taken, and not before', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     driver.put(1, { opcode: READ, dwords: blocks(0, 1) });
     driver.put(1, { opcode: READ, dwords: blocks(0, 1) });
     driver.ring(1);
@@ -376,7 +266,7 @@ describe('queues', () => {
   });
 
   it('a masked vector is not raised', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     driver.poke(reg.INTMS, 1 << 3);
     driver.bus.raised.length = 0;
     expect(driver.io({ opcode: READ, dwords: blocks(0, 1) })).toBe(0);
@@ -387,7 +277,7 @@ describe('queues', () => {
   });
 
   it('a ring that cannot be reached is fatal until the controller is reset', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     const size = (IO_ENTRIES - 1) << 16;
     expect(driver.admin({ opcode: 5, prp1: MEMORY, dwords: [size | 2, 1] })).toBe(0);
     expect(driver.admin({ opcode: 1, prp1: MEMORY, dwords: [size | 2, (2 << 16) | 1] })).toBe(0);
@@ -403,7 +293,7 @@ describe('queues', () => {
 
 describe('state', () => {
   it('is the same after it was stored and read back: registers, queues, media', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     driver.fill(DATA, PAGE, 6);
     expect(driver.io({ opcode: WRITE, dwords: blocks(80, 8) })).toBe(0);
     driver.put(0, { opcode: 0x0c });
@@ -426,7 +316,7 @@ describe('state', () => {
   });
 
   it('a reset keeps what is stored', () => {
-    const driver = new Driver().ready();
+    const driver = new NvmeRig().ready();
     expect(driver.io({ opcode: WRITE, dwords: blocks(0, 8) })).toBe(0);
     driver.nvme.reset();
     expect(driver.nvme.media.used).toBe(1);

@@ -17,3 +17,7 @@ export const INVALID_VECTOR = 0x108;
 export const INVALID_LOG_PAGE = 0x109;
 export const INVALID_QUEUE_DELETION = 0x10c;
 export const FEATURE_NOT_SAVEABLE = 0x10d;
+export const INVALID_CONTROLLER = 0x11f;
+export const INVALID_CONTROLLER_STATE = 0x120;
+export const INVALID_RESOURCE_COUNT = 0x121;
+export const INVALID_RESOURCE = 0x122;

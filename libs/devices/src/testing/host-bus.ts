@@ -50,6 +50,13 @@ export class HostBus implements ModelBus {
     this.notes.push({ note, port });
   }
 
+  /** Who is at the end of the ports; nobody, when it is not said. */
+  answers: (question: Uint8Array, port: number) => Uint8Array = () => new Uint8Array(0);
+
+  *ask(question: Uint8Array, port = 0): Op<Uint8Array> {
+    return this.answers(question, port);
+  }
+
   lower(): void {
     this.lowered++;
   }

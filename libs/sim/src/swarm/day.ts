@@ -56,7 +56,10 @@ export async function huntDay(seed: number, hours = DAY_HOURS): Promise<SwarmHun
   const grown = growth > MOST_GROWTH ? [`the heap has grown by ${(100 * growth).toFixed(1)} %`] : [];
   return {
     findings: [...findings, ...grown],
-    counts: { ...counts, faults: faults.length },
+    counts: {
+      ...{ ...counts, faults: faults.length },
+      ...{ 'MiB of heap': Math.round(Math.min(...after)), '% of growth': Number((100 * growth).toFixed(1)) },
+    },
     drawn: { ...place, heapMiB: heaps.map((mib) => Number(mib.toFixed(1))), growth: Number(growth.toFixed(4)) },
     messages,
     virtualSeconds,

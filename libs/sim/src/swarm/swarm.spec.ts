@@ -19,9 +19,22 @@ it('told to let only some faults happen it lets no others happen; told all of th
   expect((await swarm(8, { only: new Set() })).faults).toEqual([]);
 });
 
-it('the first seeds are clean, looked at after every turn', async () => {
+const TROUBLES = [
+  ...['lose', 'double', 'delay', 'crash', 'kill'],
+  ...['cut', 'clog', 'pause', 'slow-disk', 'full-disk', 'jump', 'power'],
+];
+
+it('the first seeds are clean, looked at after every turn, and bring every kind of trouble', async () => {
+  const kinds = new Set<string>();
+  const sums = { calls: 0, foretold: 0, dma: 0 };
   for (let seed = 0; seed < 24; seed++) {
-    const { findings } = await swarm(seed, { monitor: CLOSELY });
+    const { findings, faults, counts } = await swarm(seed, { monitor: CLOSELY });
     expect([seed, findings]).toEqual([seed, []]);
+    for (const name of faults) kinds.add(name.split(' ')[0]!);
+    for (const what of ['calls', 'foretold', 'dma'] as const) sums[what] += counts[what]!;
   }
-});
+  expect([...kinds].sort()).toEqual([...TROUBLES].sort());
+  expect(sums.calls).toBeGreaterThan(1000);
+  expect(sums.foretold).toBeGreaterThan(800);
+  expect(sums.dma).toBeGreaterThan(200);
+}, 120_000);

@@ -33,8 +33,9 @@ export class Instance {
   private constructor(
     readonly config: ShellConfig,
     readonly services: readonly string[],
+    keyOf: (service: string) => string | undefined,
   ) {
-    this.processes = new ServiceProcesses(config, (error, service) => this.lost(error, service), services);
+    this.processes = new ServiceProcesses(config, (error, service) => this.lost(error, service), services, keyOf);
   }
 
   get bus(): NatsBus {
@@ -46,8 +47,12 @@ export class Instance {
   }
 
   /** Rejects, with nothing left running, when there is no server or a process does not come up. */
-  static async start(config: ShellConfig, services: readonly string[]): Promise<Instance> {
-    const instance = new Instance(config, services);
+  static async start(
+    config: ShellConfig,
+    services: readonly string[],
+    keyOf: (service: string) => string | undefined,
+  ): Promise<Instance> {
+    const instance = new Instance(config, services, keyOf);
     try {
       instance.connected = await NatsBus.connect({ ...config, url: config.nats!, name: `vfiolab up ${config.host}` });
       await instance.processes.startAll();

@@ -12,15 +12,23 @@ export class OwnServer {
 
   private constructor(
     private readonly port: number,
+    private config: string,
     private server: NatsServer,
   ) {
     this.keep(server);
   }
 
   /** Rejects when nats-server is not installed or does not start. */
-  static async start(): Promise<OwnServer> {
+  static async start(config: string): Promise<OwnServer> {
     const port = await freePort();
-    return new OwnServer(port, await startNatsServer({ port }));
+    return new OwnServer(port, config, await startNatsServer({ port, config }));
+  }
+
+  /** Has it follow these lines of configuration. */
+  reload(config: string): void {
+    if (config === this.config) return;
+    this.config = config;
+    this.server.reload(config);
   }
 
   get url(): string {
@@ -40,7 +48,7 @@ export class OwnServer {
       await sleep(AGAIN_MS);
       if (this.stopped) return;
       this.restarts++;
-      const server = await startNatsServer({ port: this.port }).catch(() => undefined);
+      const server = await startNatsServer({ port: this.port, config: this.config }).catch(() => undefined);
       if (!server) continue;
       this.server = server;
       if (this.stopped) return server.stop();

@@ -14,9 +14,13 @@ const MINUTE = 60_000;
 withServer('a lab that stays (skipped when nats-server is not installed)', () => {
   const dir = mkdtempSync(join(tmpdir(), 'vfl-'));
   const file = join(dir, 'lab.yaml');
+  const CLIENTS = '[first, second, third, fourth, fifth, sixth, seventh, eighth, ninth, tenth]';
   const HOST = 'host: { machine: asus-fx505dt, memory: 8GiB }';
   const plan = (instances: string, hosts: string) => {
-    writeFileSync(file, `vfiolab: lab/1\nname: t\ndata: d\ninstances: ${instances}\nhosts: ${hosts}\n`);
+    writeFileSync(
+      file,
+      `vfiolab: lab/1\nname: t\ndata: d\nclients: ${CLIENTS}\ninstances: ${instances}\nhosts: ${hosts}\n`,
+    );
     return readLabFile(file);
   };
   let kept: KeptLab;
@@ -29,10 +33,15 @@ withServer('a lab that stays (skipped when nats-server is not installed)', () =>
     hosts.map(({ name, instance, epoch, problems }) => [name, instance, epoch, problems]);
   const status = async (): Promise<LabStatus> => (await labStatus(readLabFile(file)))!;
 
+  async function connected(host: string, client: string): Promise<NatsBus> {
+    const { nats: url, data } = await status();
+    const keyFile = join(data, 'keys', `client.${client}.nk`);
+    return NatsBus.connect({ url, tenant: 'default', lab: 't', host, name: 'test', keyFile });
+  }
+
   /** A program on a host of the lab; `pid` shows how many there were before it. */
   async function program(host: string, name: string): Promise<number> {
-    const { nats } = await status();
-    const bus = await NatsBus.connect({ url: nats, tenant: 'default', lab: 't', host, name: 'test' });
+    const bus = await connected(host, name);
     const { link, close } = openLink(bus, name);
     const started = await new Process(name, link).start();
     close();
@@ -126,8 +135,7 @@ withServer('a lab that stays (skipped when nats-server is not installed)', () =>
   it(
     'the server comes back when it is lost',
     async () => {
-      const { nats } = await status();
-      const bus = await NatsBus.connect({ url: nats, tenant: 'default', lab: 't', host: 'h1', name: 'test' });
+      const bus = await connected('h1', 'first');
       const { server_id: id } = bus.connection.info!;
       process.kill((await status()).natsPid!, 'SIGKILL');
       for (let n = 0; n < 100 && [undefined, id].includes(bus.connection.info?.server_id); n++) await sleep(100);

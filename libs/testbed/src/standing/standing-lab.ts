@@ -15,6 +15,7 @@ import { isUnanswered, type ShellConfig } from '@vfiolab/shell';
 import { openLink, type OpenLink, sleep } from '../open-link.js';
 import { PROCESSES } from '../service-processes.js';
 import { Instance } from './instance.js';
+import { guardOf, keysOf, OPERATOR_KEY, serviceKey } from './lab-keys.js';
 import { type LabStatus, statusOf } from './lab-status.js';
 import { OwnServer } from './own-server.js';
 import { type Placed, spread } from './spread.js';
@@ -42,11 +43,11 @@ export class StandingLab {
   /** Starts the registry and carries the plan out. Rejects, with nothing left behind but journals, when it cannot. */
   static async start(plan: LabPlan): Promise<StandingLab> {
     mkdirSync(plan.data, { recursive: true, mode: 0o700 });
-    const server = plan.nats === 'auto' ? await OwnServer.start() : undefined;
+    const server = plan.nats === 'auto' ? await OwnServer.start(guardOf(plan, REGISTRY)) : undefined;
     const nats = server?.url ?? plan.nats;
     let registry: Instance | undefined;
     try {
-      registry = await Instance.start(configOf(plan, REGISTRY, 0, nats), [LAB]);
+      registry = await startInstance(plan, REGISTRY, 0, nats, [LAB]);
       const lab = new StandingLab(plan, registry, openLink(registry.bus, operatorName()), server);
       await lab.apply(plan).catch(async (e: unknown) => {
         await lab.end();
@@ -78,6 +79,7 @@ export class StandingLab {
   private async carryOut(plan: LabPlan): Promise<void> {
     if (this.ending) throw new PlanRefused('the lab is ending');
     this.refuseChanges(plan);
+    this.server?.reload(guardOf(plan, REGISTRY, this.instances.keys()));
     await this.startInstances(plan);
     const now = await this.placements();
     const where = spread(plan, now);
@@ -93,6 +95,7 @@ export class StandingLab {
         this.instances.delete(name);
         await instance.stop();
       }
+    this.server?.reload(guardOf(plan, REGISTRY));
     this.plan = plan;
   }
 
@@ -114,7 +117,7 @@ export class StandingLab {
       if (running?.config.hosts === hosts + 1) continue;
       await running?.stop();
       this.instances.delete(name);
-      this.instances.set(name, await Instance.start(configOf(plan, name, hosts, this.url), PROCESSES));
+      this.instances.set(name, await startInstance(plan, name, hosts, this.url, PROCESSES));
     }
   }
 
@@ -206,6 +209,19 @@ export class StandingLab {
 
 /** Each link has a name of its own: what another has asked is not taken for its question. */
 const operatorName = (): string => `operator-${randomBytes(8).toString('hex')}`;
+
+/** The lab's own server asks for keys; another one is told by its URL who is there. */
+function startInstance(
+  plan: LabPlan,
+  instance: string,
+  hosts: number,
+  nats: string,
+  services: readonly string[],
+): Promise<Instance> {
+  const keys = plan.nats === 'auto' ? keysOf(plan) : undefined;
+  const config = { ...configOf(plan, instance, hosts, nats), keyFile: keys?.fileOf(OPERATOR_KEY) };
+  return Instance.start(config, services, (service) => keys?.fileOf(serviceKey(instance, service)));
+}
 
 function configOf(plan: LabPlan, instance: string, hosts: number, nats: string): ShellConfig {
   const { tenant, name, durability } = plan;
