@@ -4,11 +4,13 @@
  * Rule: a section whose data are not there is left out; every plot is also told in a table or in words.
  */
 import type { Distribution, Sample } from '../timeline-statistics.js';
-import { FASTIOV, modelledLock, modelledPin, PIN_MEASUREMENTS } from '../measured.js';
 import type { KnownFailure } from '../known-failures.js';
 import { cumulative } from '../report-data.js';
 import { lineChart, stackedBars } from './charts.js';
-import { Markup, markup, type Part, table, thousands } from './markup.js';
+import { lock, pinning } from './cost-sections.js';
+import { failuresOf } from './failure-sections.js';
+import { Markup, markup, table, thousands } from './markup.js';
+import { type Section, section } from './section.js';
 import { STYLE } from './style.js';
 
 /** What a policy's run has to show. */
@@ -39,12 +41,6 @@ export interface Reported {
   readonly failures: readonly KnownFailure[];
 }
 
-interface Section {
-  readonly id: string;
-  readonly title: string;
-  readonly body: Markup;
-}
-
 export function htmlReport(reported: Reported): string {
   const sections = [
     policiesOf(reported),
@@ -53,7 +49,7 @@ export function htmlReport(reported: Reported): string {
     inTime(reported),
     startups(reported),
     truth(reported),
-    ...failuresOf(reported),
+    ...failuresOf(reported.failures),
     pinning(),
     lock(),
   ].filter((each) => each !== undefined);
@@ -90,9 +86,6 @@ export function htmlReport(reported: Reported): string {
       </body>
     </html> `.text;
 }
-
-const section = (id: string, title: string, ...body: readonly Part[]): Section | undefined =>
-  body.every((each) => each === undefined) ? undefined : { id, title, body: markup`${body}` };
 
 const policiesOf = ({ comparison }: Reported): Section | undefined =>
   section(
@@ -219,97 +212,3 @@ const truth = ({ runs }: Reported): Section | undefined => {
     ]),
   );
 };
-
-const failuresOf = ({ failures }: Reported): (Section | undefined)[] =>
-  failures.map(({ title, about, rows }, i) => {
-    const order = [...rows].sort((a, b) => a.allocation - b.allocation);
-    return section(
-      `failure-${i + 1}`,
-      title,
-      markup`<p>${about}</p> `,
-      stackedBars(
-        { title: 'GPUs allocated', about, x: { title: 'policy' }, y: { title: 'of all GPUs, %' } },
-        ['policies that count devices', 'policies that see groups and NUMA nodes'],
-        order.map(({ policy, sees, allocation }) => ({
-          name: policy,
-          values: sees ? [0, allocation] : [allocation, 0],
-        })),
-      ),
-      table('By policy', [
-        [
-          'policy',
-          'sees the topology',
-          'placed',
-          'of pods',
-          'GPUs %',
-          'requests for 4 GPUs on no host',
-          'times refused by hosts',
-        ],
-        ...order.map(({ policy, sees, placed, pods, allocation, rejected, refusals }) => [
-          policy,
-          sees ? 'yes' : 'no',
-          thousands(placed),
-          thousands(pods),
-          allocation.toFixed(1),
-          markup`<span class="${rejected === 0 ? 'good' : 'bad'}">${thousands(rejected)}</span>`,
-          thousands(refusals),
-        ]),
-      ]),
-    );
-  });
-
-/** As measured, and as the model has it. */
-function pinning(): Section | undefined {
-  const rows = PIN_MEASUREMENTS.map((row) => {
-    const modelled = modelledPin(row);
-    const pairs = (['pin', 'init', 'padataPin', 'padataInit'] as const).flatMap((column) => [
-      row[column].toFixed(1),
-      modelled[column].toFixed(1),
-    ]);
-    return [`${row.processor} ${row.pages}`, String(row.threads), `${row.gib} GiB`, ...pairs];
-  });
-  const pairs = ['pin', 'ready', 'pin, padata', 'ready, padata'].flatMap((each) => [`${each} s`, 'model s']);
-  return section(
-    'pinning',
-    'Pinning memory: measured and modelled',
-    table('Seconds to pin a guest’s memory, and until its process is ready; with padata the kernel uses 16 threads', [
-      ['memory', 'threads that preallocate', 'size', ...pairs],
-      ...rows,
-    ]),
-  );
-}
-
-function lock(): Section | undefined {
-  const modelled = modelledLock(FASTIOV.guests, FASTIOV.gib);
-  const row = (what: string, measured: number, model: number): string[] => [
-    what,
-    `${measured.toFixed(1)} %`,
-    `${model.toFixed(1)} %`,
-  ];
-  const counts = [1, 10, 20, 50, 100, 150, FASTIOV.guests];
-  return section(
-    'devset',
-    'Guests that start at once: the lock of the device set',
-    table(`${FASTIOV.guests} guests of ${FASTIOV.gib} GiB at once, each with a VF of one PF (FastIOV)`, [
-      ['part of the start', 'measured', 'model'],
-      row('lock of the device set, mean', FASTIOV.lockMean, modelled.lockMean),
-      row('lock of the device set, 99th percentile', FASTIOV.lockP99, modelled.lockP99),
-      row('mapping memory, mean', FASTIOV.mapMean, modelled.mapMean),
-    ]),
-    lineChart(
-      {
-        title: 'The lock’s part grows with the guests that start at once',
-        about: 'VFs of one PF are one device set: each opening waits for the one before.',
-        x: { title: 'guests at once', from: 0 },
-        y: { title: 'of the start, %', from: 0 },
-      },
-      [
-        { name: 'mean', points: counts.map((count) => [count, modelledLock(count, FASTIOV.gib).lockMean] as const) },
-        {
-          name: '99th percentile',
-          points: counts.map((count) => [count, modelledLock(count, FASTIOV.gib).lockP99] as const),
-        },
-      ],
-    ),
-  );
-}
