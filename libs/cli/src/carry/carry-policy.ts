@@ -13,7 +13,7 @@ import {
 import { findMachine, iommuOf, readMachine } from '@vfiolab/scenario';
 import { type Context, type Input, UsageError, wholeNumber } from '../command.js';
 import { progressLine } from '../progress-line.js';
-import { Carrier, type Carried } from './carry.js';
+import type { Carried } from './carry.js';
 import type { Machine } from './carried-host.js';
 
 /** Where a machine's description names no IOMMU, or none that is on. */
@@ -69,6 +69,8 @@ export async function carried(
   const began = performance.now();
   const sample = samplePlacements(given, policy, placed, count);
   const all = sample.reduce((sum, { pods }) => sum + pods.length, 0);
+  // A lab is much to load, and most runs need none.
+  const { Carrier } = await import('./carry.js');
   const carrier = new Carrier(given.kinds, machines(given.kinds));
   for (const host of sample) {
     const seconds = (performance.now() - began) / 1000;

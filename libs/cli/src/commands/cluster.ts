@@ -22,7 +22,6 @@ import { carried, carryCount, tellCarried } from '../carry/carry-policy.js';
 import type { Carried } from '../carry/carry.js';
 import { pointsOf, sweep, sweepCsv, sweepTable } from '../cluster-sweep.js';
 import { type Made, PageReport } from '../cluster-page.js';
-import { serveCluster } from '../extender/cluster-serve.js';
 import { makeFolder, writeJson, writeResult, writeText } from '../cluster-files.js';
 import {
   DEFAULT_SEED,
@@ -117,7 +116,10 @@ interface Runs {
 
 async function runCluster(input: Input, context: Context): Promise<number> {
   const [what] = input.positionals;
-  if (what === 'serve') return serveCluster(input, context);
+  if (what === 'serve') {
+    const { serveCluster } = await import('../extender/cluster-serve.js');
+    return serveCluster(input, context);
+  }
   if (what !== undefined)
     throw new UsageError(`${JSON.stringify(what)} is none of: serve. See vfiolab cluster --help.`);
   const points = input.text('sweep');
