@@ -8,6 +8,8 @@ import type { Environment, LabPlan, RunEnd, Scenario } from '@vfiolab/scenario';
 import type { Costs, Hunt, Hunted, HuntedSeed, HuntShare, SimResult, Sweep } from '@vfiolab/sim';
 import type {
   EmbeddedLab,
+  FaultOperator,
+  FaultOperatorOptions,
   KeptLab,
   LabStatus,
   NatsLab,
@@ -22,7 +24,15 @@ import type {
   SysfsUpdate,
 } from '@vfiolab/testbed';
 
-export type { Parting, ReplayedActor, ReplayReport, RunDifference, RunMeta, Step } from '@vfiolab/testbed';
+export type {
+  FaultOperator,
+  Parting,
+  ReplayedActor,
+  ReplayReport,
+  RunDifference,
+  RunMeta,
+  Step,
+} from '@vfiolab/testbed';
 
 export const DURABILITIES = ['process', 'power', 'none'] as const;
 /** What a run survives: the end of a process, the end of power, or nothing. */
@@ -47,6 +57,8 @@ export interface Engine {
   startNats(options: NatsOptions): Promise<Environment>;
   /** Service processes for many hosts. */
   startNatsLab(options: NatsLabOptions): Promise<NatsLab>;
+  /** Somebody who changes the fault plan of a lab that is running on NATS. */
+  faultOperator(options: FaultOperatorOptions): Promise<FaultOperator>;
   /** Keeps a lab that stays, in this process. */
   keepLab(plan: LabPlan): Promise<KeptLab>;
   /** Has the lab that is up follow its plan; false: none is up. */
@@ -84,6 +96,7 @@ export const engine: Engine = {
   startEmbedded: async (options) => (await import('@vfiolab/testbed')).startEmbedded(options),
   startNats: async (options) => (await import('@vfiolab/testbed')).startNats(options),
   startNatsLab: async (options) => (await import('@vfiolab/testbed')).startNatsLab(options),
+  faultOperator: async (options) => (await import('@vfiolab/testbed')).faultOperator(options),
   keepLab: async (plan) => (await import('@vfiolab/testbed')).keepLab(plan),
   applyPlan: async (plan) => (await import('@vfiolab/testbed')).applyPlan(plan),
   labStatus: async (plan) => (await import('@vfiolab/testbed')).labStatus(plan),

@@ -29,6 +29,7 @@ function deadLab(error: Error): { environment: Environment; ended: () => number 
   const nobody = (): Promise<never> => Promise.reject(error);
   const environment: Environment = {
     mode: 'embedded',
+    faults: { add: nobody, clear: nobody, release: nobody, status: nobody },
     link: () =>
       ({
         call: nobody,

@@ -8,6 +8,7 @@ import { campaign } from './commands/campaign.js';
 import { cluster } from './commands/cluster.js';
 import { conformance } from './commands/conformance.js';
 import { demo } from './commands/demo.js';
+import { fault } from './commands/fault.js';
 import { groups } from './commands/groups.js';
 import { replay } from './commands/replay.js';
 import { run } from './commands/run.js';
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   demo,
   run,
   replay,
+  fault,
   groups,
   sysfs,
   serveCommand,

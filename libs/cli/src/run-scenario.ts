@@ -24,6 +24,8 @@ export interface Where {
   readonly nats: string | undefined;
   /** Folder that follows the host's /sys. */
   readonly sysfs?: string | undefined;
+  /** Told where others can reach the lab, when they can. */
+  readonly started?: (url: string) => void;
 }
 
 export interface FinishedRun {
@@ -59,6 +61,7 @@ export async function runInLab(
     nats === undefined
       ? await engine.startEmbedded({ dir, durability, record: true })
       : await engine.startNats({ dir, durability, url: nats });
+  if (environment.url !== undefined) where.started?.(environment.url);
   const { sysfs } = where;
   const watching = sysfs === undefined ? observer : followSysfs(engine, environment, sysfs, observer);
   const { result, end } = await runAndEnd(scenario, environment, watching);

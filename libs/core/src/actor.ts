@@ -10,9 +10,9 @@
  * the simulator.
  */
 import { type Address, LAB } from './address.js';
-import { ByteReader, ByteWriter } from './bytes.js';
+import { ByteReader, ByteWriter, WireError } from './bytes.js';
 import type { Core } from './core.js';
-import { encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST, withEpoch } from './frame.js';
+import { decodeHeader, encodeFrame, EVENT, FLAG_ENTROPY, type FrameHeader, REQUEST, withEpoch } from './frame.js';
 import {
   decodeInputs,
   encodeInputs,
@@ -156,6 +156,12 @@ export class Actor {
       return;
     }
     this.enqueue(from, frame);
+  }
+
+  /** Has this request come before, whether it was taken up or waits for it? */
+  knows(from: Address, id: number): boolean {
+    const waits = this.inbox.some((each) => each.from === from && isRequest(each.frame, id));
+    return waits || this.machine.knows(from, id);
   }
 
   private enqueue(from: Address, frame: Uint8Array): void {
@@ -395,6 +401,15 @@ export class Actor {
   private dropInbox(): void {
     this.inbox = [];
     this.inboxBytes = 0;
+  }
+}
+
+function isRequest(frame: Uint8Array, id: number): boolean {
+  try {
+    return frame[0] === REQUEST && decodeHeader(frame).id === id;
+  } catch (e) {
+    if (e instanceof WireError) return false;
+    throw e;
   }
 }
 

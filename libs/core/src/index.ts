@@ -4,6 +4,7 @@ export * from './bytes.js';
 export * from './caller.js';
 export * from './codec.js';
 export * from './core.js';
+export * from './faults/index.js';
 export * from './files.js';
 export * from './frame.js';
 export * from './ioctl.js';

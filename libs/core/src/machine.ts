@@ -208,6 +208,11 @@ export class Machine {
     }
   }
 
+  /** Has this request been taken up before? */
+  knows(from: Address, id: number): boolean {
+    return this.sessions.get(from)?.knows(id) ?? false;
+  }
+
   private session(from: Address): Session | undefined {
     let s = this.sessions.get(from);
     if (!s && this.sessions.size < MAX_SESSIONS) this.sessions.set(from, (s = new Session()));

@@ -120,6 +120,11 @@ export class Session {
     this.answers.delete(id);
   }
 
+  /** Was it taken up before? */
+  knows(id: number): boolean {
+    return id < this.floor || this.answers.get(id) !== undefined;
+  }
+
   get size(): number {
     return this.answers.size;
   }

@@ -8,6 +8,7 @@ import * as api from '@vfiolab/core';
 import { errnos, isErrno } from '@vfiolab/uapi';
 import { checkFields, checkIoctl, type GivenFields, type Report, structOf } from './check-ioctl.js';
 import type { Problem } from './errors.js';
+import { planProblems } from './fault-plan.js';
 import { addressOf } from './actions/inspection.js';
 import { actionOf } from './actions/index.js';
 import type { ActionArgs, ActionName, Expect } from './scenario.js';
@@ -67,11 +68,16 @@ export class StepChecker {
   private readonly defined = new Set<string>();
   /** Processes that have ended. */
   private readonly ended = new Set<string>();
+  /** Rules of the fault plan that there are at this step. */
+  private readonly rules: Set<string>;
 
   constructor(
     private readonly source: Source,
     private readonly processes: readonly string[],
-  ) {}
+    rules: readonly string[] = [],
+  ) {
+    this.rules = new Set(rules);
+  }
 
   check(step: RawStep, path: Path): void {
     const { action, args, expect = {} } = step;
@@ -79,7 +85,7 @@ export class StepChecker {
     const process = step.process ?? this.processes[0]!;
     this.alive(process, step.process === undefined ? path : [...path, 'process']);
     this.known(step.process, this.processes, [...path, 'process'], 'process');
-    if (action !== 'note') this.numbers(args, at);
+    if (action !== 'note' && action !== 'plan') this.numbers(args, at);
     this.numbers(expect, [...path, 'expect']);
     this.form(action, args, at);
     this.expectation(action, args, expect, [...path, 'expect']);
@@ -148,6 +154,7 @@ export class StepChecker {
     if (action === 'write') this.exactlyOne(args, ['hex', 'text', 'fill', 'u8', 'u16', 'u32', 'u64'], path);
     if (action === 'mmap') this.mapping(args as ActionArgs['mmap'], path);
     if (action === 'fault') this.fault(args as ActionArgs['fault'], path);
+    if (action === 'plan') this.plan(args as ActionArgs['plan'], path);
     if (action === 'check') this.figures(args as ActionArgs['check'], path);
   }
 
@@ -159,6 +166,15 @@ export class StepChecker {
         this.add([...path, name], `${kind} has no ${name}`, `It takes ${takes.join(', ') || 'no parameters'}.`, true);
     for (const name of needs)
       if (!(name in given)) this.add(path, `${name} is missing`, `${kind} needs ${api.FAULT_PARAMETERS[name].what}.`);
+  }
+
+  private plan({ clear = [], release = [], add = {} }: ActionArgs['plan'], path: Path): void {
+    release.forEach((name, i) => this.known(name, [...this.rules], [...path, 'release', i], 'rule'));
+    clear.forEach((name, i) => this.known(name, [...this.rules], [...path, 'clear', i], 'rule'));
+    for (const name of clear) this.rules.delete(name);
+    const others = [...this.rules].filter((name) => !Object.hasOwn(add, name));
+    this.problems.push(...planProblems(add, this.source, [...path, 'add'], others.length));
+    for (const name of Object.keys(add)) this.rules.add(name);
   }
 
   private receiver(name: string, path: Path): void {

@@ -4,7 +4,7 @@
  * Words: a *crash* kills a service without warning and brings it back from its journal after `downMs`.
  * Rule: a scenario sees no difference between environments but time: answers and final state are the same.
  */
-import type { Address } from '@vfiolab/core';
+import type { Address, RawRules, RuleStatus } from '@vfiolab/core';
 import type { Link } from '@vfiolab/client';
 
 export type Mode = 'embedded' | 'nats' | 'simulated';
@@ -41,8 +41,23 @@ export interface Inspection {
   readonly busy: number;
 }
 
+/** The fault plan of a host: `break` rules are none of it. */
+export interface FaultControl {
+  /** Begins rules, in place of those with the same names. Rejects with what is wrong with them; none has begun then. */
+  add(rules: RawRules): Promise<void>;
+  /** Ends rules, and with them what they do: all when none are named. */
+  clear(names?: readonly string[]): Promise<void>;
+  /** Lets go of the frames that rules hold. */
+  release(names?: readonly string[]): Promise<void>;
+  /** The rules that there are. */
+  status(): Promise<RuleStatus[]>;
+}
+
 export interface Environment {
   readonly mode: Mode;
+  readonly faults: FaultControl;
+  /** Where somebody else can reach the host; undefined: nowhere. */
+  readonly url?: string;
   /** The link of the client with this name; made on first use. */
   link(name: string): Link;
   /** Arranges one crash. Answers when it has happened and the service is back. */

@@ -1,6 +1,7 @@
 /** The public list of @vfiolab/scenario. */
 export * from './environment.js';
 export { type Problem, ScenarioError } from './errors.js';
+export { PlanRun, readFaults } from './fault-plan.js';
 export { findMachine, iommuOf, machineNames, readMachine } from './machine-file.js';
 export { OPERATOR } from './operator.js';
 export { headline, readScenario, readScenarioFile } from './read.js';

@@ -10,6 +10,7 @@ import {
   CAP_SYS_RAWIO,
   CAP_SYS_RESOURCE,
   type KvmHolds,
+  type RawRules,
   type Teaching,
   type VfioContainer,
 } from '@vfiolab/core';
@@ -18,6 +19,7 @@ import { addressOf } from './actions/inspection.js';
 import { isActionName } from './actions/index.js';
 import { type RawStep, StepChecker } from './check-step.js';
 import type { CrashPlan } from './environment.js';
+import { planProblems } from './fault-plan.js';
 import { OPERATOR } from './operator.js';
 import { type Problem, ScenarioError } from './errors.js';
 import { findMachineFor, machineNames } from './machine-file.js';
@@ -59,6 +61,7 @@ interface RawScenario {
   readonly about?: string;
   readonly host: RawHost;
   readonly processes?: Readonly<Record<string, RawProcess>>;
+  readonly faults?: RawRules;
   readonly steps: readonly Readonly<Record<string, unknown>>[];
 }
 
@@ -69,11 +72,17 @@ export function readScenario(text: string, file: string): Scenario {
   if (broken.length > 0) throw new ScenarioError(broken);
   const raw = source.value as RawScenario;
   const processes = processesOf(raw.processes ?? { main: {} });
-  const problems = [...hostProblems(raw.host, source), ...processProblems(raw, source)];
+  const { faults = {} } = raw;
+  const problems = [
+    ...hostProblems(raw.host, source),
+    ...processProblems(raw, source),
+    ...planProblems(faults, source, ['faults']),
+  ];
   const steps = raw.steps.map(splitStep);
   const checker = new StepChecker(
     source,
     processes.map(({ name }) => name),
+    Object.keys(faults),
   );
   steps.forEach((step, i) => checker.check(step, ['steps', i]));
   problems.push(...checker.problems);
@@ -84,6 +93,7 @@ export function readScenario(text: string, file: string): Scenario {
     about: raw.about ?? '',
     host: hostOf(raw.host, file),
     processes,
+    faults,
     steps: steps.map((step, i) => finishStep(step, i + 1, source.line(['steps', i]), processes[0]!.name)),
   };
 }

@@ -6,10 +6,12 @@
  * Rule: the next step begins when the one before has been answered; the first unexpected answer ends the run.
  */
 import { Process } from '@vfiolab/client';
+import type { RuleStatus } from '@vfiolab/core';
 import { Call, type Answer, type Facts, FileNames } from './actions/action.js';
 import { actionOf } from './actions/index.js';
 import { awaitCrash } from './crash.js';
 import type { Environment } from './environment.js';
+import { PlanRun } from './fault-plan.js';
 import { judge, type Mismatch } from './judge.js';
 import { makeHost } from './make-host.js';
 import { iommuOf, readMachine } from './machine-file.js';
@@ -42,6 +44,8 @@ export interface ScenarioResult {
   readonly ok: boolean;
   readonly transcript: readonly TranscriptEntry[];
   readonly failure: ScenarioFailure | undefined;
+  /** What the fault plan did. */
+  readonly faults: readonly RuleStatus[];
 }
 
 export interface HostMade {
@@ -65,8 +69,8 @@ export async function runScenario(
   observer: Observer = {},
 ): Promise<ScenarioResult> {
   const run = new Run(scenario, environment, observer);
-  const failure = (await run.boot()) ?? (await run.steps());
-  return { ok: failure === undefined, transcript: run.transcript, failure };
+  const failure = (await run.boot()) ?? (await run.steps()) ?? run.planFailure();
+  return { ok: failure === undefined, transcript: run.transcript, failure, faults: await run.endPlan() };
 }
 
 class Run {
@@ -74,16 +78,24 @@ class Run {
   private readonly processes = new Map<string, Process>();
   private readonly variables = new Map<string, bigint>();
   private readonly files = new FileNames();
+  private readonly plan: PlanRun;
 
   constructor(
     private readonly scenario: Scenario,
     private readonly environment: Environment,
     private readonly observer: Observer,
-  ) {}
+  ) {
+    this.plan = new PlanRun(environment);
+  }
 
   async boot(): Promise<ScenarioFailure | undefined> {
     try {
+      const { faults } = this.scenario;
+      // The devices that it breaks come with the host.
+      const breaks = Object.entries(faults).filter(([, rule]) => rule.break !== undefined);
+      await this.plan.add(Object.fromEntries(Object.entries(faults).filter(([, rule]) => rule.break === undefined)));
       const wrong = (await this.makeHost()) || (await this.startProcesses());
+      if (wrong === '') await this.plan.add(Object.fromEntries(breaks));
       return wrong === '' ? undefined : this.bootFailure(wrong);
     } catch (error) {
       return this.bootFailure(labProblem(error));
@@ -121,6 +133,21 @@ class Run {
     return { step: 0, line: 1, call: 'make the host', expected: 'a host', got, message };
   }
 
+  /** A device that could not be broken as planned: nothing that followed says anything. */
+  planFailure(): ScenarioFailure | undefined {
+    const got = this.plan.problem;
+    const message = `${this.scenario.file}: the fault plan: ${got}`;
+    return got === undefined
+      ? undefined
+      : { step: 0, line: 1, call: 'the fault plan', expected: 'faults', got, message };
+  }
+
+  /** Trouble is over; answers what there was. */
+  async endPlan(): Promise<RuleStatus[]> {
+    await this.plan.clear();
+    return this.plan.status();
+  }
+
   async steps(): Promise<ScenarioFailure | undefined> {
     for (const step of this.scenario.steps) {
       const failure = await this.step(step);
@@ -132,7 +159,7 @@ class Run {
 
   private async step(step: Step): Promise<ScenarioFailure | undefined> {
     const process = this.processes.get(step.process)!;
-    const call = new Call(this.environment, process, this.processes, this.variables, this.files, step);
+    const call = new Call(this.environment, process, this.processes, this.variables, this.files, step, this.plan);
     let words = step.action as string;
     try {
       const args = await withResolvedPath(process, step.args);

@@ -7,7 +7,7 @@
  */
 import type { CrashPlan } from './environment.js';
 import type { Credentials } from '@vfiolab/client';
-import type { FaultName, FaultParameter, KvmHolds, Teaching, VfioContainer } from '@vfiolab/core';
+import type { FaultName, FaultParameter, KvmHolds, RawRules, Teaching, VfioContainer } from '@vfiolab/core';
 
 /** A number as the file may have it. */
 export type Num = number | string;
@@ -102,6 +102,8 @@ export interface ActionArgs {
     readonly kind: FaultName;
     readonly write?: boolean;
   } & Readonly<Partial<Record<Exclude<FaultParameter, 'write'>, Num>>>;
+  /** Rules by name. */
+  plan: { readonly clear?: readonly string[]; readonly release?: readonly string[]; readonly add?: RawRules };
   exit: object;
   check: { readonly figures?: Readonly<Record<string, Num>>; readonly invariants?: 'hold' };
 }
@@ -161,5 +163,7 @@ export interface Scenario {
   readonly host: HostSpec;
   /** In the order in which they start. */
   readonly processes: readonly ProcessSpec[];
+  /** What goes wrong from the beginning on. */
+  readonly faults: RawRules;
   readonly steps: readonly Step[];
 }

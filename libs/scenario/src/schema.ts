@@ -25,9 +25,12 @@ interface Schema {
 export const readSchema = (kind: FileKind = 'scenario'): Schema =>
   JSON.parse(readFileSync(schemaFile(kind), 'utf8')) as Schema;
 
-const compiled = new Map<FileKind, ValidateFunction>();
+/** `rules`: a text that holds rules of a fault plan and nothing else. */
+type Validated = FileKind | 'rules';
 
-function validator(kind: FileKind): ValidateFunction {
+const compiled = new Map<Validated, ValidateFunction>();
+
+function validator(kind: Validated): ValidateFunction {
   const known = compiled.get(kind);
   if (known) return known;
   // ajv is CommonJS: its ESM default export differs between loaders, require() does not.
@@ -41,13 +44,15 @@ function validator(kind: FileKind): ValidateFunction {
   });
   // A lab file says of a host what a scenario says of one.
   if (kind === 'lab') ajv.addSchema(readSchema());
-  const validate = ajv.compile(readSchema(kind));
+  const validate = ajv.compile(
+    kind === 'rules' ? { $ref: '#/$defs/rules', $defs: readSchema().$defs } : readSchema(kind),
+  );
   compiled.set(kind, validate);
   return validate;
 }
 
 /** Breaches of the schema in the order of the file; empty when there are none. */
-export function schemaProblems(source: Source, kind: FileKind = 'scenario'): Problem[] {
+export function schemaProblems(source: Source, kind: Validated = 'scenario'): Problem[] {
   const validate = validator(kind);
   if (validate(source.value)) return [];
   const problems = (validate.errors ?? []).flatMap((error) => inWords(error, validate.errors!, source));

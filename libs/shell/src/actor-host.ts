@@ -18,9 +18,10 @@ import {
 } from '@vfiolab/core';
 import type { Bus, Detach } from './bus.js';
 import { EntropyPool } from './entropy.js';
+import { HostPlan, type PlanOptions } from './host-plan.js';
 import { TurnScheduler } from './turn-scheduler.js';
 
-export interface ActorHostOptions {
+export interface ActorHostOptions extends PlanOptions {
   readonly bus: Bus;
   /** Actors that run from the start: those with a name of their own, and those whose journal exists. */
   readonly actors: readonly Address[];
@@ -61,6 +62,8 @@ interface Slot {
 export class ActorHost {
   /** Frames for which there was no actor, or no room until it serves. */
   dropped = 0;
+  /** What a user's plan does to these actors. */
+  readonly plan: HostPlan;
   private readonly slots = new Map<Address, Slot>();
   private readonly scheduler: TurnScheduler;
   private readonly entropy = new EntropyPool();
@@ -74,11 +77,13 @@ export class ActorHost {
   constructor(private readonly options: ActorHostOptions) {
     this.scheduler = options.scheduler ?? new TurnScheduler();
     this.now = options.now ?? Date.now;
+    this.plan = new HostPlan(this, options, this.now);
   }
 
   /** Recovers every named actor from its journal and lets it ask for authority; rejects when one cannot be recovered. */
   async start(): Promise<void> {
-    const { bus, actors, families = [] } = this.options;
+    const { bus, actors, families = [], faults } = this.options;
+    faults?.restore(this.plan.edge);
     for (const service of families)
       this.detach.push(bus.attachService(service, (to, from, frame) => this.toFamily(to, from, frame)));
     for (const address of actors)
@@ -119,7 +124,7 @@ export class ActorHost {
   private deliver(slot: Slot | undefined, from: Address, frame: Uint8Array): void {
     const serving = slot?.actor?.state === 'serving';
     // While it starts, an actor hears the lab alone.
-    if (slot?.state === 'running' && (serving || from === LAB)) slot.actor!.receive(from, frame);
+    if (slot?.state === 'running' && (serving || from === LAB)) this.plan.arrives(slot.actor!, from, frame);
     else if (slot && (slot.state === 'running' || slot.state === 'opening') && slot.early.length < MAX_EARLY)
       slot.early.push({ from, frame });
     else this.dropped++;
@@ -151,8 +156,8 @@ export class ActorHost {
     const ports = {
       now: this.now,
       entropy: this.entropy.take,
-      send: (to: Address, frame: Uint8Array) => this.options.bus.send(address, to, frame),
-      journal,
+      send: (to: Address, frame: Uint8Array) => this.plan.leaves(slot.actor, address, to, frame),
+      journal: this.plan.onDisk(address, journal),
       defer: this.scheduler.defer,
       failed: (error: Error) => this.failed(slot, address, error),
       serving: () => this.isServing(slot),
@@ -166,7 +171,7 @@ export class ActorHost {
   private isServing(slot: Slot): void {
     const { early } = slot;
     slot.early = [];
-    for (const { from, frame } of early) slot.actor!.receive(from, frame);
+    for (const { from, frame } of early) this.plan.arrives(slot.actor!, from, frame);
     for (const resolve of slot.waiting.splice(0)) resolve();
   }
 
@@ -178,7 +183,7 @@ export class ActorHost {
   }
 
   private tick(): void {
-    for (const { actor } of this.slots.values()) actor?.tick();
+    for (const [address, { actor }] of this.slots) if (!this.plan.isPaused(address)) actor?.tick();
   }
 
   /** Drops an actor where it stands, as a crash would: only its journal is left. */
@@ -204,6 +209,7 @@ export class ActorHost {
   async stop(): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;
+    this.plan.stop();
     for (const detach of this.detach.splice(0)) detach();
     clearInterval(this.timer);
     await new Promise((resolve) => setImmediate(resolve));

@@ -22,8 +22,9 @@ export {
   type SlotState,
   TICK_MS,
 } from './actor-host.js';
-export { bootstrap } from './bootstrap.js';
+export { bootstrap, KILLED } from './bootstrap.js';
 export { type ActorStatus, ControlController } from './control.controller.js';
+export { changePlan, type PlanChange } from './faults.controller.js';
 export { HostList } from './host-list.js';
 export { HostRefused, ServedHosts } from './served-hosts.js';
 export { JournalFolder } from './journal-folder.js';

@@ -4,6 +4,7 @@
  * Rule: Nest makes, starts and ends things; frames never pass through it.
  */
 import 'reflect-metadata';
+import { join } from 'node:path';
 import {
   type DynamicModule,
   Inject,
@@ -16,6 +17,8 @@ import { type Address, type Core, NoJournal } from '@vfiolab/core';
 import { ActorHost, type ActorHostOptions } from './actor-host.js';
 import type { Bus } from './bus.js';
 import { ControlController } from './control.controller.js';
+import { FaultStore } from './fault-store.js';
+import { FaultsController } from './faults.controller.js';
 import { HostList } from './host-list.js';
 import { HostsController } from './hosts.controller.js';
 import { JournalFolder } from './journal-folder.js';
@@ -39,6 +42,8 @@ export interface ServiceOptions {
   readonly onFailed: (address: Address, error: Error, host: string) => void;
   /** An actor of the host has no room in its journal, and waits; undefined: it goes on. */
   readonly onReadOnly?: (address: Address, why: Error | undefined, host: string) => void;
+  /** How a fault plan kills a service that has its process for itself; left out: its actors, in this process. */
+  readonly crash?: ((target: Address, downMs: number) => void) | undefined;
   /** What tests and embedded labs set: scheduler, limits, clock. */
   readonly host?: Partial<Pick<ActorHostOptions, 'scheduler' | 'limits' | 'now'>>;
 }
@@ -47,7 +52,7 @@ export const SERVICE_OPTIONS = Symbol('service options');
 
 /** The actors of one host. */
 function makeHost(options: ServiceOptions, host: string): ActorHost {
-  const { services, cores, bus, config, onFailed, onReadOnly, unjournaled = [], host: more } = options;
+  const { services, cores, bus, config, onFailed, onReadOnly, unjournaled = [], crash, host: more } = options;
   const folder = new JournalFolder({ ...config, host });
   const actors = services.flatMap((s) => (FAMILIES.includes(s) ? folder.known(s) : [s]));
   const families = services.filter((s) => FAMILIES.includes(s));
@@ -59,6 +64,8 @@ function makeHost(options: ServiceOptions, host: string): ActorHost {
     journals: (address) => (unjournaled.includes(address) ? new NoJournal() : folder.open(address)),
     onFailed: (address, error) => onFailed(address, error, host),
     onReadOnly: (address, why) => onReadOnly?.(address, why, host),
+    ...(folder.path !== undefined && { faults: new FaultStore(join(folder.path, `${services.join('+')}.faults`)) }),
+    ...(config.durability === 'none' || unjournaled.length > 0 ? { crash: 'never' } : crash && { crash }),
     ...more,
   });
 }
@@ -97,7 +104,7 @@ export class ServiceModule {
   static forRoot(options: ServiceOptions): DynamicModule {
     return {
       module: ServiceModule,
-      controllers: [ControlController, HostsController],
+      controllers: [ControlController, FaultsController, HostsController],
       providers: [
         { provide: SERVICE_OPTIONS, useValue: options },
         { provide: ServedHosts, useFactory: makeHosts, inject: [SERVICE_OPTIONS] },

@@ -3,9 +3,9 @@
  *
  * Rule: programs run between events; the agenda moves only when every program waits.
  */
-import { type Address, bootApi, decodeHeader, REPLY, REQUEST } from '@vfiolab/core';
+import { type Address, bootApi, decodeHeader, REPLY, REQUEST, ruleProblemText } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
-import type { CrashPlan, Environment, Inspection, RunEnd } from '@vfiolab/scenario';
+import type { CrashPlan, Environment, FaultControl, Inspection, RunEnd } from '@vfiolab/scenario';
 import { methodNamed, stateHash } from '@vfiolab/host';
 import type { SimHost } from './sim-host.js';
 
@@ -13,7 +13,20 @@ export class SimEnvironment implements Environment {
   readonly mode = 'simulated';
   private readonly links = new Map<string, Link>();
 
-  constructor(private readonly host: SimHost) {}
+  readonly faults: FaultControl;
+
+  constructor(private readonly host: SimHost) {
+    const { plan } = host;
+    this.faults = {
+      add: (rules) => {
+        const problems = plan.add(rules);
+        return problems.length === 0 ? Promise.resolve() : Promise.reject(new Error(ruleProblemText(problems[0]!)));
+      },
+      clear: (names) => Promise.resolve(plan.clear(names)),
+      release: (names) => Promise.resolve(plan.release(names)),
+      status: () => Promise.resolve(plan.status()),
+    };
+  }
 
   link(name: string): Link {
     let link = this.links.get(name);

@@ -5,7 +5,7 @@
  * *paused* actor does nothing, and what is for it waits; a *slow* disk takes its time for each record.
  * Rule: everything that happens is a function of the seed and the scenario.
  */
-import { Actor, type Address, DEFAULT_LIMITS, isClient, JournalFull, serviceOf } from '@vfiolab/core';
+import { Actor, type Address, DEFAULT_LIMITS, type FaultEdge, isClient, JournalFull, serviceOf } from '@vfiolab/core';
 import { disagreements, makeCore, SERVICES, unpinnedEntries, wrongOwners } from '@vfiolab/host';
 import { Agenda } from './agenda.js';
 import { Dice } from './dice.js';
@@ -15,6 +15,7 @@ import { drawWindows, type Window } from './faults/windows.js';
 import { Network } from './network.js';
 import type { SimOptions } from './options.js';
 import { begin, emptyPlace, end, type Place } from './place.js';
+import { planOf } from './plan.js';
 import type { SimJournal } from './sim-journal.js';
 import { Work } from './work.js';
 
@@ -43,6 +44,8 @@ export class SimHost {
   readonly faults: Faults;
   readonly network: Network;
   readonly work: Work | undefined;
+  /** What a user's plan does to the host. */
+  readonly plan: FaultEdge;
   crashes = 0;
   /** Why a service stopped for good; a finding. */
   readonly failures: string[] = [];
@@ -69,6 +72,8 @@ export class SimHost {
     this.faults = new Faults(this.dice, parts.only);
     this.work = options.costs && new Work(options.costs, () => this.agenda.now);
     this.network = new Network(this.agenda, this.faults, options, (from, to, frame) => this.arrive(from, to, frame));
+    const deliver = (from: Address, to: Address, frame: Uint8Array): void => this.handOver(from, to, frame);
+    this.plan = planOf(this, { places: this.places, deliver });
     for (const service of SERVICES) this.place(service);
     for (const address of parts.journals?.keys() ?? []) this.place(address);
     for (const window of drawWindows(this.dice, options)) this.agenda.after(window.at, () => this.open(window));
@@ -97,7 +102,6 @@ export class SimHost {
 
   detachClient(address: Address): void {
     this.clients.delete(address);
-    this.network.forget(address);
   }
 
   watch(watcher: Watcher): () => void {
@@ -224,6 +228,10 @@ export class SimHost {
         if (p.actor !== actor) throw CRASHED;
         return;
       }
+    if (!this.plan.leaves(address, to, frame)) {
+      if (p.actor !== actor) throw CRASHED;
+      return;
+    }
     const work = this.work?.leaves(address, to, frame) ?? 0;
     this.network.send(address, to, frame, work + Math.max(0, p.busyUntil - this.agenda.now));
     this.crashIf(address, p.points.carrying('after sending', address, to, frame));
@@ -243,6 +251,13 @@ export class SimHost {
     if (!p) return;
     if (p.waiting) return void p.waiting.push(() => this.arrive(from, to, frame));
     for (const watcher of this.watchers) if (watcher(from, to, frame, 'arriving')) return;
+    if (this.plan.arrives(from, to, frame)) this.handOver(from, to, frame);
+  }
+
+  /** Gives an actor what has come for it, when the actor goes on. */
+  private handOver(from: Address, to: Address, frame: Uint8Array): void {
+    const p = this.places.get(to)!;
+    if (p.waiting) return void p.waiting.push(() => this.handOver(from, to, frame));
     this.work?.arrives(from, to, frame);
     p.actor?.receive(from, frame);
     const downMs = p.points.carrying('taking', from, to, frame);

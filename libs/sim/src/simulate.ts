@@ -47,7 +47,10 @@ export async function simulate(
   const host = new SimHost(seed, options);
   prepare?.(host);
   const env = new SimEnvironment(host);
-  host.agenda.after(TROUBLE_MS, () => (host.network.healed = true));
+  host.agenda.after(TROUBLE_MS, () => {
+    host.network.healed = true;
+    host.plan.clear();
+  });
   const result = await drive(host, runScenario(scenario, env));
   host.network.healed = true;
   await drive(host, settle(host));

@@ -32,6 +32,8 @@ export async function attachNats({ crash, ...options }: AttachOptions): Promise<
   return new NatsEnvironment(bus, {
     devices: () => devicesOf(bus, host),
     crash,
+    ask: (service, pattern, data) => bus.control(service, pattern, { ...data, host }),
+    mended: () => Promise.resolve(),
     end: async (): Promise<RunEnd> => {
       const broken = (await statesOf(bus, host)).flatMap(problemsOf);
       await bus.close();

@@ -8,10 +8,11 @@ import { NestFactory } from '@nestjs/core';
 import { type ActorLimits, type Address, type LentMemory, PAGES } from '@vfiolab/core';
 import { Link } from '@vfiolab/client';
 import { makeCore, SERVICES, stateHash } from '@vfiolab/host';
-import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
+import type { CrashPlan, Environment, FaultControl, RunEnd } from '@vfiolab/scenario';
 import {
   ActorHost,
   type Bus,
+  changePlan,
   type Detach,
   type Durability,
   HOST_LIMITS,
@@ -21,6 +22,7 @@ import {
   ServiceModule,
   TurnScheduler,
 } from '@vfiolab/shell';
+import { faultControl } from './fault-control.js';
 import { inspectActor } from './inspect.js';
 import { configOf, makeRunFolder } from './run-folder.js';
 import { CrashTrigger } from './tap.js';
@@ -95,6 +97,7 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedLab>
 
 class EmbeddedEnvironment implements EmbeddedLab {
   readonly mode = 'embedded';
+  readonly faults: FaultControl;
   private readonly links = new Map<string, { link: Link; timer: NodeJS.Timeout; detach: Detach }>();
 
   constructor(
@@ -102,7 +105,9 @@ class EmbeddedEnvironment implements EmbeddedLab {
     private readonly bus: TappedBus,
     private readonly failures: string[],
     private readonly close: () => Promise<void>,
-  ) {}
+  ) {
+    this.faults = faultControl((change) => Promise.resolve(changePlan(this.host.plan.edge, change)));
+  }
 
   link(name: string): Link {
     const known = this.links.get(name);
@@ -161,6 +166,8 @@ class EmbeddedEnvironment implements EmbeddedLab {
   }
 
   async end(): Promise<RunEnd> {
+    await this.faults.clear();
+    await this.host.plan.mended();
     await this.quiet();
     const running = this.addresses().map((address) => ({ address, actor: this.host.actor(address)! }));
     const actors = running.map(({ address, actor: { machine, seq, head } }) => ({

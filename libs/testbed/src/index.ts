@@ -1,5 +1,6 @@
 export { attachNats, type AttachOptions } from './attach.js';
 export { type EmbeddedLab, startEmbedded, type StartOptions } from './embedded.js';
+export { type FaultOperator, faultOperator, type FaultOperatorOptions, parseLabUrl } from './fault-operator.js';
 export { type NatsOptions, startNats } from './nats.js';
 export { exportSysfs, SysfsExport, sysfsTarget, type SysfsUpdate } from './sysfs-export.js';
 export { type NatsLab, type NatsLabOptions, startNatsLab } from './nats-lab.js';

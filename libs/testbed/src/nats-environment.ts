@@ -3,13 +3,15 @@
  *
  * Rule: nothing is shared with the services but the bus and, after the end, what they keep on disk.
  */
-import type { Address } from '@vfiolab/core';
+import { type Address, mergeStatus, type RuleStatus } from '@vfiolab/core';
 import type { Link } from '@vfiolab/client';
 import { SERVICES } from '@vfiolab/host';
-import type { CrashPlan, Environment, Inspection, RunEnd } from '@vfiolab/scenario';
-import { type NatsBus, parseFrameSubject } from '@vfiolab/shell';
+import type { CrashPlan, Environment, FaultControl, Inspection, RunEnd } from '@vfiolab/scenario';
+import { type NatsBus, parseFrameSubject, type PlanChange } from '@vfiolab/shell';
+import { faultControl } from './fault-control.js';
 import { inspectActor } from './inspect.js';
 import { openLink, type OpenLink, sleep } from './open-link.js';
+import { PROCESSES } from './service-processes.js';
 import { CrashTrigger } from './tap.js';
 
 /** What differs between a host that has the processes for itself and one of many. */
@@ -18,6 +20,12 @@ export interface HostWays {
   devices(): Promise<Address[]>;
   /** Kills the plan's service and brings it back; undefined when it would come back empty. */
   readonly crash: ((plan: CrashPlan) => Promise<void>) | undefined;
+  /** Asks a service's process as an operator does. */
+  ask(service: string, pattern: string, data: object): Promise<unknown>;
+  /** Resolves when every process that a fault plan has killed is back. */
+  mended(): Promise<void>;
+  /** Where others can reach the host. */
+  readonly url?: string;
   /** Ends the host. No link is used any more. */
   end(): Promise<RunEnd>;
 }
@@ -25,16 +33,43 @@ export interface HostWays {
 /** Operations in flight have this long to end when a host ends, ms. */
 const QUIET_MS = 10_000;
 const LOOK_MS = 20;
+const ASK_TRIES = 5;
+const ASK_AGAIN_MS = 100;
 
 export class NatsEnvironment implements Environment {
   readonly mode = 'nats';
   private readonly links = new Map<string, OpenLink>();
+
+  readonly faults: FaultControl;
+  readonly url?: string;
+
   private over: Error | undefined;
 
   constructor(
     private readonly bus: NatsBus,
     private readonly ways: HostWays,
-  ) {}
+  ) {
+    this.faults = faultControl((change) => this.changePlan(change));
+    if (ways.url !== undefined) this.url = ways.url;
+  }
+
+  /** Each service has its part of the plan. */
+  private async changePlan(change: PlanChange): Promise<RuleStatus[]> {
+    const all = await Promise.all(PROCESSES.map((service) => this.askAgain(service, change)));
+    return mergeStatus(all as RuleStatus[][]);
+  }
+
+  /** A process may just have been killed: it is asked when it is back. */
+  private async askAgain(service: string, change: PlanChange, tries = ASK_TRIES): Promise<unknown> {
+    await this.ways.mended();
+    try {
+      return await this.ways.ask(service, 'faults', change);
+    } catch (e) {
+      if (tries === 1 || (e as Error).message.startsWith(`${service}.`)) throw e;
+      await sleep(ASK_AGAIN_MS);
+      return this.askAgain(service, change, tries - 1);
+    }
+  }
 
   /** The lab is gone, with whatever was under way: every call rejects with the reason. */
   abandon(why: Error): void {
@@ -81,6 +116,7 @@ export class NatsEnvironment implements Environment {
   }
 
   async end(): Promise<RunEnd> {
+    await this.ways.mended();
     const stuck = await this.quiet();
     this.detach();
     const { actors, broken } = await this.ways.end();

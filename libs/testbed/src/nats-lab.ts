@@ -94,6 +94,8 @@ class Lab implements NatsLab {
     const environment: NatsEnvironment = new NatsEnvironment(bus.forHost(host), {
       devices: () => devicesOf(bus, host),
       crash: undefined,
+      ask: (service, pattern, data) => bus.control(service, pattern, { ...data, host }),
+      mended: () => Promise.resolve(),
       end: () => {
         this.open.delete(environment);
         return this.release(host);

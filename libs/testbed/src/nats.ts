@@ -7,7 +7,7 @@
 import { serviceOf } from '@vfiolab/core';
 import { SERVICES } from '@vfiolab/host';
 import type { CrashPlan, Environment, RunEnd } from '@vfiolab/scenario';
-import { NatsBus, startNatsServer } from '@vfiolab/shell';
+import { NatsBus, type ShellConfig, startNatsServer } from '@vfiolab/shell';
 import { NatsEnvironment } from './nats-environment.js';
 import { sleep } from './open-link.js';
 import { endOfJournals } from './replay.js';
@@ -21,6 +21,9 @@ export interface NatsOptions extends StartOptions {
   /** How long after the frame of a crash plan the process is killed, ms; default at once. Tests draw it at random. */
   readonly killDelay?: () => number;
 }
+
+/** A paused process answers when it goes on. */
+const ASK_MS = 60_000;
 
 export async function startNats({
   dir,
@@ -43,6 +46,9 @@ export async function startNats({
       keeps ? Promise.resolve(journalsOf(dir).known('device')) : devicesOf(bus, config.host);
     return new NatsEnvironment(bus, {
       devices,
+      ask: (service, pattern, data) => bus.control(service, pattern, data, ASK_MS),
+      mended: () => processes.mended(),
+      url: labUrl(config),
       crash: keeps ? (plan) => killAndRevive(processes, plan, killDelay()) : undefined,
       end: async (): Promise<RunEnd> => {
         await processes.stopAll();
@@ -58,6 +64,10 @@ export async function startNats({
     throw e;
   }
 }
+
+/** Without a password: whoever may use it knows it. */
+const labUrl = ({ nats, tenant, lab, host }: ShellConfig): string =>
+  `${nats!.replace(/\/\/[^@/]*@/, '//')}/${tenant}/${lab}/${host}`;
 
 async function killAndRevive(
   processes: ServiceProcesses,

@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Address } from '@vfiolab/core';
 import { SERVICES } from '@vfiolab/host';
-import { type ActorStatus, atExit, type NatsBus, type ShellConfig } from '@vfiolab/shell';
+import { type ActorStatus, atExit, KILLED, type NatsBus, type ShellConfig } from '@vfiolab/shell';
 
 /** All services, each in its process. */
 export const PROCESSES: readonly string[] = [...SERVICES.map(String), 'device'];
@@ -23,6 +23,9 @@ export class ServiceProcesses {
   private readonly complaints: string[] = [];
   /** Those whose end was asked for. */
   private readonly dismissed = new Set<ChildProcess>();
+  /** Killed by a fault plan: how long they stay away, ms. */
+  private readonly killed = new Map<ChildProcess, number>();
+  private readonly mending = new Set<Promise<void>>();
   private readonly forget: () => void;
   private stopping = false;
 
@@ -66,17 +69,41 @@ export class ServiceProcesses {
         new Error([`the ${service} service ${what}`, ...this.complaints].join('\n'));
       const timer = setTimeout(() => reject(tell(`was not ready after ${READY_MS} ms`)), READY_MS);
       child.stdout!.on('data', (chunk: Buffer) => {
+        this.noteKilled(child, chunk.toString());
         if (!chunk.toString().includes('ready')) return;
         clearTimeout(timer);
         resolve();
       });
-      child.once('exit', (code, signal) => {
+      // All that it said has been read by then.
+      child.once('close', (code, signal) => {
         clearTimeout(timer);
         const error = tell(`ended with ${code === null ? signal : `code ${code}`}`);
         reject(error);
-        if (!this.dismissed.has(child)) this.onLost(error, service);
+        if (this.dismissed.has(child)) return;
+        const downMs = this.killed.get(child);
+        if (downMs === undefined) this.onLost(error, service);
+        else this.mend(service, downMs);
       });
     });
+  }
+
+  private noteKilled(child: ChildProcess, said: string): void {
+    const ms = new RegExp(`${KILLED} (\\d+) ms`).exec(said)?.[1];
+    if (ms !== undefined) this.killed.set(child, Number(ms));
+  }
+
+  private mend(service: string, downMs: number): void {
+    const back = new Promise((resolve) => setTimeout(resolve, downMs)).then(() =>
+      this.stopping ? undefined : this.start(service),
+    );
+    const mended: Promise<void> = back.catch((e: unknown) => this.onLost(e as Error, service));
+    this.mending.add(mended);
+    void mended.then(() => this.mending.delete(mended));
+  }
+
+  /** Resolves when every process that a fault plan has killed is ready again. */
+  async mended(): Promise<void> {
+    while (this.mending.size > 0) await Promise.all(this.mending);
   }
 
   pidOf(service: string): number | undefined {

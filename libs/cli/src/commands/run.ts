@@ -5,6 +5,7 @@ import type { Costs, WorkFigures } from '@vfiolab/sim';
 import { type Command, type Context, FAILED, type Input, OK, UsageError, wholeNumber } from '../command.js';
 import { DURABILITIES, type Durability, type Engine } from '../engine.js';
 import { Narrator } from '../narrator.js';
+import { planTable } from '../plan-table.js';
 import { runDirectory, sysfsDirectory } from '../run-directory.js';
 import { type FinishedRun, isGood, loadScenario, runInLab } from '../run-scenario.js';
 import type { Terminal } from '../terminal.js';
@@ -29,6 +30,7 @@ export function natsUrl(text: string | undefined): string | undefined {
 /** What went wrong, for people. */
 export function reportProblems(terminal: Terminal, { result, end }: Outcome): void {
   if (result.failure) terminal.error(`\n${terminal.style('red', 'Not as expected.')} ${result.failure.message}`);
+  if (result.faults.length > 0) terminal.out(['\nThe fault plan:', ...planTable(result.faults)].join('\n'));
   for (const each of end.broken) terminal.error(`${terminal.style('red', 'Broken invariant:')} ${each}`);
 }
 
@@ -37,6 +39,7 @@ const summary = (outcome: Outcome): object => ({
   steps: outcome.result.transcript.length,
   failure: outcome.result.failure ?? null,
   broken: outcome.end.broken,
+  plan: outcome.result.faults,
   actors: outcome.end.actors,
   transcript: outcome.result.transcript,
 });
@@ -54,7 +57,8 @@ async function inLab(input: Input, { terminal, engine, json }: Context, scenario
     throw new UsageError('--nats and --durability none exclude each other: a killed process would come back empty.');
   const narrator = new Narrator(terminal, scenario);
   if (!json) narrator.begin();
-  const run = await runInLab(engine, scenario, where, json ? {} : narrator);
+  const started = (url: string): void => terminal.out(`Break it from another terminal: vfiolab fault ${url} list`);
+  const run = await runInLab(engine, scenario, json ? where : { ...where, started }, json ? {} : narrator);
   if (json)
     terminal.json({ title: scenario.title, mode: run.mode, run: run.dir, seconds: run.seconds, ...summary(run) });
   else {

@@ -23,6 +23,7 @@ export function fakeEngine(script: Partial<Engine> = {}): FakeEngine {
     startEmbedded: answer('startEmbedded'),
     startNats: answer('startNats'),
     startNatsLab: answer('startNatsLab'),
+    faultOperator: answer('faultOperator'),
     keepLab: answer('keepLab'),
     applyPlan: answer('applyPlan'),
     labStatus: answer('labStatus'),

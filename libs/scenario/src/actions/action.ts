@@ -6,6 +6,7 @@
 import type { Process } from '@vfiolab/client';
 import type { Errno, Result } from '@vfiolab/uapi';
 import type { Environment } from '../environment.js';
+import type { PlanRun } from '../fault-plan.js';
 import type { ActionArgs, ActionName, Expect, Num, Step } from '../scenario.js';
 import { evaluate, type Variables } from '../values.js';
 import { hex } from '../words.js';
@@ -76,6 +77,7 @@ export class Call {
     readonly variables: Variables,
     readonly files: FileNames,
     readonly step: Step,
+    readonly plan: PlanRun,
   ) {}
 
   num(raw: Num): bigint {

@@ -6,6 +6,7 @@ import { fileActions } from './files.js';
 import { inspectionActions } from './inspection.js';
 import { ioctlAction } from './ioctl.js';
 import { memoryActions } from './memory.js';
+import { planAction } from './plan.js';
 import { streamActions } from './streams.js';
 
 const actions: Actions = {
@@ -15,6 +16,7 @@ const actions: Actions = {
   ...inspectionActions,
   ioctl: ioctlAction,
   dma: dmaAction,
+  plan: planAction,
 };
 
 export const actionNames = Object.keys(actions) as ActionName[];

@@ -3,10 +3,10 @@
  *
  * Rule: nothing here behaves like a host; whoever tests behaviour takes a simulated one.
  */
-import type { Address, AnyMethod } from '@vfiolab/core';
+import type { Address, AnyMethod, RawRules } from '@vfiolab/core';
 import type { Link } from '@vfiolab/client';
 import { ok } from '@vfiolab/uapi';
-import type { CrashPlan, Environment, RunEnd } from '../environment.js';
+import type { CrashPlan, Environment, FaultControl, RunEnd } from '../environment.js';
 
 export interface NotedCall {
   readonly client: string;
@@ -33,6 +33,19 @@ export class FakeEnvironment implements Environment {
   readonly calls: NotedCall[] = [];
   readonly crashes: CrashPlan[] = [];
   readonly broken: Record<Address, string[]> = {};
+  /** The rules that were given, and what was let go. */
+  rules: RawRules = {};
+  readonly released: string[] = [];
+  readonly faults: FaultControl = {
+    add: (rules) => Promise.resolve(void (this.rules = { ...this.rules, ...rules })),
+    clear: (names = Object.keys(this.rules)) => {
+      this.rules = Object.fromEntries(Object.entries(this.rules).filter(([name]) => !names.includes(name)));
+      return Promise.resolve();
+    },
+    release: (names = []) => Promise.resolve(void this.released.push(...names)),
+    status: () =>
+      Promise.resolve(Object.keys(this.rules).map((name) => ({ name, words: name, seen: 1, fired: 1, held: 0 }))),
+  };
   /** Milliseconds; sleeping moves it. */
   now = 0;
   /** Answers when the arranged crash is over; by default at once. */

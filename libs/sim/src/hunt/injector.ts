@@ -7,74 +7,23 @@
  */
 import {
   type Address,
-  type AnyMethod,
-  BLOCKING,
-  CONTAINER,
-  containerApi,
   decodeHeader,
   encodeFrame,
   type FrameHeader,
-  GROUPS,
-  groupsApi,
-  IOMMU,
-  iommuApi,
-  IOMMUFD,
-  iommufdApi,
   type IoctlArgs,
   isClient,
-  PAGES,
-  pagesApi,
   payloadOf,
+  REFUSABLE,
+  type Refusable,
   REQUEST,
   sysApi,
 } from '@vfiolab/core';
-import { type Errno, fail } from '@vfiolab/uapi';
+import { fail } from '@vfiolab/uapi';
 import { answerFor } from '../refuse.js';
 import type { SimHost } from '../sim-host.js';
 
-interface Fallible {
-  readonly to: Address;
-  readonly method: AnyMethod;
-  readonly errnos: readonly Errno[];
-  /** The answer that refuses; `fail(errno)` when the method answers with a result. */
-  refuse?(errno: Errno): unknown;
-  /** Requests that the kernel cannot fail: undoing, and letting go. */
-  never?(args: unknown): boolean;
-}
-
-/** To no domain of a user's. */
-const toBlocking = (args: unknown): boolean => (args as { domain: number }).domain <= BLOCKING;
-const nothingDone = (errno: Errno): unknown => ({ done: 0, outcome: fail(errno) });
-
-const FALLIBLE: readonly Fallible[] = [
-  { to: PAGES, method: pagesApi.storeCreate, errnos: ['EFAULT', 'ENOMEM'] },
-  { to: PAGES, method: pagesApi.storeCreateFile, errnos: ['EINVAL', 'ENOMEM'] },
-  { to: PAGES, method: pagesApi.changeProcess, errnos: ['ENOMEM'] },
-  { to: PAGES, method: pagesApi.pin, errnos: ['EFAULT', 'ENOMEM'] },
-  { to: PAGES, method: pagesApi.storeRead, errnos: ['EFAULT', 'ENOMEM'] },
-  { to: PAGES, method: pagesApi.storeWrite, errnos: ['EFAULT', 'ENOMEM'] },
-  { to: IOMMU, method: iommuApi.domainAlloc, errnos: ['ENOMEM'] },
-  { to: IOMMU, method: iommuApi.nestedAlloc, errnos: ['ENOMEM'] },
-  { to: IOMMU, method: iommuApi.attach, errnos: ['ENOMEM', 'EINVAL'], never: toBlocking },
-  { to: IOMMU, method: iommuApi.map, errnos: ['ENOMEM'] },
-  { to: IOMMU, method: iommuApi.pasidAttach, errnos: ['ENOMEM'], never: toBlocking },
-  { to: IOMMU, method: iommuApi.dirtyTracking, errnos: ['ENOMEM'] },
-  { to: IOMMU, method: iommuApi.invalidate, errnos: ['EIO'], refuse: nothingDone },
-  { to: IOMMU, method: iommuApi.invalidateDevices, errnos: ['EIO'], refuse: nothingDone },
-  { to: IOMMU, method: iommuApi.mockAdd, errnos: ['ENOMEM'] },
-  { to: IOMMU, method: iommuApi.windowsAlloc, errnos: ['ENOMEM'] },
-  { to: PAGES, method: pagesApi.chargeLocked, errnos: ['ENOMEM'] },
-  { to: PAGES, method: pagesApi.eventfdHold, errnos: ['EBADF'] },
-  { to: CONTAINER, method: containerApi.join, errnos: ['ENOMEM'] },
-  { to: GROUPS, method: groupsApi.groupUse, errnos: ['EINVAL'] },
-  { to: GROUPS, method: groupsApi.cdevClaim, errnos: ['EBUSY'] },
-  { to: GROUPS, method: groupsApi.claimDma, errnos: ['EPERM'] },
-  { to: IOMMUFD, method: iommufdApi.bind, errnos: ['ENOMEM'] },
-  { to: IOMMUFD, method: iommufdApi.attach, errnos: ['ENOMEM'] },
-];
-
-const fallibleOf = (to: Address, method: number): Fallible | undefined =>
-  FALLIBLE.find((f) => f.to === to && f.method.id === method);
+const fallibleOf = (to: Address, method: number): Refusable | undefined =>
+  REFUSABLE.find((f) => f.to === to && f.method.id === method);
 
 export class Injector {
   private left = 0;
@@ -110,7 +59,7 @@ export class Injector {
     return fallible !== undefined && this.request(from, to, frame, h, fallible);
   }
 
-  private request(from: Address, to: Address, frame: Uint8Array, h: FrameHeader, f: Fallible): boolean {
+  private request(from: Address, to: Address, frame: Uint8Array, h: FrameHeader, f: Refusable): boolean {
     if (f.never?.(f.method.args.read(payloadOf(frame)))) return false;
     const errno = f.errnos.find((e) => this.due(`${f.method.name} answers ${e}`));
     if (!errno) return false;
