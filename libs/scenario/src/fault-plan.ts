@@ -89,10 +89,15 @@ export class PlanRun {
         .link(this.operator)
         .call(LAB, labApi.fault, deviceFaultOf(breaking.rule.raw));
       if (error === '') breaking.fired = 1;
-      else this.refused ??= `${name}: ${error}`;
+      else this.refuse(name, error);
     } catch (e) {
-      this.refused ??= `${name}: ${(e as Error).message}`;
+      this.refuse(name, (e as Error).message);
     }
+  }
+
+  private refuse(name: string, why: string): void {
+    this.breakings.delete(name);
+    this.refused ??= `${name}: ${why}`;
   }
 
   /** Resolves when every device is broken whose time was given. */
