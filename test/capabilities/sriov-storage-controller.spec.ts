@@ -178,6 +178,23 @@ it('when the PF’s program goes, its VFs begin anew', async () => {
   await disk.end();
 });
 
+it('a reset of the PF in the middle of its VFs’ commands, and of being told about them, leaves all as after power-on', async () => {
+  const disk = await SriovDisk.boot(2);
+  const [a, b] = disk.vfs as [NvmeDriver, NvmeDriver];
+  const { device, program } = disk.pf[0]!;
+  const reset = async (): Promise<number> => (await program.process.ioctlPlain(device.fd, VFIO_DEVICE_RESET)).ret;
+  const gone = (): number => -1;
+  const all = Promise.all(
+    [a.write(0, dataOf(0)), disk.manage(OFFLINE, 0), reset(), b.write(0, dataOf(1))].map((each) => each.catch(gone)),
+  );
+  expect((await disk.host.run(all))[2]).toBe(0);
+  expect([await a.status(), await b.status(), await disk.pf[0]!.status()]).toEqual([0n, 0n, 0n]);
+  await disk.exit(a);
+  await disk.pause();
+  expect(await (await disk.open(0)).write(8, dataOf(2))).toBe(0);
+  await disk.end();
+});
+
 it.each([
   ['a VF', deviceAddress(vfOf(0))],
   ['the PF', deviceAddress(PF)],

@@ -54,6 +54,16 @@ export class Fleet {
     return this.shapes[this.shapeOf[host]!]!;
   }
 
+  /** Are two hosts of one shape in the same state, NUMA nodes aside? */
+  isLike(host: number, other: number): boolean {
+    return (
+      this.occupancy[host] === this.occupancy[other] &&
+      this.cpuLeft[host] === this.cpuLeft[other] &&
+      this.memoryLeft[host] === this.memoryLeft[other] &&
+      this.state[host] === this.state[other]
+    );
+  }
+
   /** Nothing on it is used. */
   reset(host: number): void {
     const { cpuMilli, memory, hugepages } = this.shape(host);

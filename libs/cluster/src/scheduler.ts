@@ -194,13 +194,20 @@ export class Scheduler {
   }
 
   private scoreAll(request: RequestClass, { tree, set, codes, tally }: Standing): void {
-    const { shapeOf, count } = this.fleet;
+    const { fleet, suitability } = this;
+    const { shapeOf, count } = fleet;
+    /** Of each shape the host that was scored last: the next is often in the same state. */
+    const last = new Int32Array(fleet.shapes.length).fill(-1);
+    const shared = request.pinned === 0 && !suitability.scorer?.moved;
     tally.fill(0);
     for (let host = 0; host < count; host++) {
-      const code = this.suitability.codeOf(host, request);
+      const shape = shapeOf[host]!;
+      const like = last[shape]!;
+      const code = shared && like >= 0 && fleet.isLike(host, like) ? codes[like]! : suitability.codeOf(host, request);
+      last[shape] = host;
       codes[host] = code;
       set?.set(host, code >= FITS);
-      tally[shapeOf[host]! * FITS + (code < FITS ? code : 0)]!++;
+      tally[shape * FITS + (code < FITS ? code : 0)]!++;
     }
     tree?.rebuild();
   }

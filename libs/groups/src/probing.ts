@@ -53,7 +53,7 @@ function* probeBy(host: Host, device: Device, driver: Driver): Op<Result<void>> 
  */
 function probeOther(host: Host, { facts }: Device, driver: Driver): Result<undefined> {
   if (driver.name === PCIEPORT && !isPciePort(facts)) return fail('ENODEV');
-  const dead = facts.isVf && SRIOV_DRIVERS.get(driver.name)?.vfsStartOffline === true;
+  const dead = facts.isVf && facts.model === null && SRIOV_DRIVERS.get(driver.name)?.vfsStartOffline === true;
   return dead && !KERNEL_BUILDS[host.profile].probesInBackground ? fail('ENODEV') : ok(undefined);
 }
 

@@ -8,7 +8,10 @@ import { VFIO_PCI } from './drivers.js';
 export interface SriovDriver {
   /** The VFs go with the driver; else they stay, and nobody serves them. */
   readonly takesVfsAlong: boolean;
-  /** VFs have no resources until their PF is told to share its own (NVMe's secondary controllers). */
+  /**
+   * VFs have no resources until their PF is told to share its own (NVMe's secondary controllers in QEMU). Those of a described
+   * model have some from power-on.
+   */
   readonly vfsStartOffline?: true;
 }
 

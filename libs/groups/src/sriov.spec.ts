@@ -2,7 +2,7 @@ import { groupsApi, IOMMU } from '@vfiolab/core';
 import { GroupsCore } from './groups-core.js';
 import { HOLD } from '../../core/src/testing/bench.js';
 import { CLIENT, files, SMALL_MACHINE } from './testing/machines.js';
-import { IGB, NVME, sriovBench } from './testing/sriov-machine.js';
+import { IGB, NVME, SRIOV_MACHINE, sriovBench } from './testing/sriov-machine.js';
 
 const NVME_VFS = ['0000:01:00.1', '0000:01:00.2'];
 const IGB_VFS = ['0000:01:11.0', '0000:01:11.2'];
@@ -90,6 +90,13 @@ describe('VFs', () => {
     numVfs(NVME, 2);
     expect(NVME_VFS.map((bdf) => link(bdf, 'driver'))).toEqual([driver, driver]);
     expect(bench.core.check()).toEqual([]);
+  });
+
+  it('of an NVMe function whose model is described have some, so the driver has them', () => {
+    const machine = SRIOV_MACHINE.replace('"driver":"nvme"', '$&,"model":"nvme"');
+    const { numVfs, link } = sriovBench({}, { profile: '6.12' }, machine);
+    numVfs(NVME, 2);
+    expect(NVME_VFS.map((bdf) => link(bdf, 'driver'))).toEqual(['nvme', 'nvme']);
   });
 
   it('of a vfio-pci PF are vfio-pci’s', () => {

@@ -82,17 +82,14 @@ export class Dma {
     return !fault && !pending;
   }
 
-  /** A device asks for one page again and again, and goes on with no answer. Answers how many requests somebody will answer. */
-  *flood({ count, ...wanted }: ArgsOf<typeof iommuApi.pageFlood>): Op<{ taken: number }> {
+  /** A device asks for one page again and again, and goes on with no answer. Where nobody answers it has had its answer. */
+  *flood({ count, ...wanted }: ArgsOf<typeof iommuApi.pageFlood>): Op<void> {
     const args = { ...wanted, length: 0, data: NO_BYTES };
-    let taken = 0;
     for (let i = 0; i < count; i++) {
       const target = this.targetOf(args);
-      if (typeof target === 'string' || !target.faults) break;
-      const { device, domain } = target;
-      if ((yield* requestPage(device, args, domain.id, wanted.iova, true)) === 'pending') taken++;
+      if (typeof target === 'string' || !target.faults) return;
+      yield* requestPage(target.device, args, target.domain.id, wanted.iova, true);
     }
-    return { taken };
   }
 
   private attempt(args: DmaArgs): DmaReply | Op<DmaReply> {

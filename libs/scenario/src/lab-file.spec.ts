@@ -83,3 +83,8 @@ test.each([
 test('a file that is not there is a problem too', () => {
   expect(() => readLabFile('/nowhere/lab.yaml')).toThrow(/\/nowhere\/lab\.yaml:1:1: the file cannot be read/);
 });
+
+test('the example that the commands name is a lab', () => {
+  const { name, hosts } = readLabFile('libs/cli/labs/two-hosts.yaml');
+  expect([name, hosts.map(({ name: host }) => host)]).toEqual(['two-hosts', ['gpu-1', 'gpu-2']]);
+});

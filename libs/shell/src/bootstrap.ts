@@ -11,6 +11,7 @@ import { NestFactory } from '@nestjs/core';
 import type { Address, Core } from '@vfiolab/core';
 import { healthOf } from './health.js';
 import type { BusEvent } from './nats-line.js';
+import { Log } from './log.js';
 import { metricsOf } from './metrics.js';
 import { NatsBus } from './nats-bus.js';
 import { configFromEnvironment, type ShellConfig } from './shell-config.js';
@@ -20,21 +21,29 @@ import { json, type Pages, WatchServer } from './watch-server.js';
 
 /** Runs one service on NATS until it is told to end. Never rejects: what is wrong is said on stderr, with exit code 1. */
 export async function bootstrap(service: string, cores: (address: Address) => Core | undefined): Promise<void> {
+  let log = new Log(service, 'text');
   try {
     const config = configFromEnvironment(process.env, { nats: true });
-    await run(service, cores, config);
-    console.log(`${service}: ready (${config.tenant}/${config.lab}/${config.host}, durability ${config.durability})`);
+    const { tenant, lab, host, durability } = config;
+    log = new Log(service, config.log ?? 'text');
+    await run(service, cores, config, log);
+    log.say('info', `ready (${tenant}/${lab}/${host}, durability ${durability})`, { tenant, lab, host });
   } catch (e) {
-    complain(service, e as Error);
+    log.say('error', (e as Error).message);
     process.exitCode = 1;
   }
 }
 
-async function run(service: string, cores: (address: Address) => Core | undefined, config: ShellConfig): Promise<void> {
+async function run(
+  service: string,
+  cores: (address: Address) => Core | undefined,
+  config: ShellConfig,
+  log: Log,
+): Promise<void> {
   let app: INestMicroservice | undefined;
   let watch: WatchServer | undefined;
   const onFailed = (address: Address, error: Error, host: string): void => {
-    complain(`${host} ${address}`, error);
+    log.say('error', `${host} ${address}: ${error.message}`, { host, address });
     // The other hosts go on: this one is released and served again to bring it back.
     if (host !== config.host) return;
     process.exitCode = 1;
@@ -46,7 +55,7 @@ async function run(service: string, cores: (address: Address) => Core | undefine
     ...config,
     url: config.nats!,
     name: service,
-    onEvent: (e) => report(service, e),
+    onEvent: (e) => report(log, e),
   });
   try {
     const module = ServiceModule.forRoot({ services: [service], cores, bus, config, onFailed, onReadOnly, crash });
@@ -86,13 +95,11 @@ function pagesOf(service: string, hosts: ServedHosts, bus: NatsBus): Pages {
   };
 }
 
-function report(service: string, event: BusEvent): void {
-  if (event.kind === 'forbidden')
-    console.error(
-      `${service}: the NATS server forbids ${event.operation} on ${event.subject}: check this user's permissions`,
-    );
-  else if (event.kind === 'error') complain(service, event.error);
-  else console.error(`${service}: NATS ${event.kind}`);
+function report(log: Log, event: BusEvent): void {
+  if (event.kind === 'forbidden') {
+    const { operation, subject } = event;
+    const hint = "check this user's permissions";
+    log.say('error', `the NATS server forbids ${operation} on ${subject}: ${hint}`, { operation, subject });
+  } else if (event.kind === 'error') log.say('error', event.error.message);
+  else log.say('warning', `NATS ${event.kind}`);
 }
-
-const complain = (who: string, error: Error): void => console.error(`${who}: ${error.message}`);

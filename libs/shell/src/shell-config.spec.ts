@@ -13,6 +13,7 @@ test('what is not set has a default, but for the server and the folder', () => {
     record: false,
     hosts: 1,
     lifeline: false,
+    log: 'text',
   });
 });
 
@@ -49,6 +50,7 @@ test.each([
   ['a place to watch without a port', { VFIOLAB_WATCH: '127.0.0.1' }, /VFIOLAB_WATCH is '127.0.0.1': must be an IPv4/],
   ['a place to watch that is a name', { VFIOLAB_WATCH: 'localhost:1' }, /VFIOLAB_WATCH is 'localhost:1'/],
   ['a port that is none', { VFIOLAB_WATCH: '127.0.0.1:65536' }, /VFIOLAB_WATCH is '127.0.0.1:65536'/],
+  ['an unknown format of what it says', { VFIOLAB_LOG: 'xml' }, /VFIOLAB_LOG is 'xml': must be text or json/],
   ['an unknown flag', { VFIOLAB_RECORD: 'yes' }, /VFIOLAB_RECORD is 'yes': must be 0 or 1/],
 ])('%s is refused with what it must be', (_name, change, message) => {
   const read = (): unknown => configFromEnvironment({ ...GOOD, ...change }, { nats: true });

@@ -5,6 +5,7 @@
  */
 import { isIPv4 } from 'node:net';
 import { type Durability, DURABILITIES } from './sqlite-journal.js';
+import { LOG_FORMATS, type LogFormat } from './log.js';
 import { isToken, type Scope } from './nats-subjects.js';
 
 /** Hosts that a process can be allowed to serve. */
@@ -31,6 +32,8 @@ export interface ShellConfig extends Scope {
   readonly hosts: number;
   /** Undefined: nowhere. */
   readonly watch?: WatchAt | undefined;
+  /** How it says what happens; default for people. */
+  readonly log?: LogFormat;
   /** The process ends when its standard input does: with whoever started it. */
   readonly lifeline?: boolean;
 }
@@ -54,6 +57,7 @@ export function configFromEnvironment(env: Environment, needs: { readonly nats: 
     durability: durability(env.VFIOLAB_DURABILITY, problems),
     record: flag(env, 'VFIOLAB_RECORD', problems),
     hosts: hosts(env.VFIOLAB_HOSTS || '1', problems),
+    log: oneOf(env, 'VFIOLAB_LOG', LOG_FORMATS, problems),
     lifeline: flag(env, 'VFIOLAB_LIFELINE', problems),
     watch: watchAt(env.VFIOLAB_WATCH, problems),
   };
@@ -83,6 +87,14 @@ function durability(value: string | undefined, problems: string[]): Durability {
   const known = DURABILITIES.find((d) => d === (value ?? 'process'));
   if (known === undefined) problems.push(`VFIOLAB_DURABILITY is '${value}': must be ${DURABILITIES.join(', ')}`);
   return known ?? 'process';
+}
+
+/** The first one when nothing is said. */
+function oneOf<T extends string>(env: Environment, name: string, known: readonly T[], problems: string[]): T {
+  const value = env[name] || known[0]!;
+  const found = known.find((each) => each === value);
+  if (found === undefined) problems.push(`${name} is '${value}': must be ${known.join(' or ')}`);
+  return found ?? known[0]!;
 }
 
 function flag(env: Environment, name: string, problems: string[]): boolean {

@@ -102,7 +102,6 @@ export class SimHost {
 
   detachClient(address: Address): void {
     this.clients.delete(address);
-    this.network.forget(address);
   }
 
   watch(watcher: Watcher): () => void {

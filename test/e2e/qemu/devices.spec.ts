@@ -52,3 +52,25 @@ needs([
   },
   3 * MINUTES,
 );
+
+/** The lab's machine with VF 0 of its second disk already there. */
+function withVf(): string {
+  const machine = JSON.parse(read('../../machines/storage-lab.json')) as { functions: Record<string, unknown>[] };
+  const pf = machine.functions.find(({ bdf }) => bdf === '0000:02:00.0')!;
+  const bars = (pf['bars'] as { vf?: boolean }[]).filter(({ vf }) => !vf);
+  const vf = { ...pf, bdf: '0000:02:01.0', vf_of: pf['bdf'], bars, sriov: undefined };
+  pf['sriov'] = { ...(pf['sriov'] as object), num: 1 };
+  return JSON.stringify({ ...machine, functions: [...machine.functions, vf] });
+}
+
+inQemu(
+  name("the guest's own nvme driver reads and writes the disk that a VF is"),
+  async () => {
+    const options = { modules: ['nvme-auth', 'nvme-core', 'nvme'] };
+    const { guest } = await inGuest(withVf(), '0000:02:01.0', '1b36:0010', 4096, options);
+    expect(guest.values('disk')).toEqual([String(64 << 20)]);
+    expect(guest.values('io')).toContain('1048576 same');
+    expect(guest.values('last')).toEqual(['1']);
+  },
+  3 * MINUTES,
+);

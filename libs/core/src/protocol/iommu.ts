@@ -239,14 +239,10 @@ export const iommuApi = api('iommu', {
   /** From a device with ATS: it does not answer invalidations for `ms` from now on; 0: it answers again. */
   atsTimeout: method(174, message({ bdf: str, ms: num }), nothing),
   /**
-   * From a device with page requests: it asks for one page `count` times and waits for none of the answers. Answers how many
-   * requests somebody will answer; the others were answered at once.
+   * From a device with page requests: it asks for one page `count` times and waits for none of the answers. Requests that nobody
+   * will answer are answered at once.
    */
-  pageFlood: method(
-    175,
-    message({ bdf: str, pasid: optional(u32), iova: u64, write: bool, count: u32 }),
-    message({ taken: u32 }),
-  ),
+  pageFlood: method(175, message({ bdf: str, pasid: optional(u32), iova: u64, write: bool, count: u32 }), nothing),
   deviceIommu: method(65, message({ bdf: str }), deviceIommu),
   /** A function allocates vectors, so its messages must get through. ENOSPC: they would not. */
   msiPrepare: method(67, message({ bdf: str }), result(nothing)),

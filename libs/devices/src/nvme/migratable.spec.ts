@@ -1,6 +1,9 @@
+import { ByteWriter } from '@vfiolab/core';
 import { HostBus } from '../testing/host-bus.js';
 import { MigratableNvme } from './migratable.js';
+import { CompletionQueue } from './queues.js';
 import * as reg from './registers.js';
+import { writeGrant } from './role.js';
 
 const PAGE = 4096;
 
@@ -50,4 +53,25 @@ it.each<[string, (image: Uint8Array) => Uint8Array]>([
   const before = target.save();
   expect(target.load(spoil(enabled().save()))).toBe(false);
   expect(target.save()).toEqual(before);
+});
+
+it('a VF takes an image that has no more queues than it was granted, and none while it is offline', () => {
+  const vf = new MigratableNvme(new HostBus(16 * PAGE), { connected: false, ports: 1, vf: 0 });
+  const grant = (online: boolean, queues: number): void => {
+    const w = new ByteWriter(8);
+    writeGrant(w, { online, queues, vectors: 1 });
+    vf.answer(w.take(), 0);
+  };
+  const source = enabled();
+  const images = [source.save()];
+  source['controller']!.completions.set(4, new CompletionQueue(4, 0n, 8, undefined));
+  images.push(source.save());
+  grant(true, 5);
+  expect(images.map((image) => vf.load(image))).toEqual([true, true]);
+  grant(true, 4);
+  expect(images.map((image) => vf.load(image))).toEqual([true, false]);
+  expect(vf.save()).toEqual(images[0]);
+  grant(false, 4);
+  expect(images.map((image) => vf.load(image))).toEqual([false, false]);
+  expect(vf.check()).toEqual([]);
 });

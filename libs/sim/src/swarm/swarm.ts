@@ -69,6 +69,7 @@ const monitorOf = (seed: number): MonitorOptions => ({
 export const CLOSELY: MonitorOptions = { messages: true, turnsPerCheck: 1, quietPerCheck: 1 };
 /** Everything must end within so much virtual time when the trouble is over. */
 const PATIENCE_MS = 600_000;
+const FORGET_MS = 60_000;
 /** Between two looks at whether the host has come to rest. */
 const LOOK_MS = 100;
 
@@ -140,7 +141,11 @@ class Swarm {
 
   /** The lab hears of it, and another one may begin. */
   private ended({ address }: SwarmClient): void {
-    this.monitor.forget(address);
+    // Late answers are still sent to it for a while.
+    this.host.agenda.after(FORGET_MS, () => {
+      this.monitor.forget(address);
+      this.host.network.forget(address);
+    });
     this.running--;
     this.ending++;
     this.reaper.send(LAB, labApi.endClient, { client: address }, () => void this.ending--);

@@ -67,7 +67,6 @@ const EFFECTS: Readonly<Record<FaultName, Effect>> = {
   },
   *clear(device) {
     const { faults, name } = device;
-    // A function that comes back after its host has given up has the registers of a reset.
     faults.clear();
     yield* call(IOMMU, iommuApi.atsTimeout, { bdf: name, ms: 0 });
     return '';
