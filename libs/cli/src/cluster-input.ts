@@ -21,6 +21,7 @@ import {
   type Names,
   newKinds,
   policies,
+  type PodList,
   type Policy,
   type Processor,
   Random,
@@ -93,7 +94,28 @@ function hostsOf(file: string, kinds: Names): HostList {
   return isYaml(text) ? importSlices(text, file, kinds) : importNodes(text, file, kinds, machines());
 }
 
-/** Everything that the files and options say. An InputError is a usage error: its message names file, line and field. */
+/** Hosts, and the pods that usually come if there is a list of them. */
+export function readHosts(input: Input): { hosts: HostList; kinds: Names; pods?: PodList } {
+  const nodes = required(input, 'nodes');
+  const pods = input.text('pods');
+  return told(() => {
+    const kinds = newKinds();
+    const hosts = hostsOf(nodes, kinds);
+    return { hosts, kinds, ...(pods !== undefined && { pods: importPods(readText('pods', pods), pods, kinds) }) };
+  });
+}
+
+/** What is wrong in a file is a usage error: its message names file, line and field. */
+function told<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof InputError) throw new UsageError(`${error.message}.`);
+    throw error;
+  }
+}
+
+/** Everything that the files and options say. */
 export function readInput(input: Input): RunInput {
   const [nodes, pods] = [required(input, 'nodes'), required(input, 'pods')];
   const seed = input.given('seed') ? wholeNumber('seed', input.text('seed')!) : DEFAULT_SEED;
@@ -101,7 +123,7 @@ export function readInput(input: Input): RunInput {
   const retries = wholeNumber('retries', input.text('retries') ?? '0', CLUSTER_LIMITS.hosts);
   const order = input.text('order');
   const rankFile = input.text('rank');
-  try {
+  return told(() => {
     const kinds = newKinds();
     const hosts = hostsOf(nodes, kinds);
     const list = importPods(readText('pods', pods), pods, kinds);
@@ -115,10 +137,7 @@ export function readInput(input: Input): RunInput {
         ? random.shuffle(Int32Array.from(hosts.names.keys()))
         : importRank(readText('rank', rankFile), rankFile, hosts);
     return { hosts, kinds, pods: list, arrivals, rank, seed, retries };
-  } catch (error) {
-    if (error instanceof InputError) throw new UsageError(`${error.message}.`);
-    throw error;
-  }
+  });
 }
 
 /** Models that pods ask for and no host has. */

@@ -109,6 +109,7 @@ function shapeOfRow(row: Row, facts: NodeFacts, kinds: Names, machines?: Machine
   const nodes = from.memory.length;
   return {
     name: `${gpus > 0 ? `${model} x${gpus} ` : ''}${cores}${machine === '' ? '' : ` (${machine})`}`,
+    ...(machine !== '' && { machine }),
     model,
     cpuMilli,
     memory: shares(memoryMib - huge, nodes),

@@ -95,9 +95,16 @@ function factsOf(row: Row, dialect: Dialect, kinds: Names): Parameters<Requests[
     .map((model) => model.trim())
     .filter((model) => model !== '');
   const wholeGroup = row.whole('whole_group', 1, 0) === 1;
+  const passthrough = wholeGroup || row.whole('passthrough', 1, 0) === 1;
+  const shared = passthrough ? items.find(({ kind, units }) => units > 0 && kinds.names[kind] !== 'vf') : undefined;
+  if (shared)
+    throw row.wrong(
+      'passthrough',
+      `a share of a ${kinds.names[shared.kind]!} cannot be passed through: only whole devices and VFs`,
+    );
   const pinned = row.whole('pinned_mib', LIMITS.memoryMib, 0);
   return {
-    ask: { items, near: nearOf(row), passthrough: wholeGroup || row.whole('passthrough', 1, 0) === 1, wholeGroup },
+    ask: { items, near: nearOf(row), passthrough, wholeGroup },
     cpuMilli: dialect.cpuMilli(row),
     memory: Math.max(0, dialect.memory(row) - pinned),
     pinned,

@@ -12,10 +12,13 @@ export type { Policy } from './policy.js';
 export { Random } from './random.js';
 export {
   comparison,
+  comparisonRows,
   devicesCsv,
+  inLines,
   placementsCsv,
   type PolicyResult,
   timedComparison,
+  timedComparisonRows,
   type TimedResult,
   timelineCsv,
 } from './report.js';
@@ -25,3 +28,12 @@ export { type Names, newKinds, type Shape } from './shape.js';
 export { hostCosts, MEMORY_COSTS, type Processor } from './start-costs.js';
 export { Timeline, type TimelineInput } from './timeline.js';
 export type { Sample } from './timeline-statistics.js';
+export { sameGroups, shapeMachine } from './shape-machine.js';
+export { type PlacedPod, type SampledHost, samplePlacements } from './sample.js';
+export { htmlReport, type ReportedRun } from './html/report.js';
+export { knownFailures } from './known-failures.js';
+export { allocationCurve, fragmentation } from './report-data.js';
+export { kubePod } from './kube-pod.js';
+export { LiveCluster } from './live-cluster.js';
+export { MAX_SCORE } from './policy.js';
+export { prometheus } from './prometheus.js';

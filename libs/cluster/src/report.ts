@@ -79,13 +79,22 @@ const TIMED_COLUMNS: Columns<TimedResult> = [
   ['p99', ({ startup }) => seconds(startup.p99)],
 ];
 
-/** Policies beside one another, in lines of equal columns; the first line is the head. */
-export const comparison = (results: readonly PolicyResult[]): string[] => table(COLUMNS, results);
-export const timedComparison = (results: readonly TimedResult[]): string[] => table(TIMED_COLUMNS, results);
+/** Policies beside one another; the first row is the head. */
+export const comparisonRows = (results: readonly PolicyResult[]): string[][] => rowsOf(COLUMNS, results);
+export const timedComparisonRows = (results: readonly TimedResult[]): string[][] => rowsOf(TIMED_COLUMNS, results);
 
-function table<Result>(columns: Columns<Result>, results: readonly Result[]): string[] {
-  const rows = [columns.map(([title]) => title), ...results.map((each) => columns.map(([, of]) => String(of(each))))];
-  const widths = columns.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+const rowsOf = <Result>(columns: Columns<Result>, results: readonly Result[]): string[][] => [
+  columns.map(([title]) => title),
+  ...results.map((each) => columns.map(([, of]) => String(of(each)))),
+];
+
+/** The same in lines of equal columns. */
+export const comparison = (results: readonly PolicyResult[]): string[] => inLines(comparisonRows(results));
+export const timedComparison = (results: readonly TimedResult[]): string[] => inLines(timedComparisonRows(results));
+
+/** Rows in lines of equal columns, of which the first is to the left. */
+export function inLines(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const pad = (text: string, column: number): string =>
     column === 0 ? text.padEnd(widths[0]!) : text.padStart(widths[column]!);
   return rows.map((row) => row.map(pad).join('  '));

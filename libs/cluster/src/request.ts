@@ -57,6 +57,11 @@ export function gpusOf(ask: Omit<Ask, 'id'>): { gpus: number; gpuMilli: number }
 const askKey = ({ items, near, passthrough, wholeGroup }: Omit<Ask, 'id'>): string =>
   `${items.map(({ kind, count, units }) => `${kind}*${count}:${units}`).join('+')},${near},${passthrough},${wholeGroup}`;
 
+const classKey = (request: Omit<RequestClass, 'id' | 'gpus' | 'gpuMilli'>): string => {
+  const { ask, cpuMilli, memory, pinned, huge, models } = request;
+  return [ask.id, cpuMilli, memory, pinned, huge, models.join('|')].join(',');
+};
+
 /** All classes and asks of a run, each once. */
 export class Requests {
   readonly classes: RequestClass[] = [];
@@ -67,7 +72,7 @@ export class Requests {
   intern(facts: RequestFacts): RequestClass {
     const { cpuMilli, memory, pinned, huge, models } = facts;
     const ask = this.internAsk(facts.ask);
-    const key = [ask.id, cpuMilli, memory, pinned, huge, models.join('|')].join(',');
+    const key = classKey({ ask, cpuMilli, memory, pinned, huge, models });
     const known = this.classOf.get(key);
     if (known) return known;
     const made = { id: this.classes.length, ask, cpuMilli, memory, pinned, huge, models, ...gpusOf(ask) };
@@ -76,11 +81,17 @@ export class Requests {
     return made;
   }
 
+  /** The class of these facts, if there is one already. */
+  known(facts: RequestFacts): RequestClass | undefined {
+    const ask = this.askOf.get(askKey(facts.ask));
+    return ask && this.classOf.get(classKey({ ...facts, ask }));
+  }
+
   private internAsk(facts: Omit<Ask, 'id'>): Ask {
     const key = askKey(facts);
     const known = this.askOf.get(key);
     if (known) return known;
-    const made = { id: this.asks.length, ...facts };
+    const made = { ...facts, id: this.asks.length };
     this.asks.push(made);
     this.askOf.set(key, made);
     return made;

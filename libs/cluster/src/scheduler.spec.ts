@@ -3,6 +3,7 @@ import { TAKEN_GROUP, UNITS } from './occupancies.js';
 import { policies } from './policies/index.js';
 import { Random } from './random.js';
 import { REASONS } from './reasons.js';
+import { run } from './run.js';
 import { NOWHERE, REFUSED, Scheduler } from './scheduler.js';
 import { FITS } from './score-tree.js';
 import { GPU, MILLI, type Shape } from './shape.js';
@@ -93,6 +94,18 @@ describe('why a host does not take a request', () => {
     const ask = (name: string, count: number) => pod(name, 0, `1,,0,vf*1:${count},0,0`);
     expect(place(shape, ask('a', 2), ask('b', 4), ask('c', 1))).toEqual(['placed', 'placed', 'vf']);
   });
+});
+
+it.each(policies.map(({ name }) => name))('%s: no pod gets a device whose group another one passes through', (name) => {
+  const shape = gpuShape('pairs', 2, { perGroup: 2 });
+  const input = runInput(hostsOf([shape], [1]), ['vm,1,1,1,1000,1,,0,,0,0', 'share,1,1,1,500,0,,0,,0,0']);
+  const made = run(
+    { ...input, arrivals: { pods: Int32Array.of(0, 1), nameOf: String } },
+    policies.find((each) => each.name === name)!,
+  );
+  // Where the policy counts, the host refuses.
+  expect([made.hosts[0], made.hosts[1]! < 0]).toEqual([0, true]);
+  expect(made.decision(1).reason).toContain('group');
 });
 
 describe.each(policies.map(({ name }) => name))('%s, with pods that come and go and devices that fail', (name) => {

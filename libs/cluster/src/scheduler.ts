@@ -73,11 +73,10 @@ export class Scheduler {
     const standing = this.standing(request);
     const { suitability } = this;
     this.fits = this.fitsOf(request);
-    const strict = this.fits !== suitability.seen;
     for (let tries = 0; ; tries++) {
       const host = this.choose(request, standing);
       if (host < 0) return NOWHERE;
-      const code = strict ? suitability.admit(host, request) : FITS;
+      const code = suitability.admit(host, request);
       this.row = suitability.row;
       if (code >= FITS) {
         this.take(host, request);
@@ -89,6 +88,23 @@ export class Scheduler {
       if (tries === retries) return REFUSED;
       this.setCode(host, code, standing);
     }
+  }
+
+  /** A class that the load does not have; its id follows on. */
+  learn(request: RequestClass): void {
+    this.suitability.learn(request);
+  }
+
+  /** Places it on this host, wherever the policy would: FITS, or the reason why the host does not take it. */
+  placeOn(host: number, request: RequestClass): number {
+    const { suitability } = this;
+    const seen = suitability.codeOf(host, request);
+    const code = seen < FITS ? seen : suitability.admit(host, request);
+    if (code < FITS) return code;
+    this.fits = this.fitsOf(request);
+    this.row = suitability.row;
+    this.take(host, request);
+    return FITS;
   }
 
   /** Hosts that do not take the class, by shape and reason (rows of FITS): as of its last `place`. */

@@ -23,6 +23,8 @@ export interface Slot {
 
 export interface Shape {
   readonly name: string;
+  /** The real machine that its devices are of, by the name that it was given; left out: devices of nobody's machine. */
+  readonly machine?: string;
   /** Model of its GPUs; empty: it has none. */
   readonly model: string;
   readonly cpuMilli: number;

@@ -6,6 +6,7 @@
 import { arbitrary } from './choosers.js';
 import { Fits } from './fits.js';
 import { type Fleet, UP } from './fleet.js';
+import { TAKEN_GROUP, widened } from './occupancies.js';
 import type { Load, Policy, Scorer } from './policy.js';
 import { REASON } from './reasons.js';
 import type { RequestClass } from './request.js';
@@ -18,7 +19,7 @@ export class Suitability {
   readonly seen: Fits;
   readonly scorer: Scorer | undefined;
   private readonly real: Fits;
-  private readonly modelFits: Uint8Array;
+  private modelFits: Uint8Array;
 
   constructor(
     private readonly fleet: Fleet,
@@ -31,9 +32,16 @@ export class Suitability {
     this.real = policy.sight === 'counts' ? new Fits(occupancies, kinds, arbitrary, 'topology') : this.seen;
     this.scorer = policy.scorer?.(fleet, this.seen, load);
     this.modelFits = new Uint8Array(load.classes.length * shapes.length);
-    for (const { id, models } of load.classes)
-      for (const [shape, { model }] of shapes.entries())
-        this.modelFits[id * shapes.length + shape] = models.length === 0 || models.includes(model) ? 1 : 0;
+    for (const request of load.classes) this.learn(request);
+  }
+
+  /** A class that comes later; its id follows on. */
+  learn({ id, models }: RequestClass): void {
+    const { shapes } = this.fleet;
+    const end = (id + 1) * shapes.length;
+    if (end > this.modelFits.length) this.modelFits = widened(this.modelFits, 2 * end);
+    for (const [shape, { model }] of shapes.entries())
+      this.modelFits[id * shapes.length + shape] = models.length === 0 || models.includes(model) ? 1 : 0;
   }
 
   /** What decides which devices a class gets: the host, where the policy only counts and the class needs more. */
@@ -67,8 +75,9 @@ export class Suitability {
     return best < 0 ? lacks : FITS + best;
   }
 
-  /** What the host itself says: FITS, with the first choice in `row`, or a reason. */
+  /** What the host itself says to the choice of the last `codeOf`: FITS, with its own choice in `row`, or a reason. */
   admit(host: number, request: RequestClass): number {
+    if (this.fitsOf(request) === this.seen) return this.isTaken(host) ? REASON.group : FITS;
     let row = this.real.of(request.ask, this.fleet.occupancy[host]!);
     if (row < 0) return -row;
     for (; ; row++) {
@@ -79,6 +88,16 @@ export class Suitability {
       }
       if (this.real.isLast(row)) return short;
     }
+  }
+
+  /** A chosen device is in the group of somebody who passes it through: the host's own driver cannot have it. */
+  private isTaken(host: number): boolean {
+    const { seen, row } = this;
+    const { cells, stride } = this.fleet.occupancies;
+    const at = this.fleet.occupancy[host]! * stride;
+    const end = seen.endOfPicks(row);
+    for (let i = seen.firstPickOf(row); i < end; i++) if (cells[at + seen.pickSlot[i]!]! & TAKEN_GROUP) return true;
+    return false;
   }
 
   /** 0, or why processors, memory or model do not suffice. */

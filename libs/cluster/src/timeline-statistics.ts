@@ -48,9 +48,10 @@ export class Statistics {
   migrations = 0;
   quarantined = 0;
   readonly samples: Sample[] = [];
+  /** Seconds of each start. */
+  readonly startups: number[] = [];
   private readonly since: Float64Array;
   private readonly waited: number[] = [];
-  private readonly startups: number[] = [];
   private readonly parts = { launch: 0, lock: 0, map: 0, reset: 0, boot: 0 };
   private readonly capacity: number;
   private readonly between: number;

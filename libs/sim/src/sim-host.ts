@@ -248,10 +248,9 @@ export class SimHost {
       return this.clients.get(to)?.(from, frame);
     }
     const p = this.place(to);
-    if (!p) return;
-    if (p.waiting) return void p.waiting.push(() => this.arrive(from, to, frame));
+    if (p?.waiting) return void p.waiting.push(() => this.arrive(from, to, frame));
     for (const watcher of this.watchers) if (watcher(from, to, frame, 'arriving')) return;
-    if (this.plan.arrives(from, to, frame)) this.handOver(from, to, frame);
+    if (p && this.plan.arrives(from, to, frame)) this.handOver(from, to, frame);
   }
 
   /** Gives an actor what has come for it, when the actor goes on. */

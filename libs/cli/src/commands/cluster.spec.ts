@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { main } from '../main.js';
 import { FakeTerminal } from '../testing/fake-terminal.js';
-import { progressLine } from './cluster.js';
+import { progressLine } from '../progress-line.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'vfiolab-cluster-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -109,6 +109,102 @@ describe('vfiolab cluster', () => {
     expect(JSON.parse(json.out).policies[0]).toMatchObject({ policy: 'bestfit', restarts: 0 });
     const wrong = await cluster(...args, '--time', '--processor', 'arm');
     expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--processor: there is no "arm".') });
+  });
+
+  it('writes metrics of all policies for Prometheus', async () => {
+    const out = join(dir, 'metrics');
+    await cluster(...given, '--policy', 'gpupacking,fgd', '--out', out);
+    const text = readFileSync(join(out, 'metrics.prom'), 'utf8');
+    expect(text).toContain('vfiolab_cluster_pods{policy="gpupacking",state="placed"} 3\n');
+    expect(text).toContain('vfiolab_cluster_unplaced_pods{policy="fgd",reason="model"} 1\n');
+  });
+
+  it('sweeps over seeds, demands and policies, each run as it is alone', async () => {
+    const out = join(dir, 'swept');
+    const files = ['--nodes', nodes, '--pods', pods];
+    const axes = 'seeds=1-3,demand=0.5:2.5:1,policy=fgd|random';
+    const { code, out: text } = await cluster(...files, '--sweep', axes, '--threads', '1', '--out', out);
+    expect(code).toBe(0);
+    expect(text.split('\n').filter((line) => /^(fgd|random) /.test(line))).toHaveLength(6);
+    const [head, ...lines] = readFileSync(join(out, 'sweep.csv'), 'utf8').trimEnd().split('\n');
+    expect(lines).toHaveLength(18);
+    expect(lines.map((line) => line.split(',').slice(0, 3).join()).slice(0, 4)).toEqual(['fgd,0.5,1', 'fgd,0.5,2', 'fgd,0.5,3', 'fgd,1.5,1']); // prettier-ignore
+    const alone = await cluster(...files, '--policy', 'random', '--seed', '3', '--demand', '2.5', '--json');
+    const { policies } = JSON.parse(alone.out);
+    const at = head!.split(',').indexOf('gpuAllocation');
+    expect(Number(lines.at(-1)!.split(',')[at])).toBe(policies[0].gpuAllocation);
+    const json = await cluster(...files, '--sweep', 'seeds=4|9', '--policy', 'fgd', '--threads', '1', '--json');
+    expect(JSON.parse(json.out).runs.map(({ seed }: { seed: number }) => seed)).toEqual([4, 9]);
+  });
+
+  it.each([
+    ['size=3', '"size=3" is not AXIS=VALUES with seeds, demand, policy'],
+    ['seeds', '"seeds" is not AXIS=VALUES'],
+    ['seeds=1-2,seeds=3', 'seeds is there twice'],
+    ['seeds=5-2', 'the range has no value'],
+    ['demand=1:2:0', 'the range has no value'],
+    ['seeds=1-10001', 'more than 10000 values'],
+    ['seeds=1-5000,demand=1|2|3', '15000 runs: at most 10000'],
+    ['demand=much', '--demand: "much" is no number'],
+    ['policy=fgt', 'there is no "fgt"'],
+  ])('says what is wrong with the sweep %s', async (axes, problem) => {
+    const args = ['--nodes', nodes, '--pods', pods, '--policy', 'fgd', '--threads', '1'];
+    const { code, err } = await cluster(...args, '--sweep', axes);
+    expect([code, err]).toEqual([2, expect.stringContaining(problem)]);
+  });
+
+  it('does not sweep what one run alone has', async () => {
+    const { code, err } = await cluster(...given, '--sweep', 'seeds=1-2', '--policy', 'fgd');
+    expect([code, err]).toEqual([2, expect.stringContaining('--sweep and --order do not go together.')]);
+  });
+
+  it('writes a page that opens without a network, in time too', async () => {
+    const page = join(dir, 'report.html');
+    expect((await cluster(...given, '--policy', 'bestfit,fgd', '--report', page)).code).toBe(0);
+    const text = readFileSync(page, 'utf8');
+    expect(text).toContain('<section id="allocation">');
+    expect(text).toContain('2 hosts with 3 GPUs, 4 pods; seed 42.');
+    const timed = file(
+      'report.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\na,1000,10,2,1000,0,100\n',
+    );
+    await cluster('--nodes', nodes, '--pods', timed, '--policy', 'fgd', '--time', '--report', page);
+    expect(readFileSync(page, 'utf8')).toMatch(/<section id="timeline">[^]*<section id="startup">/);
+    const nowhere = await cluster(...given, '--policy', 'fgd', '--report', join(dir, 'no', 'report.html'));
+    expect(nowhere).toMatchObject({ code: 2, err: expect.stringContaining('cannot be written') });
+  });
+
+  it('carries placements out on emulated hosts', async () => {
+    const hosts = file(
+      'carry.csv',
+      'sn,cpu_milli,memory_mib,gpu,model,per_group,machine\na,64000,65536,4,H100,2,\nb,64000,65536,8,V100,,sm-4029gp-trt2\n',
+    );
+    const asks = file(
+      'carried.csv',
+      'name,cpu_milli,memory_mib,num_gpu,gpu_milli,passthrough,pinned_mib\na,1,1,2,1000,1,16\nb,1,1,4,1000,1,16\nc,1,1,1,500,0,0\n',
+    );
+    const args = ['--nodes', hosts, '--pods', asks, '--policy', 'groups', '--carry', '10'];
+    const { code, out } = await cluster(...args);
+    expect(code).toBe(0);
+    expect(out).toContain(
+      'groups: 3 placements carried out on 2 emulated hosts (and 0 that were there before): 6 devices',
+    );
+    expect(out).toContain('32 MiB mapped, 0 refused');
+    const json = await cluster(...args, '--json');
+    expect(JSON.parse(json.out).policies[0].carried).toMatchObject({
+      sampled: 3,
+      devices: 6,
+      refused: 0,
+      problems: [],
+    });
+    const timed = await cluster(...args, '--time');
+    expect(timed).toMatchObject({ code: 2, err: expect.stringContaining('--carry is for runs without time') });
+    const odd = file('odd.csv', 'sn,cpu_milli,memory_mib,gpu,model,per_group,per_switch\na,64000,65536,6,H100,2,3\n');
+    const none = await cluster('--nodes', odd, ...args.slice(2));
+    expect(none).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--carry: H100 x6 64 CPUs: no PCI machine can be made'),
+    });
   });
 
   it.each([

@@ -3,7 +3,7 @@
  *
  * Words: a VF *listens* from the first time that it asks until nobody answers there any more.
  * Rule: a VF that listens knows of a change before whoever made it is told that it is done. A reset of the function puts all back as
- * after power-on; a reset of the controller alone takes the VFs offline, as the specification has it.
+ * after power-on; a reset of the controller alone takes the VFs offline, as it does in QEMU.
  */
 import { type ByteReader, ByteWriter, type Op } from '@vfiolab/core';
 import type { ModelBus } from '../model.js';

@@ -1,5 +1,5 @@
 /**
- * How the driver of a PF sees and changes what its VFs have (sections 5.15.2.13, 5.15.2.14 and 5.22).
+ * How the driver of a PF sees and changes what its VFs have (sections 5.15, 5.22 and 8.5).
  *
  * Rule: only a primary controller has these; whoever else asks for them is refused as for anything unknown.
  */
