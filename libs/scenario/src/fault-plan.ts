@@ -89,10 +89,15 @@ export class PlanRun {
         .link(this.operator)
         .call(LAB, labApi.fault, deviceFaultOf(breaking.rule.raw));
       if (error === '') breaking.fired = 1;
-      else this.refused ??= `${name}: ${error}`;
+      else this.refuse(name, error);
     } catch (e) {
-      this.refused ??= `${name}: ${(e as Error).message}`;
+      this.refuse(name, (e as Error).message);
     }
+  }
+
+  private refuse(name: string, why: string): void {
+    this.breakings.delete(name);
+    this.refused ??= `${name}: ${why}`;
   }
 
   /** Resolves when every device is broken whose time was given. */
@@ -108,7 +113,9 @@ export class PlanRun {
   async clear(names?: readonly string[]): Promise<void> {
     if (this.unused) return;
     const ends = (name: string): boolean => names === undefined || names.includes(name);
-    this.past = mergeStatus([this.past, (await this.now()).filter(({ name }) => ends(name))]);
+    // What they hold goes on now.
+    const ended = (await this.now()).filter(({ name }) => ends(name)).map((each) => ({ ...each, held: 0 }));
+    this.past = mergeStatus([this.past, ended]);
     for (const name of [...this.breakings.keys()]) if (ends(name)) this.breakings.delete(name);
     if (names === undefined || names.length > 0) await this.environment.faults.clear(names);
   }

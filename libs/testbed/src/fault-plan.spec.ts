@@ -7,7 +7,7 @@ import type { RawRules } from '@vfiolab/core';
 import { type Environment, readScenarioFile, type RunEnd, runScenario, type ScenarioResult } from '@vfiolab/scenario';
 import { simulate } from '@vfiolab/sim';
 import { startEmbedded } from './embedded.js';
-import { faultOperator, parseLabUrl } from './fault-operator.js';
+import { type FaultOperator, faultOperator, parseLabUrl } from './fault-operator.js';
 import { startNats } from './nats.js';
 import { startNatsLab } from './nats-lab.js';
 import { replayRun } from './replay.js';
@@ -67,9 +67,16 @@ describe('an operator of a running lab', () => {
     environment = await startNats({ dir: join(tmp, 'live'), durability: 'process', url: 'auto' });
   }, 120_000);
   afterAll(() => environment.end(), 120_000);
+  const visitors: FaultOperator[] = [];
+  afterEach(() => Promise.all(visitors.splice(0).map((each) => each.close())));
+  const visit = async (): Promise<FaultOperator> => {
+    const operator = await faultOperator({ url: environment.url! });
+    visitors.push(operator);
+    return operator;
+  };
 
   it('adds rules, sees what they do, and ends them', async () => {
-    const operator = await faultOperator({ url: environment.url! });
+    const operator = await visit();
     await operator.add({ lag: { delay: 'requests', to: 'iommu', by: '20ms' }, stops: { hold: 'events', to: 'lab' } });
     await environment.inspect('iommu');
     expect(await operator.status()).toMatchObject([
@@ -81,20 +88,18 @@ describe('an operator of a running lab', () => {
     expect((await operator.status()).map(({ name }) => name)).toEqual(['stops']);
     await operator.clear([]);
     expect(await operator.status()).toEqual([]);
-    await operator.close();
   }, 60_000);
 
   it('kills a service, which comes back with its plan', async () => {
-    const operator = await faultOperator({ url: environment.url! });
+    const operator = await visit();
     await operator.add({ dies: { crash: 'pages', at: 'requests', for: '1ms' } });
     await environment.inspect('pages');
     expect(await environment.faults.status()).toMatchObject([{ name: 'dies', fired: 1 }]);
     await operator.clear([]);
-    await operator.close();
   }, 60_000);
 
   it('is told what is wrong', async () => {
-    const operator = await faultOperator({ url: environment.url! });
+    const operator = await visit();
     await expect(operator.add({ a: { drop: 'requests' } })).rejects.toThrow('it would never end');
     await expect(operator.add({ a: { break: '0000:41:00.0', with: 'link-down' } })).rejects.toThrow(
       'There is no host yet',
@@ -103,7 +108,6 @@ describe('an operator of a running lab', () => {
       'no fault of',
     );
     expect(await operator.status()).toEqual([]);
-    await operator.close();
   }, 60_000);
 });
 
