@@ -5,8 +5,8 @@ import { boot } from './machine.js';
 // Half a hop: the second call then meets the first one's messages between two places, never at the same moment.
 it.each([
   [OBJECTS, 'mock', [2.5]],
-  [LAST_DEVICE, 'mock', [0.5, 2.5, 4.5, 6.5]],
-  [COMPAT, 'mock', [0.5, 2.5, 4.5, 6.5]],
+  [LAST_DEVICE, 'mock', [0.5, 4.5]],
+  [COMPAT, 'mock', [2.5, 6.5]],
   [PASIDS, 'mock', [0.5, 2.5]],
   [FUNCTIONS, 'devices', [2.5]],
 ] as const)(
@@ -14,7 +14,7 @@ it.each([
   async (stage, kind, lags) => {
     const { races, findings } = await race({ boot: () => boot({ kind }), stage, lags });
     expect(findings).toEqual([]);
-    expect(races).toBeGreaterThan(100);
+    expect(races).toBeGreaterThan(80);
   },
   60_000,
 );
