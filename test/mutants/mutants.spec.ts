@@ -3,18 +3,8 @@
  *
  * Rule: the quick ones are looked for here; `npm run test:mutants` looks for all, with as many seeds as it takes.
  */
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { mutants, mutate } from './mutants.mjs';
-
-const seek = (name: string, ...range: string[]): { at?: number; found?: string } => {
-  const args = ['--no-warnings', '--import', './test/mutants/hooks.mjs', 'test/mutants/seek.ts', ...range];
-  const env = { ...process.env, VFIOLAB_MUTANT: name, VFIOLAB_TS_HOOKS: '' };
-  const cwd = fileURLToPath(new URL('../..', import.meta.url));
-  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd, env, encoding: 'utf8' });
-  if (stdout === '') throw new Error(stderr);
-  return JSON.parse(stdout) as { at?: number; found?: string };
-};
+import { seek } from './seeker.mjs';
 
 it('there are at least 12, and each has a name of its own', () => {
   expect(new Set(mutants.map(({ name }) => name)).size).toBe(mutants.length);

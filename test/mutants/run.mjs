@@ -4,10 +4,9 @@
  *
  * Usage: node test/mutants/run.mjs [--seeds N] [NAME...]
  */
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutants } from './mutants.mjs';
+import { seek } from './seeker.mjs';
 
 const { values, positionals } = parseArgs({
   options: { seeds: { type: 'string', default: '10000' } },
@@ -19,15 +18,7 @@ if (unknown.length > 0 || !/^[1-9]\d{0,6}$/.test(values.seeds)) {
   process.exit(2);
 }
 
-function seek(name, hunt) {
-  const range = hunt === 'crash-points' ? ['0', '1000000', '7'] : ['1', values.seeds, '1'];
-  const args = ['--no-warnings', '--import', './test/mutants/hooks.mjs', 'test/mutants/seek.ts', hunt, ...range];
-  const env = { ...process.env, VFIOLAB_MUTANT: name, VFIOLAB_TS_HOOKS: '' };
-  const cwd = fileURLToPath(new URL('../..', import.meta.url));
-  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd, env, encoding: 'utf8' });
-  if (stdout === '') throw new Error(stderr);
-  return JSON.parse(stdout);
-}
+const rangeOf = (hunt) => (hunt === 'crash-points' ? ['0', '1000000', '7'] : ['1', values.seeds, '1']);
 
 let missed = 0;
 for (const { name, hunts, says } of mutants) {
@@ -36,7 +27,7 @@ for (const { name, hunts, says } of mutants) {
   let found = false;
   for (const hunt of hunts) {
     const began = Date.now();
-    const { tried, at, found: what } = seek(name, hunt);
+    const { tried, at, found: what } = seek(name, hunt, ...rangeOf(hunt));
     const seconds = ((Date.now() - began) / 1000).toFixed(0);
     console.log(`  ${hunt}: ${what ? `found after ${tried}, at ${at}` : `not found in ${tried}`} (${seconds} s)`);
     if (what) console.log(`    ${what.split('\n')[0].slice(0, 160)}`);

@@ -100,8 +100,9 @@ export async function diffRuns(first: string, second: string): Promise<RunDiffer
 }
 
 function part(a: Tape | undefined, b: Tape | undefined): { alike: number; parted?: Omit<Parting, 'address'> } {
+  const [ones, others] = [a && countedSteps(a), b && countedSteps(b)];
   for (let alike = 0; ; alike++) {
-    const [first, second] = [a && nextCounted(a), b && nextCounted(b)];
+    const [first, second] = [ones?.next().value, others?.next().value];
     if (!first && !second) return { alike };
     if (first?.what !== second?.what || first?.stateHash !== second?.stateHash)
       return { alike, parted: { first: first && told(a!, first), second: second && told(b!, second) } };
@@ -113,14 +114,16 @@ const told = ({ machine }: Tape, moment: Omit<Moment, 'lines'>): Moment => ({
   lines: machine.core.describe(),
 });
 
-/** Plays up to and with the next step that counts; undefined: there is none any more. */
-function nextCounted(tape: Tape): Omit<Moment, 'lines'> | undefined {
-  const before = stateHash(tape.machine);
+/** Plays the tape from one step that counts to the next. */
+function* countedSteps(tape: Tape): Generator<Omit<Moment, 'lines'>, undefined> {
+  let before = stateHash(tape.machine);
   while (tape.peek()) {
     const what = tape.nextStep;
     tape.step();
     const hash = stateHash(tape.machine);
-    if (hash !== before) return { clock: tape.machine.clock, seq: tape.seq, what, stateHash: hash };
+    if (hash === before) continue;
+    before = hash;
+    yield { clock: tape.machine.clock, seq: tape.seq, what, stateHash: hash };
   }
   return undefined;
 }

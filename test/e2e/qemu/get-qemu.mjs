@@ -18,7 +18,6 @@ import { join, resolve } from 'node:path';
 import { qemuFolder } from './support/qemu-folder.mjs';
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
-const DEFAULT_MIRROR = 'http://deb.debian.org/debian';
 /** In this order: the first one whose QEMU is new enough. The guest's kernel is that of the last stable release. */
 const SUITES = ['stable', 'testing', 'sid'];
 const [PACKAGE, KERNEL] = ['qemu-system-x86', 'linux-image-amd64'];
@@ -32,7 +31,7 @@ const has = (command) => run('sh', ['-c', `command -v ${command}`]).status === 0
 const isGood = (folder) =>
   run(join(folder, 'qemu-system-x86_64'), ['-device', 'help']).stdout?.includes('vfio-user-pci') === true;
 
-/** Where this machine gets its packages from, if it is a Debian. */
+/** Where this machine gets its packages from. */
 function mirror() {
   const folder = '/etc/apt/sources.list.d';
   const files = [
@@ -40,7 +39,8 @@ function mirror() {
     ...(existsSync(folder) ? readdirSync(folder).map((f) => join(folder, f)) : []),
   ];
   const text = files.filter((file) => existsSync(file)).map((file) => readFileSync(file, 'utf8'));
-  return /https?:\/\/\S+\/debian(?=\/?\s)/.exec(text.join('\n'))?.[0] ?? DEFAULT_MIRROR;
+  const found = /https?:\/\/\S+\/debian(?=\/?\s)/.exec(text.join('\n'))?.[0];
+  return found ?? stop("apt's sources name no mirror of Debian.");
 }
 
 /** apt with lists, caches and installed packages of its own: none is installed, so it names every library. */
