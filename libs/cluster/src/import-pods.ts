@@ -10,6 +10,7 @@ import { readCsv, type Row } from './csv.js';
 import { readDevices } from './device-list.js';
 import { InputError, quote } from './input-error.js';
 import { LIMITS } from './limits.js';
+import type { Load } from './policy.js';
 import { type Item, NEAR, type Near, type RequestClass, Requests } from './request.js';
 import { GPU, MILLI, type Names } from './shape.js';
 
@@ -21,6 +22,14 @@ export interface PodList {
   /** Seconds; NaN: not told. */
   readonly created: Float64Array;
   readonly deleted: Float64Array;
+}
+
+/** What policies know of the whole list. */
+export function loadOf({ requests, classOf }: Pick<PodList, 'requests' | 'classOf'>): Load {
+  const { classes } = requests;
+  const counts = new Array<number>(classes.length).fill(0);
+  for (const id of classOf) counts[id]!++;
+  return { classes, counts };
 }
 
 interface Dialect {

@@ -6,7 +6,7 @@
 import { Fleet } from './fleet.js';
 import type { HostList } from './import-nodes.js';
 import type { Arrivals } from './import-order.js';
-import type { PodList } from './import-pods.js';
+import { loadOf, type PodList } from './import-pods.js';
 import type { Policy } from './policy.js';
 import { Random } from './random.js';
 import { REASONS } from './reasons.js';
@@ -89,11 +89,9 @@ export class Run {
     policy: Policy,
   ) {
     const { hosts, pods, kinds, arrivals, rank, seed } = input;
-    const { classes } = pods.requests;
-    const counts = new Array<number>(classes.length).fill(0);
-    for (const id of pods.classOf) counts[id]!++;
+    const load = loadOf(pods);
     this.fleet = new Fleet(hosts, rank);
-    this.scheduler = new Scheduler(this.fleet, policy, { classes, counts }, kinds, new Random(seed));
+    this.scheduler = new Scheduler(this.fleet, policy, load, kinds, new Random(seed));
     this.hosts = new Int32Array(arrivals.pods.length).fill(NOWHERE);
     this.rows = new Int32Array(arrivals.pods.length);
     this.reports = new Reports(this.fleet, arrivals.pods.length);

@@ -5,6 +5,7 @@
  * its list says. A device in *quarantine* failed its reset when it was given back.
  * Rule: the queue's order decides, and chance comes from the seed: the same input gives the same timeline.
  */
+import { loadOf } from './import-pods.js';
 import { EventQueue } from './event-queue.js';
 import { Fleet } from './fleet.js';
 import { HostStarts } from './host-starts.js';
@@ -60,15 +61,13 @@ export class Timeline {
     policy: Policy,
   ) {
     const { hosts, pods, kinds, arrivals, rank, seed } = input;
-    const { classes } = pods.requests;
-    const counts = new Array<number>(classes.length).fill(0);
-    for (const id of pods.classOf) counts[id]!++;
+    const load = loadOf(pods);
     const count = arrivals.pods.length;
     this.fleet = new Fleet(hosts, rank);
     this.random = new Random(seed);
-    this.scheduler = new Scheduler(this.fleet, policy, { classes, counts }, kinds, this.random);
+    this.scheduler = new Scheduler(this.fleet, policy, load, kinds, this.random);
     this.residents = new Residents(count, this.fleet.count, this.fleet.numaNodes);
-    this.waiting = new Waiting(classes.length);
+    this.waiting = new Waiting(load.classes.length);
     this.starts = new HostStarts(input.costs);
     this.reports = new Reports(this.fleet, count);
     this.ends = new Float64Array(count);
